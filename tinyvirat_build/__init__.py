@@ -1,0 +1,1 @@
+"""tinyvirat-build: datasets of tiny actions from surveillance video."""

@@ -1,0 +1,346 @@
+"""Settings: frozen dataclasses, presets, YAML in and out.
+
+A preset is a YAML file under ``annotations/presets``; it names only what differs from the
+defaults here. ``Settings`` resolves, in this order: defaults, preset, the user's file, ``--set``.
+
+>>> settings = Settings.load(overrides=["merge.threshold=0.5", "crop.sides=[56, 112]"])
+>>> settings.merge.threshold, settings.crop.sides
+(0.5, (56, 112))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from tinyvirat_build.errors import SettingsError
+
+
+def annotations_dir() -> Path:
+    """The folder of class lists, label maps, presets and split lists shipped with the package."""
+    inside = Path(__file__).parent / "annotations"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "annotations"
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """How annotation files become boxes."""
+
+    max_gap: int = 30  # longest gap between boxes (frames) that is interpolated
+    clip_boxes: bool = True  # clip boxes to the picture; the released MEVA rule does not
+    drop_status: tuple[str, ...] = ("not_good",)  # src_status values that are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Meva:
+    """Which annotation sets of MEVA are read."""
+
+    sets: tuple[str, ...] = ("kitware", "kitware-meva-training")  # by priority
+    unite: Literal["priority", "union"] = "priority"
+
+
+@dataclass(frozen=True, slots=True)
+class Virat:
+    """Which annotations of VIRAT are read."""
+
+    prefer: tuple[str, ...] = ("kpf", "text", "json")  # per video the first that is there
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """DESIGN §3.1: which activities belong together."""
+
+    unit: Literal["component", "activity"] = "component"
+    measure: Literal["iomin", "iou"] = "iomin"
+    threshold: float = 0.3
+    bridge: int = 8  # frames
+    unmapped: Literal["exclude", "include"] = "exclude"  # activities without a label of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """DESIGN §3.3: how long segments are cut."""
+
+    length: int = 64  # frames
+    lengths: tuple[int, ...] = ()  # [min, max]: uniform, seeded per segment; replaces length
+    remainder: Literal["balance", "keep", "drop", "merge"] = "balance"
+    min_frames: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """DESIGN §3.4: the window in space."""
+
+    mode: Literal["follow", "static"] = "follow"
+    shape: Literal["square", "box"] = "square"
+    scope: Literal["chunk", "segment"] = "chunk"
+    margin: int = 0  # pixels, per side
+    smooth: int = 9  # frames
+    min_side: int = 10
+    max_side: int = 128  # inclusive
+    sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
+    snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
+    grid: Literal["even", "truncate"] = "even"  # truncate: §8's arithmetic, odd sides at the edge
+    labels: Literal["own", "window"] = "own"  # window: of every activity that meets the window
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """DESIGN §3.5: which split a group belongs to."""
+
+    targets: tuple[float, ...] = (0.64, 0.13, 0.23)  # train, val, test
+    group: str = "auto"  # slot (MEVA), session (VIRAT); or video, scene, camera
+    lists: dict[str, str] = field(default_factory=dict)  # source -> list name or file
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """DESIGN §3.5: rare classes."""
+
+    min_samples: int = 10  # training clips
+
+
+@dataclass(frozen=True, slots=True)
+class Videos:
+    """What is asked of the source videos."""
+
+    missing: Literal["error", "skip"] = "error"
+    max_held: float = 0.1  # share of a clip's frames
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """How clips are written."""
+
+    codec: Literal["h264", "h264-crf", "mpeg4", "ffv1"] = "h264"  # h264 is lossless
+    quality: int = 18  # crf of h264-crf, qscale of mpeg4
+    pack: bool = True  # write the training pack in the same pass
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """How the released layout is written."""
+
+    public: bool = False  # leave the test labels out of the pack
+    seed: int = 0  # shuffles the numbers of the test clips
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a build; each stage reads only its own part."""
+
+    preset: str = "default"
+    classes: str = "tinyvirat-26"  # a list under annotations/labels, or a file
+    labels: dict[str, str] = field(default_factory=dict)  # namespace -> label map, over defaults
+    parse: Parse = Parse()
+    meva: Meva = Meva()
+    virat: Virat = Virat()
+    merge: Merge = Merge()
+    chunk: Chunk = Chunk()
+    crop: Crop = Crop()
+    partition: Partition = Partition()
+    filter: Filter = Filter()
+    videos: Videos = Videos()
+    encode: Encode = Encode()
+    publish: Publish = Publish()
+
+    @classmethod
+    def load(
+        cls,
+        preset: str | None = None,
+        file: Path | None = None,
+        overrides: Sequence[str] = (),
+    ) -> Settings:
+        """Resolve settings from a preset, a YAML file and ``key=value`` overrides, in this order.
+
+        Raises:
+            SettingsError: an unknown key or preset, or a value of the wrong type.
+        """
+        own = _read_yaml(file) if file else {}
+        chosen = preset or own.get("preset") or _preset_in(overrides) or "default"
+        tree: dict[str, Any] = {}
+        _update(tree, _read_yaml(preset_file(chosen)))
+        _update(tree, own)
+        tree["preset"] = chosen
+        for override in overrides:
+            _update(tree, _parse_override(override))
+        settings: Settings = _build(cls, tree, "")
+        _check(settings)
+        return settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dicts and lists, every setting spelled out."""
+        plain = _plain(dataclasses.asdict(self))
+        assert isinstance(plain, dict)
+        return plain
+
+    def to_yaml(self) -> str:
+        """As YAML that :meth:`load` reads back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def presets() -> list[str]:
+    """The names of the shipped presets."""
+    return sorted(p.stem for p in (annotations_dir() / "presets").glob("*.yaml"))
+
+
+def preset_file(name: str) -> Path:
+    """The file of a preset, or the file itself where a path is given."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = annotations_dir() / "presets" / f"{name}.yaml"
+    if not path.is_file():
+        raise SettingsError(
+            f"no preset {name!r}{_nearest(name, presets())}; presets: {', '.join(presets())}"
+        )
+    return path
+
+
+def _preset_in(overrides: Sequence[str]) -> str | None:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.strip() == "preset":
+            return value.strip()
+    return None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise SettingsError(f"cannot read settings {path}: {e}; give a readable YAML file") from e
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(e, "problem", None) or "not YAML"
+        raise SettingsError(f"{path}{line}: {problem}; mend the YAML") from e
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path}: settings are a mapping, found {type(tree).__name__}")
+    return tree
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise SettingsError(
+            f"--set takes key=value, found {text!r}; e.g. --set merge.threshold=0.5"
+        )
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as e:
+        raise SettingsError(f"--set {text}: the value is not YAML; quote it") from e
+    tree: Any = parsed
+    for part in reversed(key.strip().split(".")):
+        tree = {part: tree}
+    assert isinstance(tree, dict)
+    return tree
+
+
+def _update(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _update(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f" (nearest: {near[0]})" if near else ""
+
+
+def _build(kind: Any, tree: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = [k for k in tree if k not in hints]
+    if unknown:
+        key = f"{prefix}{unknown[0]}"
+        known = sorted(f"{prefix}{k}" for k in hints)
+        raise SettingsError(
+            f"unknown setting {key!r}{_nearest(key, known)}; `tinyvirat-build config` lists all"
+        )
+    return kind(**{k: _coerce(hints[k], v, f"{prefix}{k}") for k, v in tree.items()})
+
+
+def _coerce(hint: Any, value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"setting {key} is a group, found {value!r}; set one of its keys")
+        return _build(hint, value, f"{key}.")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise SettingsError(
+                f"setting {key} is one of {', '.join(map(str, choices))}, found {value!r}"
+            )
+        return value
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(_coerce(item, v, key) for v in values)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"setting {key} is a mapping, found {value!r}")
+        return {str(k): _coerce(str, v, f"{key}.{k}") for k, v in value.items()}
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        return _coerce(typing.get_args(hint)[0], value, key)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, bool):
+        raise SettingsError(f"setting {key} takes int, found {value!r}")
+    if not isinstance(value, hint):
+        raise SettingsError(f"setting {key} takes {hint.__name__}, found {value!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _check(s: Settings) -> None:
+    rules = [
+        (0 < s.merge.threshold <= 1, "merge.threshold is in (0, 1]"),
+        (s.merge.bridge >= 0, "merge.bridge is 0 or more frames"),
+        (s.parse.max_gap >= 0, "parse.max_gap is 0 or more frames"),
+        (s.chunk.length >= 1, "chunk.length is 1 or more frames"),
+        (s.chunk.min_frames >= 1, "chunk.min_frames is 1 or more"),
+        (
+            not s.chunk.lengths
+            or (len(s.chunk.lengths) == 2 and 1 <= s.chunk.lengths[0] <= s.chunk.lengths[1]),
+            "chunk.lengths is [min, max]",
+        ),
+        (s.crop.margin >= 0, "crop.margin is 0 or more pixels"),
+        (s.crop.smooth >= 1, "crop.smooth is 1 or more frames"),
+        (2 <= s.crop.min_side <= s.crop.max_side, "crop.min_side is from 2 to crop.max_side"),
+        (
+            len(s.partition.targets) == 3
+            and all(t >= 0 for t in s.partition.targets)
+            and abs(sum(s.partition.targets) - 1) < 1e-6,
+            "partition.targets are three shares that sum to 1",
+        ),
+        (s.filter.min_samples >= 0, "filter.min_samples is 0 or more"),
+        (0 <= s.videos.max_held <= 1, "videos.max_held is a share from 0 to 1"),
+    ]
+    for holds, rule in rules:
+        if not holds:
+            raise SettingsError(f"setting out of range: {rule}")

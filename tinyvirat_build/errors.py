@@ -1,0 +1,69 @@
+"""Every error that a user can meet, as one tree.
+
+TinyviratError                 exit status 2; the message is one line: what, where, remedy
+├── SettingsError              an unknown or ill-typed setting, preset or stage
+├── DataError                  a folder, file or record of the user's data cannot be used
+│   ├── AnnotationError        an annotation file that cannot be read at all (file, line)
+│   └── VideoError             a video that cannot be indexed or cut (reason)
+├── BuildError                 the build directory: locked, not writable, made by another version
+└── PackError                  a training pack: truncated, another version, checksum
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class TinyviratError(Exception):
+    """The base of all errors that are the user's to mend; its text is one line with a remedy."""
+
+
+class SettingsError(TinyviratError):
+    """A setting, preset, source or stage that does not exist or has the wrong type."""
+
+
+class DataError(TinyviratError):
+    """The user's data cannot be used as it is."""
+
+
+class AnnotationError(DataError):
+    """An annotation file cannot be read at all; single bad records become issues instead.
+
+    >>> str(AnnotationError("not YAML", file="a.yml", line=3, remedy="restore the file"))
+    'a.yml:3: not YAML; restore the file'
+    """
+
+    def __init__(
+        self, what: str, *, file: str | Path, line: int | None = None, remedy: str
+    ) -> None:
+        self.what, self.file, self.line, self.remedy = what, str(file), line, remedy
+        place = f"{file}:{line}" if line is not None else str(file)
+        super().__init__(f"{place}: {what}; {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_annotation_error, (self.what, self.file, self.line, self.remedy)
+
+
+def _rebuild_annotation_error(
+    what: str, file: str, line: int | None, remedy: str
+) -> AnnotationError:
+    return AnnotationError(what, file=file, line=line, remedy=remedy)
+
+
+class VideoError(DataError):
+    """A video cannot be used; ``reason`` is one of :data:`records.REASONS`."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return VideoError, (self.reason, self.detail)
+
+
+class BuildError(TinyviratError):
+    """The build directory cannot be used: locked, not writable, or not a build."""
+
+
+class PackError(TinyviratError):
+    """A training pack is truncated, of another version, or fails its checksum."""
