@@ -244,6 +244,8 @@ class VideoAnnotation:
     ``actors``: actor_id, type.
     ``records_in`` counts the activity records found in the files, empty-clip markers included;
     ``dropped`` of the issues' counts plus the rows of ``activities`` equals it.
+    ``without_geometry``: the dropped activities that have no box (columns of ``activities``);
+    the partition counts them, so that splits do not depend on which geometry is at hand.
     """
 
     video_id: str
@@ -253,6 +255,7 @@ class VideoAnnotation:
     issues: Sequence[Issue] = ()
     records_in: int = 0
     regions: pd.DataFrame | None = None
+    without_geometry: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
