@@ -1,0 +1,243 @@
+"""Partition: whole groups of videos are given to train, val and test.
+
+What is counted is the mapped activities in the annotations, not the clips, so that neither a
+missing video nor missing boxes nor ``--limit`` moves a group. Each label's share in each split
+is brought near the target; a label in three or more groups reaches every split; no group is
+ever in two splits (docs/semantics.md, "Partition").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from tinyvirat_build.config import Partition
+from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.records import (
+    KEYS,
+    Balance,
+    Issue,
+    StageResult,
+    balance_frame,
+    columns,
+    empty,
+    issues_frame,
+)
+from tinyvirat_build.stages.stratify import Counts, reach, stratify
+
+SPLITS: Final = ("train", "val", "test")
+GROUPINGS: Final = ("auto", "slot", "session", "video", "scene", "camera")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitList:
+    """A list that fixes the split of some of a source's groups.
+
+    ``splits`` maps a video's id (``unit="video"``) or the value that the source is grouped by
+    (``unit="group"``: a MEVA time slot such as ``2018-03-07.16-55-00``) to its split.
+    ``draw_val``: val is drawn from the list's train videos by the grouped rule.
+    ``closed``: a video that the list does not name is left out.
+    """
+
+    name: str
+    splits: Mapping[str, str]
+    unit: Literal["group", "video"] = "group"
+    draw_val: bool = False
+    closed: bool = False
+
+
+def assign_groups(
+    videos: pd.DataFrame, settings: Partition, *, lists: Mapping[str, SplitList]
+) -> pd.DataFrame:
+    """The group of every video: keys and ``group``, one row a row of ``videos``.
+
+    A group's id is ``<source>/<value>``, so that groups of two sources never collide. The value
+    is the session (MEVA: the time slot over all cameras; VIRAT: ``VIRAT_S_000200``) where
+    ``settings.group`` is ``auto``, ``slot`` or ``session``; else the video, scene or camera. A
+    video without that value is its own group, and so is every video of a source whose list
+    names videos.
+
+    Raises:
+        SettingsError: an unknown grouping.
+    """
+    if settings.group not in GROUPINGS:
+        raise SettingsError(
+            f"setting partition.group is one of {', '.join(GROUPINGS)}, found {settings.group!r}"
+        )
+    table = videos[list(KEYS)].astype(str).reset_index(drop=True)
+    column = {"scene": "scene", "camera": "camera", "video": "video_id"}
+    value = videos[column.get(settings.group, "session")].astype(object).reset_index(drop=True)
+    by_video = [name for name, split_list in lists.items() if split_list.unit == "video"]
+    value = value.where(value.notna() & (value != ""), table["video_id"])
+    value = value.where(~table["source"].isin(by_video), table["video_id"])
+    table["group"] = table["source"] + "/" + value.astype(str)
+    return table
+
+
+def label_counts(activities: pd.DataFrame, groups: pd.DataFrame) -> Counts:
+    """How many activities of each label each group has; groups without any count 0.
+
+    ``activities``: keys and ``labels``; ``groups``: keys and ``group``. Both axes are sorted.
+    """
+    names = np.unique(groups["group"].to_numpy(dtype=object).astype(str))
+    own = _join(activities, groups)
+    lengths = np.fromiter((len(labels) for labels in activities["labels"]), int, len(activities))
+    flat = np.array([one for labels in activities["labels"] for one in labels], dtype=str)
+    group = np.repeat(own, lengths)
+    known = group != ""  # an activity of a video outside ``groups`` counts nowhere
+    labels, column = np.unique(flat[known], return_inverse=True)
+    row = np.searchsorted(names, group[known])
+    table = np.bincount(row * len(labels) + column, minlength=len(names) * len(labels))
+    return Counts(
+        tuple(map(str, names)),
+        tuple(map(str, labels)),
+        table.reshape(len(names), len(labels)).astype(np.int64),
+    )
+
+
+def split_of_groups(
+    counts: Counts, settings: Partition, *, lists: Mapping[str, SplitList]
+) -> dict[str, str | None]:
+    """The split of every group, ``None`` for one that a closed list leaves out.
+
+    In order: groups that a list names; val out of a list's train where it is drawn from there
+    (val's part is its target over those of train and val); all others, counted on top of those.
+    With fewer than three groups in all, those others are train.
+    """
+    sources = [name.partition("/") for name in counts.groups]
+    split: dict[str, str | None] = {}
+    for source, _, value in sources:
+        known = lists.get(source)
+        if known is not None and (value in known.splits or known.closed):
+            split[f"{source}/{value}"] = known.splits.get(value)
+    train, val, _ = settings.targets
+    for source in sorted(lists):
+        if lists[source].draw_val and train + val > 0:
+            pool = [g for g, s in split.items() if s == "train" and g.startswith(f"{source}/")]
+            part = (train / (train + val), val / (train + val), 0.0)
+            split.update(_named(stratify(counts.take(pool), part, {}, settings.seed)))
+    kept = [g for g in counts.groups if split.get(g, "") is not None]
+    if len(kept) < len(SPLITS):
+        return {g: split.get(g, "train") for g in counts.groups}
+    fixed = {g: SPLITS.index(s) for g, s in split.items() if s is not None}
+    chosen = _named(stratify(counts.take(kept), settings.targets, fixed, settings.seed))
+    return {g: chosen.get(g) for g in counts.groups}
+
+
+def partition(
+    clips_planned: pd.DataFrame,
+    activities: pd.DataFrame,
+    groups: pd.DataFrame,
+    settings: Partition,
+    *,
+    lists: Mapping[str, SplitList] | None = None,
+) -> StageResult:
+    """Give every clip its group and its split: the table ``clips_partitioned``.
+
+    ``activities`` (keys and ``labels``) are those of *all* annotated videos, with boxes or
+    without; ``groups`` (keys and ``group``, from :func:`assign_groups`) names all those videos.
+    Rows stay in order. A clip of a video that a closed list does not name is dropped
+    (``not_in_split_list``, one issue a video). Noted: ``few_groups``, where fewer than three
+    groups leave everything in train, and ``scarce_label``, a label that does not reach every
+    split, because it occurs in fewer than three groups or because the lists do not let it.
+
+    Raises:
+        DataError: a clip's video has no row in ``groups``.
+    """
+    lists = lists or {}
+    counts = label_counts(activities, groups)
+    split = split_of_groups(counts, settings, lists=lists)
+    group = _join(clips_planned, groups)
+    if (group == "").any():
+        video = clips_planned["video_id"].iloc[int(np.argmax(group == ""))]
+        raise DataError(f"video {video} has clips but no group; give `groups` a row for it")
+    of_clip = np.array([split[name] for name in group], dtype=object)
+    table = clips_planned.assign(group=group, split=of_clip)
+    kept = np.array([name is not None for name in of_clip], dtype=bool)
+    issues = [_left_out(clips_planned[~kept], lists)]
+    issues.append(issues_frame(_notes(counts, split, settings)))
+    issues = [frame for frame in issues if len(frame)]
+    out = table[kept].reset_index(drop=True)[columns("clips_partitioned")]
+    balance = [
+        balance_frame(
+            Balance(
+                "partition", "clips", int(at.sum()), int((at & kept).sum()), int((at & ~kept).sum())
+            ),
+            source=source,
+        )
+        for source in sorted(set(clips_planned["source"].astype(str)))
+        for at in [(clips_planned["source"].astype(str) == source).to_numpy()]
+    ]
+    return StageResult(
+        out if len(out) else empty("clips_partitioned"),
+        pd.concat(issues, ignore_index=True) if issues else empty("issues"),
+        pd.concat(balance, ignore_index=True) if balance else empty("balance"),
+    )
+
+
+def _named(chosen: Mapping[str, int]) -> dict[str, str]:
+    return {group: SPLITS[index] for group, index in chosen.items()}
+
+
+def _join(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
+    """The group of each row by its keys, ``""`` where there is none."""
+    known = dict(zip(_key_tuples(groups), groups["group"].astype(str), strict=True))
+    return np.array([known.get(key, "") for key in _key_tuples(table)], dtype=str)
+
+
+def _key_tuples(table: pd.DataFrame) -> Sequence[tuple[str, ...]]:
+    return list(zip(*(table[key].astype(str).tolist() for key in KEYS), strict=True))
+
+
+def _left_out(clips: pd.DataFrame, lists: Mapping[str, SplitList]) -> pd.DataFrame:
+    """One issue for each video that its source's closed list does not name."""
+    keys = _key_tuples(clips)
+    frames = [
+        issues_frame(
+            [
+                Issue(
+                    stage="partition",
+                    reason="not_in_split_list",
+                    action="dropped",
+                    record=f"video {key[1]}",
+                    count=keys.count(key),
+                    detail=f"list {lists[key[0]].name}",
+                )
+            ],
+            source=key[0],
+            video_id=key[1],
+            annotation_set=key[2],
+        )
+        for key in sorted(set(keys))
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else empty("issues")
+
+
+def _notes(counts: Counts, split: Mapping[str, str | None], settings: Partition) -> list[Issue]:
+    """What the partition could not do: too few groups, labels that miss a split."""
+    kept = [name for name in counts.groups if split[name] is not None]
+    active = [s for s, target in zip(SPLITS, settings.targets, strict=True) if target > 0]
+    if not kept or len(active) == 1:
+        return []
+    if len(kept) < len(SPLITS):
+        detail = (
+            f"{len(kept)} group{'s' * (len(kept) != 1)}: everything not fixed by a list is train"
+        )
+        return [Issue("partition", "few_groups", "noted", record="all groups", detail=detail)]
+    inside = counts.take(kept)
+    chosen = np.array([SPLITS.index(str(split[name])) for name in inside.groups])
+    met = reach(inside.table > 0, chosen, len(SPLITS)) > 0
+    notes = []
+    for column, label in enumerate(inside.labels):
+        missing = [s for s in active if not met[column, SPLITS.index(s)]]
+        n_groups = int((inside.table[:, column] > 0).sum())
+        if missing and n_groups:
+            detail = f"in {n_groups} group{'s' * (n_groups != 1)}, none in {' or '.join(missing)}"
+            notes.append(
+                Issue("partition", "scarce_label", "noted", record=f"label {label}", detail=detail)
+            )
+    return notes
