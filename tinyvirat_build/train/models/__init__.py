@@ -1,1 +1,119 @@
-"""train/models"""
+"""The baselines of the paper by name, in the state-dict spelling of published checkpoints.
+
+>>> sorted(NAMES)[:3]
+['i3d-112', 'i3d-224', 'r2plus1d18']
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from torch import nn
+
+from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.train.models.i3d import I3D
+from tinyvirat_build.train.models.r2plus1d import (
+    BasicBlock2Plus1D,
+    Bottleneck2Plus1D,
+    ResNet2Plus1D,
+)
+from tinyvirat_build.train.models.resnet3d import (
+    BasicBlock,
+    Block,
+    Bottleneck,
+    ResNet3D,
+    WideBottleneck,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How a model is made, the input it was published for, and the prefix of its head."""
+
+    make: Callable[[int, float], nn.Module]  # (num_classes, dropout)
+    frames: int
+    size: int  # pixels, both sides
+    head: str
+    dropout: float = 0.0
+
+
+def _i3d(*, deep_pool: bool) -> Callable[[int, float], nn.Module]:
+    return lambda classes, dropout: I3D(classes, deep_pool=deep_pool, dropout=dropout)
+
+
+def _resnet(
+    network: type[ResNet3D],
+    block: type[Block],
+    layers: tuple[int, ...],
+    *,
+    pool: bool,
+    widths: tuple[int, ...] = (64, 128, 256, 512),
+    stem: int = 64,
+) -> Callable[[int, float], nn.Module]:
+    return lambda classes, dropout: network(
+        block, layers, classes, pool=pool, widths=widths, stem=stem, dropout=dropout
+    )
+
+
+_R18, _R50 = (2, 2, 2, 2), (3, 4, 6, 3)
+_WIDE = (128, 256, 512, 1024)
+
+
+def _both(
+    name: str, network: type[ResNet3D], block: type[Block], layers: tuple[int, ...]
+) -> dict[str, Architecture]:
+    return {
+        name + suffix: Architecture(_resnet(network, block, layers, pool=pool), 16, 112, "fc.")
+        for suffix, pool in (("", True), ("-nopool", False))
+    }
+
+
+NAMES: Final[dict[str, Architecture]] = {
+    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, "logits.", 0.5),
+    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, "logits.", 0.5),
+    **_both("resnet3d18", ResNet3D, BasicBlock, _R18),
+    **_both("resnet3d50", ResNet3D, Bottleneck, _R50),
+    **_both("r2plus1d18", ResNet2Plus1D, BasicBlock2Plus1D, _R18),
+    **_both("r2plus1d50", ResNet2Plus1D, Bottleneck2Plus1D, _R50),
+    "wideresnet3d50": Architecture(
+        _resnet(ResNet3D, WideBottleneck, _R50, pool=True, widths=_WIDE), 16, 112, "fc."
+    ),
+    # a tenth of the depth and a quarter of the width, for two CPU cores
+    "resnet3d10-narrow": Architecture(
+        _resnet(ResNet3D, BasicBlock, (1, 1, 1, 1), pool=False, widths=(16, 32, 64, 128), stem=16),
+        8,
+        56,
+        "fc.",
+    ),
+}
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        SettingsError: no model has the name.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise SettingsError(f"no model {name!r}{hint}; models: {', '.join(sorted(NAMES))}")
+    return NAMES[name]
+
+
+def build(name: str, num_classes: int, *, dropout: float | None = None) -> nn.Module:
+    """A freshly initialised model: clips (B, 3, T, H, W) in, logits (B, num_classes) out.
+
+    ``dropout`` before the head; None keeps the architecture's own.
+
+    Raises:
+        SettingsError: no model has the name.
+
+    >>> sum(p.numel() for p in build("i3d-112", 26).parameters())
+    12313914
+    """
+    arch = architecture(name)
+    return arch.make(num_classes, arch.dropout if dropout is None else dropout)
