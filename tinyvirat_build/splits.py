@@ -1,0 +1,233 @@
+"""Split lists: reading them, and computing MEVA's own from a table of label counts.
+
+``annotations/splits`` holds DIVA's two lists of VIRAT videos as published, and for MEVA the
+label counts per time slot (``meva-counts.csv``) and the list computed from them (``meva.csv``).
+
+    python -m tinyvirat_build.splits              # the list again, from the committed counts
+    python -m tinyvirat_build.splits --data DIR   # the counts first, from annotations in DIR
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Final
+
+import click
+import numpy as np
+import pandas as pd
+
+from tinyvirat_build import sources, store
+from tinyvirat_build.config import Partition, Settings, annotations_dir
+from tinyvirat_build.errors import AnnotationError, SettingsError, TinyviratError
+from tinyvirat_build.sources.parse import parse_entry
+from tinyvirat_build.stages.partition import (
+    SPLITS,
+    SplitList,
+    assign_groups,
+    label_counts,
+    split_of_groups,
+)
+from tinyvirat_build.stages.stratify import Counts
+
+_SLOTS: Final = ("auto", "slot", "session")  # the groupings that meva.csv was computed for
+_UNITS: Final = {"group": "group", "video_id": "video"}  # first column of a list -> its unit
+
+
+def lists_for(names: Iterable[str], settings: Partition) -> dict[str, SplitList]:
+    """The split list of each source that has one, by ``partition.lists``.
+
+    A value is ``official`` (VIRAT: DIVA's lists), ``none``, the name of a list under
+    ``annotations/splits`` or a CSV file. Where nothing is set, a list of the source's own name
+    there applies, as MEVA's does, unless the partition groups by something else than it does.
+
+    Raises:
+        SettingsError: no such list, or one for groups that the partition does not form.
+        AnnotationError: the list cannot be read.
+    """
+    found = {}
+    for source in sorted(set(names)):
+        name = settings.lists.get(source)
+        if name is None:
+            shipped = annotations_dir() / "splits" / f"{source}.csv"
+            name = source if shipped.is_file() and settings.group in _SLOTS else "none"
+        if name == "none":
+            continue
+        found[source] = split_list = load_list(name, source)
+        if split_list.unit == "group" and source == name and settings.group not in _SLOTS:
+            raise SettingsError(
+                f"the list {name} is for time slots, but partition.group is {settings.group}; "
+                f"set partition.lists.{source} to none or partition.group to slot"
+            )
+    return found
+
+
+def load_list(name: str, source: str) -> SplitList:
+    """A split list by name or file; a CSV file has the header ``group,split`` or ``video_id,split``.
+
+    Raises:
+        SettingsError: there is no such list.
+        AnnotationError: a line that is not a name and one of train, val and test, or repeats one.
+    """
+    folder = annotations_dir() / "splits"
+    if name == "official":
+        if source != "virat":
+            raise SettingsError(
+                f"partition.lists.{source}: official lists exist for virat alone; give a CSV file"
+            )
+        lines = {
+            split: (folder / f"virat-diva-{part}.txt").read_text("utf-8").split()
+            for split, part in (("train", "train"), ("test", "validation"))
+        }
+        splits = {video: split for split, videos in lines.items() for video in videos}
+        return SplitList("official", splits, unit="video", draw_val=True, closed=True)
+    path = Path(name) if name.endswith(".csv") else folder / f"{name}.csv"
+    if not path.is_file() or name.endswith("-counts"):
+        known = sorted(p.stem for p in folder.glob("*.csv") if not p.stem.endswith("-counts"))
+        raise SettingsError(
+            f"partition.lists.{source}: no list {name!r}; "
+            f"give official, none, {', '.join(known)} or a CSV file"
+        )
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    if len(header) != 2 or header[0] not in _UNITS or header[1] != "split":
+        raise AnnotationError(
+            "not a split list",
+            file=path,
+            line=1,
+            remedy="begin it with the line group,split or video_id,split",
+        )
+    splits = {}
+    for line, row in rows:
+        if len(row) != 2 or row[1] not in SPLITS or row[0] in splits:
+            raise AnnotationError(
+                f"cannot use {','.join(row)!r}",
+                file=path,
+                line=line,
+                remedy=f"give a {header[0]} not named before and one of {', '.join(SPLITS)}",
+            )
+        splits[row[0]] = row[1]
+    return SplitList(path.stem, splits, unit="video" if header[0] == "video_id" else "group")
+
+
+def regenerate(counts_file: Path, out: Path) -> None:
+    """Write the split list of the groups in ``counts_file``: the default partition of them.
+
+    Raises:
+        AnnotationError: the counts cannot be read.
+    """
+    counts = read_counts(counts_file)
+    source = out.stem
+    named = Counts(
+        tuple(f"{source}/{group}" for group in counts.groups), counts.labels, counts.table
+    )
+    splits = split_of_groups(named, Partition(), lists={})
+    rows = [(group.removeprefix(f"{source}/"), split) for group, split in sorted(splits.items())]
+    store.write_text(out, _csv([("group", "split"), *rows]))
+
+
+def count_meva(data: Path) -> Counts:
+    """The label counts of every time slot in the evaluation set (``kitware``) below ``data``.
+
+    Boxes are not read: only activities count.
+
+    Raises:
+        DataError: no MEVA annotation lies there.
+    """
+    settings = Settings.load(overrides=["meva.sets=kitware"])
+    entries = sources.get("meva").discover(data, settings).entries
+    videos = pd.DataFrame([asdict(replace(entry, files=())) for entry in entries])
+    activities = []
+    for entry in entries:
+        files = tuple(path for path in entry.files if "geom" not in path.name)
+        bare = replace(entry, files=files)
+        parsed = parse_entry(bare, settings, width=entry.width, height=entry.height)
+        activities += [parsed.activities, parsed.without_geometry]
+    groups = assign_groups(videos, settings.partition, lists={})
+    counts = label_counts(pd.concat([a for a in activities if len(a)], ignore_index=True), groups)
+    bare_names = tuple(group.removeprefix("meva/") for group in counts.groups)
+    return Counts(bare_names, counts.labels, counts.table)
+
+
+def read_counts(path: Path) -> Counts:
+    """The table of :func:`write_counts`.
+
+    Raises:
+        AnnotationError: a line that is not a group and one whole number for each label.
+    """
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    groups, table = [], []
+    for line, row in rows:
+        if len(row) != len(header) or not all(cell.isdecimal() for cell in row[1:]):
+            raise AnnotationError(
+                f"not a group and {len(header) - 1} counts",
+                file=path,
+                line=line,
+                remedy="restore the file or run make splits DATA=…",
+            )
+        groups.append(row[0])
+        table.append([int(cell) for cell in row[1:]])
+    shape = (len(groups), max(len(header) - 1, 0))
+    return Counts(tuple(groups), tuple(header[1:]), np.array(table, dtype=np.int64).reshape(shape))
+
+
+def write_counts(counts: Counts, path: Path) -> None:
+    """One line a group, one column a label: how many activities of it the group has."""
+    rows = [
+        (group, *map(str, row))
+        for group, row in zip(counts.groups, counts.table.tolist(), strict=True)
+    ]
+    store.write_text(path, _csv([("group", *counts.labels), *rows]))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file that are not empty, with their line numbers."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise AnnotationError(
+            f"cannot be read ({e})", file=path, remedy="give a readable CSV file"
+        ) from e
+    reader = csv.reader(io.StringIO(text, newline=""))
+    return ((reader.line_num, [cell.strip() for cell in row]) for row in reader if row)
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder with MEVA's annotations: recompute the counts from them first.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to; default annotations/splits.",
+)
+def main(data: Path | None, out: Path | None) -> None:
+    """Regenerate the committed split list of MEVA."""
+    committed = annotations_dir() / "splits"
+    out = out or committed
+    try:
+        counts_file = committed / "meva-counts.csv"
+        if data is not None:
+            counts_file = out / "meva-counts.csv"
+            write_counts(count_meva(data), counts_file)
+            click.echo(f"wrote {counts_file}")
+        regenerate(counts_file, out / "meva.csv")
+    except TinyviratError as e:
+        raise click.ClickException(str(e)) from e
+    click.echo(f"wrote {out / 'meva.csv'}")
+
+
+if __name__ == "__main__":
+    main()
