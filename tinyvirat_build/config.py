@@ -55,6 +55,14 @@ class Virat:
 
 
 @dataclass(frozen=True, slots=True)
+class Demo:
+    """The small world that the project renders itself."""
+
+    seed: int = 0
+    scale: float = 1.0  # 0.1 renders about a tenth
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """DESIGN §3.1: which activities belong together."""
 
@@ -145,6 +153,7 @@ class Settings:
     parse: Parse = Parse()
     meva: Meva = Meva()
     virat: Virat = Virat()
+    demo: Demo = Demo()
     merge: Merge = Merge()
     chunk: Chunk = Chunk()
     crop: Crop = Crop()
@@ -174,6 +183,26 @@ class Settings:
         tree["preset"] = chosen
         for override in overrides:
             _update(tree, _parse_override(override))
+        settings: Settings = _build(cls, tree, "")
+        _check(settings)
+        return settings
+
+    def override(self, overrides: Sequence[str]) -> Settings:
+        """These settings with ``key=value`` overrides.
+
+        Raises:
+            SettingsError: an unknown key, or a value of the wrong type.
+        """
+        tree = self.to_dict()
+        for text in overrides:
+            _update(tree, _parse_override(text))
+        settings: Settings = _build(Settings, tree, "")
+        _check(settings)
+        return settings
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Settings:
+        """The inverse of :meth:`to_dict`."""
         settings: Settings = _build(cls, tree, "")
         _check(settings)
         return settings
@@ -321,6 +350,8 @@ def _check(s: Settings) -> None:
     rules = [
         (0 < s.merge.threshold <= 1, "merge.threshold is in (0, 1]"),
         (s.merge.bridge >= 0, "merge.bridge is 0 or more frames"),
+        (s.demo.seed >= 0, "demo.seed is 0 or more"),
+        (s.demo.scale > 0, "demo.scale is more than 0"),
         (s.parse.max_gap >= 0, "parse.max_gap is 0 or more frames"),
         (s.chunk.length >= 1, "chunk.length is 1 or more frames"),
         (s.chunk.min_frames >= 1, "chunk.min_frames is 1 or more"),

@@ -245,6 +245,12 @@ def read_unit_bytes(path: Path, name: str) -> bytes:
         return archive.read(name)
 
 
+def has_part(path: Path, name: str) -> bool:
+    """Whether a unit holds a table of that name."""
+    with zipfile.ZipFile(path) as archive:
+        return name in archive.namelist()
+
+
 def remove_partials(root: Path) -> None:
     """Delete what an interrupted build left half written."""
     for folder, folders, files in os.walk(root):
@@ -272,9 +278,7 @@ def lock_build(out: Path) -> Iterator[None]:
             f"another process is building in {out}; wait for it, or give another --out"
         ) from e
     except OSError as e:
-        raise BuildError(
-            f"cannot write to {out}: {e.strerror or e}; give a writable --out"
-        ) from e
+        raise BuildError(f"cannot write to {out}: {e.strerror or e}; give a writable --out") from e
     try:
         yield
     finally:

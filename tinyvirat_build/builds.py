@@ -1,0 +1,155 @@
+"""A build as an object: its settings, its tables, and what can be asked of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from tinyvirat_build import engine, pipeline, sources, store
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import BuildError, DataError
+from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.verify import Report, verify
+
+
+def build(
+    source: str | Sequence[str],
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    preset: str | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    until: str = "stats",
+    limit: int | None = None,
+    quiet: bool = True,
+) -> Build:
+    """Build a dataset and return it; what is finished already is not done again.
+
+    Args:
+        source: ``meva``, ``virat``, ``demo`` or the YAML file of an own corpus; one or several.
+        out: the build folder.
+        data: the folder in which annotations and videos are found, at any depth.
+        preset: a shipped preset (see ``tinyvirat-build config --presets``).
+        config: a YAML file of settings, over the preset.
+        settings: single settings over both, e.g. ``{"crop.max_side": 96}``.
+        until: the last stage to run.
+
+    Raises:
+        TinyviratError: bad settings, missing data, or a folder that cannot be used.
+    """
+    overrides = [f"{k}={json.dumps(v)}" for k, v in (settings or {}).items()]
+    request = pipeline.Request(
+        sources=(source,) if isinstance(source, str) else tuple(source),
+        data=Path(data) if data is not None else None,
+        out=Path(out),
+        settings=Settings.load(preset, Path(config) if config else None, overrides),
+        workers=workers or engine.default_workers(),
+        limit=limit,
+        quiet=quiet,
+    )
+    pipeline.run(request, until=until)
+    return open_build(out)
+
+
+def open_build(path: str | Path) -> Build:
+    """Open a build folder.
+
+    Raises:
+        BuildError: the folder holds no build.
+    """
+    root = Path(path)
+    try:
+        tree = yaml.safe_load((root / "build.yaml").read_text("utf-8"))
+        settings = Settings.from_dict(tree["settings"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as e:
+        raise BuildError(f"{root} holds no build; make one with `tinyvirat-build all`") from e
+    return Build(root, settings, tuple(tree["sources"]), tree.get("limit"))
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build on disk."""
+
+    path: Path
+    settings: Settings
+    sources: tuple[str, ...]
+    limit: int | None = None
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``.
+
+        Raises:
+            BuildError: there is no such table, or its stage has not run.
+        """
+        if name not in SCHEMAS:
+            raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
+        file = self.path / "tables" / f"{name}.parquet"
+        if not file.exists():
+            raise BuildError(f"{file} is not there yet; run the stage that writes it")
+        return store.read_table(file)
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The manifest: one row a clip, with its source, window, labels, split and file."""
+        return self.table("clips")
+
+    @cached_property
+    def issues(self) -> pd.DataFrame:
+        """Everything that was not kept as it was, with its reason."""
+        return self.table("issues")
+
+    @property
+    def data(self) -> Path | None:
+        """The data folder that the build was made from, as this machine knows it."""
+        try:
+            data = json.loads((self.path / "log" / "data.json").read_text("utf-8"))["data"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return Path(data) if data else None
+
+    def entries(self, data: Path | None = None) -> dict[tuple[str, str, str], sources.Entry]:
+        """The source videos by (source, video_id, annotation_set), looked up in the data folder.
+
+        Raises:
+            DataError: the data folder is not known any more.
+        """
+        found = {}
+        for name in self.sources:
+            source = sources.get(name)
+            folder = data or self.data or source.default_data(self.path)
+            if folder is None:
+                raise DataError(f"the data folder of {self.path} is not known here; give --data")
+            for e in source.discover(folder, self.settings).entries:
+                found[e.source, e.video_id, e.annotation_set] = e
+        return found
+
+    def verify(self, *, sample: int | None = None, workers: int | None = None) -> Report:
+        """Compare clips with their sources, decoded independently, and the tables with files.
+
+        The report's ``problems`` are empty where all is proven.
+        """
+        return verify(self, sample=sample, workers=workers or engine.default_workers())
+
+    def clip(self, clip_id: str) -> pd.Series[Any]:
+        """One row of the manifest, by clip id or by the start of one.
+
+        Raises:
+            BuildError: no clip or several clips begin so.
+        """
+        name = "clips" if (self.path / "tables" / "clips.parquet").exists() else "clips_planned"
+        clips = self.table(name)
+        rows = clips[clips["clip_id"].str.startswith(clip_id)]
+        if len(rows) != 1:
+            raise BuildError(
+                f"{len(rows)} clips begin with {clip_id!r} in {self.path}; give the whole clip id"
+            )
+        return rows.iloc[0]

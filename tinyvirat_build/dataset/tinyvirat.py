@@ -1,0 +1,169 @@
+"""The dataset as it was released: TinyVIRAT-v2's folders, numbers and JSON.
+
+Only ``TinyVIRAT_V2/`` is for giving away; the test labels lie beside it in ``truth/``. Every row
+has a file: a clip that could not be cut stays in ``tables/clips.parquet`` with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.config import Settings
+from tinyvirat_build.dataset import packs
+from tinyvirat_build.records import Balance, StageResult, balance_frame
+from tinyvirat_build.sources import Source
+
+SPLITS: Final = ("train", "val", "test")
+FOLDER: Final = "TinyVIRAT_V2"
+_DIGITS: Final = {"train": 6, "val": 5, "test": 5}  # of the released file names
+_JSON: Final = {
+    "train": "tiny_train_v2.json",
+    "val": "tiny_val_v2.json",
+    "test": "tiny_test_v2_public.json",
+}
+
+
+def layout_folder(out: Path) -> Path:
+    """The folder that is given away."""
+    return out / FOLDER
+
+
+def publish(
+    out: Path,
+    clips: pd.DataFrame,
+    cuts: pd.DataFrame,
+    videos: pd.DataFrame,
+    classes: Sequence[str],
+    sources: Sequence[Source],
+    settings: Settings,
+) -> StageResult:
+    """Write the released layout, the test truth and the pack; return the manifest ``clips``.
+
+    Train and val are numbered in row order, test in an order shuffled by ``publish.seed``, so
+    that a test number tells nothing of its source.
+    """
+    manifest = number(join(clips, cuts, videos), seed=settings.publish.seed)
+    partial = out / (FOLDER + store.PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    published = manifest[manifest["id"].notna()]
+    for split in SPLITS:
+        rows = published[published["split"] == split].sort_values("id", kind="stable")
+        videos_folder = partial / "videos" / split
+        videos_folder.mkdir(parents=True)
+        for source, path in zip(rows["source_file"], rows["path"], strict=True):
+            _link(out / source, out / path.replace(FOLDER, partial.name, 1))
+        public = [_public_row(r, split) for r in rows.to_dict("records")]
+        _dump(partial / _JSON[split], public)
+        if split == "test":
+            truth = [_labelled_row(r, split) for r in rows.to_dict("records")]
+    _dump(partial / "class_map.json", {name: i for i, name in enumerate(classes)})
+    (partial / "LICENSE").write_text(_licence(sources), "utf-8")
+    (partial / "ATTRIBUTION").write_text(_attribution(sources), "utf-8")
+    final = layout_folder(out)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    store.write_text(out / "truth" / "test.json", _json(truth))
+    manifest = manifest.drop(columns=["source_file"])
+    if settings.encode.pack:
+        packs.write_pack(out, manifest, classes, public=settings.publish.public)
+    n = len(published)
+    balance = Balance("publish", "clips", int(manifest["reason"].isna().sum()), n, 0)
+    return StageResult(manifest, balance=balance_frame(balance))
+
+
+def join(clips: pd.DataFrame, cuts: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
+    """The planned clips with what came of each, in the clips' order."""
+    keys = ["source", "video_id", "annotation_set"]
+    plain = [f.assign(**{k: f[k].astype(str) for k in keys}) for f in (clips, cuts, videos)]
+    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "reason"]
+    joined = plain[0].merge(
+        plain[1][[*keys, "clip_id", *columns]], on=[*keys, "clip_id"], how="left", validate="1:1"
+    )
+    joined = joined.merge(plain[2][[*keys, "fps"]], on=keys, how="left", validate="m:1")
+    return joined.rename(columns={"file": "source_file"})
+
+
+def number(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Add ``id`` and ``path`` (relative to the build) of the released layout to rows with a file.
+
+    Numbers are unique within a split: ``%06d`` in train, ``%05d`` in val and test.
+    """
+    ids = pd.Series([None] * len(manifest), dtype=object, index=manifest.index)
+    paths = ids.copy()
+    for split in SPLITS:
+        rows = manifest.index[(manifest["split"] == split) & manifest["source_file"].notna()]
+        order = list(rows)
+        if split == "test":
+            random.Random(seed).shuffle(order)
+        for n, row in enumerate(order):
+            name = f"{n:0{_DIGITS[split]}d}"
+            folder = "" if split == "test" else f"{manifest.at[row, 'video_id']}/"
+            ids[row] = name
+            paths[row] = f"{FOLDER}/videos/{split}/{folder}{name}.mp4"
+    return manifest.assign(id=ids, path=paths)
+
+
+def _labelled_row(row: dict[str, Any], split: str) -> dict[str, Any]:
+    released = {"clip_id": row["released_id"]} if row["released_id"] else {}
+    return {
+        "id": row["id"],
+        "video_id": row["video_id"],
+        **released,
+        "path": _within(row["path"], split),
+        "dim": [int(row["n_frames"]), int(row["height"]), int(row["width"])],
+        "label": list(row["labels"]),
+    }
+
+
+def _public_row(row: dict[str, Any], split: str) -> dict[str, Any]:
+    labelled = _labelled_row(row, split)
+    if split != "test":
+        return labelled
+    # A test row tells nothing of its source.
+    return {
+        "id": labelled["id"],
+        "video_id": labelled["id"],
+        "path": labelled["path"],
+        "dim": labelled["dim"],
+    }
+
+
+def _within(path: str, split: str) -> str:
+    return path.removeprefix(f"{FOLDER}/videos/{split}/")
+
+
+def _json(rows: Any) -> str:
+    return json.dumps(rows, ensure_ascii=False, separators=(", ", ": ")) + "\n"
+
+
+def _dump(path: Path, rows: Any) -> None:
+    path.write_text(_json(rows), "utf-8")
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _licence(sources: Sequence[Source]) -> str:
+    parts = [f"Clips from {s.name}: {s.license_text}" for s in sources]
+    return "\n\n".join(parts) + "\n"
+
+
+def _attribution(sources: Sequence[Source]) -> str:
+    parts = [f"{s.name}: {s.attribution}" for s in sources]
+    made = "Built with tinyvirat-build; frames are unmodified crops of the source videos."
+    return "\n\n".join([*parts, made]) + "\n"

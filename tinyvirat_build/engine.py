@@ -1,0 +1,118 @@
+"""Run one function over many tasks: processes with a time limit, isolated from each other.
+
+The engine knows nothing of the work. A task that raises, hangs or kills its process costs that
+task alone; a crash or a time-out is tried once more before it is given up.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pebble
+
+from tinyvirat_build.errors import TinyviratError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+DEFAULT_TIMEOUT = 30 * 60.0  # seconds a task
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task gave no result: ``timeout``, ``crashed`` or ``decode_error``."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Task, Result]):
+    """A task with its result, or with its failure."""
+
+    task: Task
+    result: Result | None
+    failure: Failure | None = None
+
+
+def default_workers() -> int:
+    """The number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_local(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    timeout: float = DEFAULT_TIMEOUT,
+    isolate: bool = True,
+) -> Iterator[Outcome[Task, Result]]:
+    """Yield each task's outcome as it ends, in any order.
+
+    With ``isolate=False`` and one worker the tasks run in this process, where an error of the
+    program is raised as it is; otherwise each process takes one task at a time and a task that
+    crashes or outlasts ``timeout`` seconds is tried once more.
+
+    Raises:
+        TinyviratError: a task's own, since the user's data or settings are at fault.
+    """
+    if not isolate and workers == 1:
+        for task in tasks:
+            yield Outcome(task, work(task))
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tinyvirat_build.pipeline"])
+    attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
+    pool = pebble.ProcessPool(max_workers=max(1, min(workers, len(tasks))), context=context)
+    pending: dict[Any, int] = {}
+    waiting = iter(range(len(tasks)))
+
+    def submit(i: int) -> None:
+        attempts[i] += 1
+        pending[pool.schedule(work, args=(tasks[i],), timeout=timeout)] = i
+
+    try:
+        # A short queue: an interrupt then leaves little behind, and memory stays flat.
+        for i, _ in zip(waiting, range(4 * workers), strict=False):
+            submit(i)
+        while pending:
+            done, _ = concurrent.futures.wait(
+                pending, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for future in sorted(done, key=lambda f: pending[f]):
+                i = pending.pop(future)
+                outcome = _outcome(tasks[i], future)
+                retry = outcome.failure and outcome.failure.reason != "decode_error"
+                if retry and attempts[i] < 2:
+                    submit(i)
+                    continue
+                if (following := next(waiting, None)) is not None:
+                    submit(following)
+                yield outcome
+        pool.close()
+    except BaseException:
+        pool.stop()
+        raise
+    finally:
+        pool.join()
+
+
+def _outcome(task: Task, future: concurrent.futures.Future[Result]) -> Outcome[Task, Result]:
+    try:
+        return Outcome(task, future.result())
+    except concurrent.futures.TimeoutError:
+        return Outcome(task, None, Failure("timeout", "the task outlasted its time limit"))
+    except pebble.ProcessExpired as e:
+        return Outcome(task, None, Failure("crashed", f"the worker died (exit code {e.exitcode})"))
+    except TinyviratError:
+        raise
+    except MemoryError as e:
+        return Outcome(task, None, Failure("crashed", f"out of memory: {e}"))

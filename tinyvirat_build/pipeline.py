@@ -1,0 +1,595 @@
+"""The stages in order, each unit of work under its key.
+
+A build is a row of stages. The first ones work on one video at a time (index … crop, then cut),
+the others on the whole corpus (partition, filter, publish, stats). A unit is worked on only where
+its key, a digest of all that it depends on, is not on disk already: a build that was killed goes
+on where it stopped, a changed setting redoes what depends on it, a finished build does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import yaml
+from tqdm import tqdm
+
+from tinyvirat_build import engine, labels, sources, splits, store, work
+from tinyvirat_build.config import Settings
+from tinyvirat_build.dataset import tinyvirat
+from tinyvirat_build.errors import BuildError, DataError, SettingsError, VideoError
+from tinyvirat_build.records import StageResult, issues_frame
+from tinyvirat_build.report import publish_statistics
+from tinyvirat_build.sources import Entry, Source
+from tinyvirat_build.stages.filter import filter_rare
+from tinyvirat_build.stages.partition import partition
+from tinyvirat_build.video.cutter import Estimate, estimate
+
+STAGES: Final = (
+    "index", "parse", "merge", "segment", "chunk", "crop",
+    "partition", "filter", "plan", "cut", "publish", "stats",
+)  # fmt: skip
+
+_VIDEO_TABLES: Final = (
+    ("index", "videos"),
+    *(("parse", t) for t in ("activities", "actors", "boxes")),
+    *((s.name, s.writes) for s in work.VIDEO_STAGES),
+)
+_GLOBAL_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run was asked for."""
+
+    sources: tuple[str, ...]  # names, or YAML files of own corpora
+    data: Path | None
+    out: Path
+    settings: Settings
+    workers: int = field(default_factory=engine.default_workers)
+    timeout: float = engine.DEFAULT_TIMEOUT
+    limit: int | None = None
+    rehash: bool = False
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did: the units worked on per stage, seconds per stage, and the estimate."""
+
+    worked: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    estimate: Estimate | None = None
+    quarantined: int = 0  # clips without a file
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 built, 1 built with clips missing."""
+        return 1 if self.quarantined else 0
+
+
+def order_of(stage: str) -> int:
+    """A stage's place in the order.
+
+    Raises:
+        SettingsError: there is no such stage.
+    """
+    if stage not in STAGES:
+        raise SettingsError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+    return STAGES.index(stage)
+
+
+def run(request: Request, *, first: str = "index", until: str = "stats") -> Outcome:
+    """Run the stages from ``first`` to ``until``; those before ``first`` must be finished.
+
+    Raises:
+        SettingsError: an unknown stage or source.
+        DataError: the sources' data are not there, or videos are missing.
+        BuildError: the folder is locked or not writable, or a stage before ``first`` is not done.
+    """
+    order_of(first), order_of(until)
+    with store.lock_build(request.out):
+        store.remove_partials(request.out)
+        return _Run(request, first, until).execute()
+
+
+class _Run:
+    """One run: the entries, the keys of their units, and the stages as methods."""
+
+    def __init__(self, request: Request, first: str, until: str) -> None:
+        self.request, self.settings, self.out = request, request.settings, request.out
+        self.first, self.until = order_of(first), order_of(until)
+        self.classes = labels.load_classes(self.settings.classes)
+        self.sources = [sources.get(name) for name in request.sources]
+        self.outcome = Outcome()
+        self.keys: dict[str, list[str]] = {}  # stage -> key of each planned entry
+        self.units: dict[str, list[Path]] = {}
+        self.entries: list[Entry] = []
+        self.parsed: list[Entry] = []
+        self.global_units: dict[str, Path] = {}
+
+    def execute(self) -> Outcome:
+        self.discover()
+        self.write_build_file()
+        steps: list[tuple[str, Callable[[], None]]] = [
+            ("index", self.index),
+            ("crop", self.plan_videos),
+            ("partition", self.partition),
+            ("filter", self.filter),
+            ("plan", self.estimate),
+            ("cut", self.cut),
+            ("publish", self.publish),
+            ("stats", self.stats),
+        ]
+        for stage, step in steps:
+            begins = "parse" if stage == "crop" else stage
+            if order_of(begins) > self.until:
+                break
+            began = time.monotonic()
+            step()
+            self.outcome.seconds[stage] = time.monotonic() - began
+        self.write_ledger()
+        store.write_json(self.out / "log" / "last-run.json", asdict(self.outcome), indent=1)
+        return self.outcome
+
+    # -- discovery and keys
+
+    def discover(self) -> None:
+        """Find the entries of all sources; ``limit`` takes the first of them for planning."""
+        found = [s.discover(self.data_of(s), self.settings) for s in self.sources]
+        entries = sorted(
+            (e for d in found for e in d.entries),
+            key=lambda e: (e.source, e.video_id, e.annotation_set),
+        )
+        self.parsed = entries
+        self.entries = entries[: self.request.limit]
+        self.discovery_issues = [
+            issues_frame([issue], source=s.name, video_id=video)
+            for s, d in zip(self.sources, found, strict=True)
+            for video, issue in d.issues
+        ]
+        self.hashes = _Hashes(self.out / "log" / "hashes.json", forget=self.request.rehash)
+
+    def data_of(self, source: Source) -> Path:
+        data = self.request.data
+        if data is None:
+            data = source.default_data(self.out)
+        if data is None:
+            raise SettingsError(f"source {source.name} needs --data, the folder of its files")
+        return data
+
+    def write_build_file(self) -> None:
+        packages = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
+        tree = {
+            "format": 1,
+            "sources": list(self.request.sources),
+            "limit": self.request.limit,
+            "versions": {p: metadata.version(p) for p in packages} | {"ffmpeg": ffmpeg_version()},
+            "settings": self.settings.to_dict(),
+        }
+        text = yaml.safe_dump(tree, sort_keys=False)
+        path = self.out / "build.yaml"
+        if not path.exists() or path.read_text("utf-8") != text:
+            store.write_text(path, text)
+        # The data's place is this machine's affair, and no part of what a build is.
+        data = str(self.request.data.resolve()) if self.request.data else None
+        store.write_json(self.out / "log" / "data.json", {"data": data})
+
+    def unit(self, stage: str, entry: Entry) -> Path:
+        return self.out / "units" / stage / entry.source / entry.annotation_set / entry.video_id
+
+    def require_done(self, stage: str, stale: int) -> bool:
+        """Whether a stage may be worked on; an error where it had to be finished before."""
+        if not stale:
+            return False
+        if order_of(stage) < self.first:
+            raise BuildError(
+                f"stage {stage} is not finished with these settings ({stale} units); "
+                f"run `tinyvirat-build {stage} --out {self.out}` first"
+            )
+        return True
+
+    # -- per video
+
+    def index(self) -> None:
+        tasks = []
+        for entry in self.parsed:
+            stamp = self.hashes.stamp(entry.video) if entry.video in self.planned_videos() else None
+            key = store.digest(
+                "index", work.INDEX_VERSION, stamp, entry.width, entry.height, entry.fps,
+                entry.camera, entry.scene, entry.session,
+            )  # fmt: skip
+            shown = entry if stamp else replace(entry, video=None)
+            tasks.append(self.video_task(shown, {"index": key}))
+        stale = [
+            t for t in tasks
+            if self.request.rehash or store.unit_key(t.units["index"]) != t.keys["index"]
+        ]  # fmt: skip
+        if self.require_done("index", len(stale)):
+            here = [t for t in stale if t.entry.video is None]
+            for task in here:  # nothing to read: not worth a process
+                work.index_entry(task)
+            self.pool("index", work.index_entry, [t for t in stale if t.entry.video], self.refuse)
+        self.outcome.worked["index"] = len(stale)
+        self.keep("index", tasks, len(self.entries))
+        self.videos = {
+            (e.source, e.video_id, e.annotation_set): store.read_unit(
+                self.unit("index", e), ["videos"]
+            )["videos"].to_pylist()[0]
+            for e in self.parsed
+        }
+
+    def planned_videos(self) -> set[Path | None]:
+        return {e.video for e in self.entries if e.video is not None}
+
+    def refuse(self, task: work.VideoTask, failure: engine.Failure) -> None:
+        work.refuse_index(task, failure.reason, failure.detail)
+
+    def plan_videos(self) -> None:
+        """Parse … crop, as far as asked: one task a video, chained in one process."""
+        stages = ["parse", *(s.name for s in work.VIDEO_STAGES)]
+        stages = [s for s in stages if order_of(s) <= self.until]
+        planned = {id(e) for e in self.entries}
+        map_digest = labels.digest_of_maps(self.settings)
+        tasks = []
+        for entry in self.parsed:
+            video = self.videos[entry.source, entry.video_id, entry.annotation_set]
+            keys = self.chain(entry, video, map_digest)
+            wanted = stages if id(entry) in planned else stages[:1]
+            tasks.append(self.video_task(entry, {s: keys[s] for s in wanted}))
+        stale_of = [
+            [s for s, k in t.keys.items() if store.unit_key(t.units[s]) != k] for t in tasks
+        ]
+        for stage in stages:
+            n = sum(stage in stale for stale in stale_of)
+            self.require_done(stage, n)
+            self.outcome.worked[stage] = n
+        todo = [t for t, stale in zip(tasks, stale_of, strict=True) if stale]
+        todo.sort(key=lambda t: -sum(self.hashes.size(f) for f in t.entry.files))
+        self.pool("plan", work.plan_entry, todo, work.refuse_plan)
+        self.hashes.save()
+        for stage in stages:
+            whole = tasks if stage == "parse" else [t for t in tasks if stage in t.keys]
+            self.keep(stage, whole, len(self.entries))
+        done = {"index", *stages}
+        for stage, table in _VIDEO_TABLES:
+            if stage in done:
+                self.assemble(stage, table)
+
+    def chain(self, entry: Entry, video: dict[str, Any], map_digest: str) -> dict[str, str]:
+        """The keys of a video's stages, each holding the one before it."""
+        settings = self.settings
+        size = (video["width"], video["height"])
+        about = asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
+        hashes = [self.hashes.of(f) for f in entry.files]
+        key = store.digest(
+            "parse", work.PARSE_VERSION, about, hashes, asdict(settings.parse), self.classes,
+            map_digest, size if settings.parse.clip_boxes else None, settings.meva.unite,
+        )  # fmt: skip
+        keys = {"parse": key}
+        for stage in work.VIDEO_STAGES:
+            own = stage.settings(settings)
+            own = own if isinstance(own, str) else asdict(own)
+            extra = size if stage.name == "crop" else None
+            key = store.digest(stage.name, stage.version, key, own, extra)
+            keys[stage.name] = key
+        return keys
+
+    def video_task(self, entry: Entry, keys: dict[str, str]) -> work.VideoTask:
+        names = ["index", "parse", *(s.name for s in work.VIDEO_STAGES)]
+        units = {s: self.unit(s, entry) for s in names}
+        return work.VideoTask(entry, self.settings, self.classes, units, keys)
+
+    def keep(self, stage: str, tasks: Sequence[work.VideoTask], n: int) -> None:
+        planned = {(e.source, e.video_id, e.annotation_set) for e in self.entries}
+        chosen = [
+            t for t in tasks
+            if (t.entry.source, t.entry.video_id, t.entry.annotation_set) in planned
+        ]  # fmt: skip
+        self.keys[stage] = [t.keys[stage] for t in chosen]
+        self.units[stage] = [t.units[stage] for t in chosen]
+        assert len(chosen) == n
+
+    def pool(
+        self,
+        stage: str,
+        function: Callable[[Any], Any],
+        tasks: Sequence[Any],
+        give_up: Callable[[Any, engine.Failure], None],
+        *,
+        isolate: bool = False,
+        weigh: Callable[[Any], int] = lambda task: 1,
+        unit: str = "video",
+    ) -> None:
+        """Run tasks with a bar; a task that crashes or hangs is handed to ``give_up``."""
+        if not tasks:
+            return
+        total = sum(map(weigh, tasks))
+        outcomes = engine.run_local(
+            function, tasks, workers=self.request.workers, timeout=self.request.timeout,
+            isolate=isolate,
+        )  # fmt: skip
+        with tqdm(
+            total=total, desc=f"{stage:>9}", unit=f" {unit}", delay=2, disable=self.request.quiet,
+            dynamic_ncols=True, smoothing=0.1,
+        ) as bar:  # fmt: skip
+            for outcome in outcomes:
+                if outcome.failure:
+                    give_up(outcome.task, outcome.failure)
+                bar.update(weigh(outcome.task))
+
+    def assemble(self, stage: str, name: str) -> None:
+        """Write a table from its units, unless it is made of just these already."""
+        key = store.digest(name, self.keys[stage])
+        path = self.table(name)
+        if store.table_key(path) != key:
+            parts = (store.read_unit(u, [name])[name] for u in self.units[stage])
+            store.write_table(path, name, parts, key=key)
+
+    def table(self, name: str) -> Path:
+        return self.out / "tables" / f"{name}.parquet"
+
+    # -- the whole corpus
+
+    def global_stage(self, stage: str, name: str, key: str, make: Callable[[], StageResult]) -> str:
+        """Run a stage on the whole corpus under its key; return the key."""
+        unit = self.out / "units" / stage / "all"
+        self.global_units[stage] = unit
+        stale = store.unit_key(unit) != key
+        self.outcome.worked[stage] = int(stale)
+        if self.require_done(stage, int(stale)):
+            result = make()
+            tables = {name: result.table, "issues": result.issues, "balance": result.balance}
+            work.write_tables(unit, key, tables)
+        path = self.table(name)
+        if store.table_key(path) != key:
+            store.write_table(path, name, [store.read_unit(unit, [name])[name]], key=key)
+        self.keys[stage] = [key]
+        return key
+
+    def partition(self) -> None:
+        lists = splits.load_lists(self.settings.partition)
+        groups = self.groups()
+        parse_units = [self.unit("parse", e) for e in self.parsed]
+        key = store.digest(
+            "partition", _GLOBAL_VERSION, [store.unit_key(u) for u in parse_units],
+            self.keys["crop"], asdict(self.settings.partition), groups["group"].tolist(),
+            {name: split.to_dict() for name, split in lists.items()},
+        )  # fmt: skip
+
+        def make() -> StageResult:
+            counted = [
+                t
+                for unit in parse_units
+                for t in store.read_unit(unit, ["activities", "without_geometry"]).values()
+            ]
+            return partition(
+                store.read_table(self.table("clips_planned")),
+                store.from_arrow(pa.concat_tables(counted).unify_dictionaries()),
+                groups,
+                self.settings.partition,
+                lists=lists,
+                classes=self.classes,
+            )
+
+        self.global_stage("partition", "clips_partitioned", key, make)
+
+    def groups(self) -> pd.DataFrame:
+        kind = self.settings.partition.group
+        rows = [
+            (e.source, e.video_id, e.annotation_set, splits.group_of(e, kind, self.settings))
+            for e in self.parsed
+        ]
+        return pd.DataFrame(rows, columns=["source", "video_id", "annotation_set", "group"])
+
+    def filter(self) -> None:
+        key = store.digest("filter", self.keys["partition"], asdict(self.settings.filter))
+
+        def make() -> StageResult:
+            clips = store.read_table(self.table("clips_partitioned"))
+            return filter_rare(clips, self.settings.filter, classes=self.classes)
+
+        self.global_stage("filter", "clips_filtered", key, make)
+
+    # -- video
+
+    def clips_by_entry(self) -> list[tuple[Entry, pd.DataFrame]]:
+        clips = store.read_table(self.table("clips_filtered"))
+        keys = list(zip(*(clips[k].astype(str) for k in work.KEYS), strict=True))
+        rows: dict[tuple[str, ...], list[int]] = {}
+        for i, row_key in enumerate(keys):
+            rows.setdefault(row_key, []).append(i)
+        return [
+            (e, clips.iloc[rows[e.source, e.video_id, e.annotation_set]].reset_index(drop=True))
+            for e in self.entries
+            if (e.source, e.video_id, e.annotation_set) in rows
+        ]
+
+    def estimate(self) -> None:
+        """Estimate the cost of cutting; writes nothing."""
+        total = Estimate.zero()
+        for entry, clips in self.clips_by_entry():
+            if entry.video is not None:
+                try:
+                    total += estimate(work.load_index(self.unit("index", entry)), clips)
+                except VideoError:
+                    continue
+        self.outcome.estimate = total
+
+    def cut(self) -> None:
+        planned = self.clips_by_entry()
+        self.require_videos([e for e, _ in planned if e.video is None])
+        tasks = []
+        for entry, clips in planned:
+            video = self.videos[entry.source, entry.video_id, entry.annotation_set]
+            key = store.digest(
+                "cut", work.CUT_VERSION, video["fingerprint"], ffmpeg_version(),
+                asdict(self.settings.encode), self.settings.videos.max_held,
+                clips["clip_id"].tolist(),
+            )  # fmt: skip
+            task = work.CutTask(
+                entry, clips, self.out,
+                self.out / "clips" / entry.source / entry.annotation_set / entry.video_id,
+                self.unit("index", entry), self.unit("cut", entry), key,
+                self.settings.encode, self.settings.videos.max_held,
+            )  # fmt: skip
+            tasks.append(task)
+        stale = [t for t in tasks if store.unit_key(t.unit) != t.key or not work.files_there(t)]
+        if self.require_done("cut", len(stale)):
+            for task in (t for t in stale if t.entry.video is None):
+                work.cut_entry(task)
+            here = sorted((t for t in stale if t.entry.video), key=lambda t: -len(t.clips))
+            self.say_estimate(here)
+            self.pool(
+                "cut", work.cut_entry, here, work.refuse_cut, isolate=True,
+                weigh=lambda t: len(t.clips), unit="clip",
+            )  # fmt: skip
+        self.outcome.worked["cut"] = len(stale)
+        self.keys["cut"] = [t.key for t in tasks]
+        self.units["cut"] = [t.unit for t in tasks]
+        self.remove_unnamed({t.folder for t in tasks})
+        key = store.digest("cuts", [store.hash_file(t.unit) for t in tasks])
+        parts = [store.read_unit(t.unit, ["cuts"])["cuts"] for t in tasks]
+        if store.table_key(self.table("cuts")) != key:
+            store.write_table(self.table("cuts"), "cuts", parts, key=key)
+        self.keys["cuts"] = [key]
+        self.outcome.quarantined = sum(p.num_rows - p["reason"].null_count for p in parts)
+
+    def say_estimate(self, tasks: Sequence[work.CutTask]) -> None:
+        if self.outcome.estimate is not None and tasks and not self.request.quiet:
+            tqdm.write(str(self.outcome.estimate.describe(self.request.workers)))
+
+    def require_videos(self, missing: Sequence[Entry]) -> None:
+        if missing and self.settings.videos.missing == "error":
+            names = ", ".join(e.video_id for e in missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise DataError(
+                f"{len(missing)} source videos are not below --data ({names}); fetch them, or "
+                f"build without them: --set videos.missing=skip"
+            )
+
+    def remove_unnamed(self, named: set[Path]) -> None:
+        """Delete clips that no table names any more, and the units of entries that are gone."""
+        clips = self.out / "clips"
+        for folder in sorted(p for p in clips.glob("**/") if p.is_dir() and p != clips):
+            inside = any(folder == n or folder in n.parents for n in named)
+            below = any(n in folder.parents for n in named)
+            if not inside and not below and folder.exists():
+                shutil.rmtree(folder)
+
+    # -- what is given away
+
+    def publish(self) -> None:
+        key = store.digest(
+            "publish", _GLOBAL_VERSION, self.keys["filter"], self.keys["cuts"],
+            asdict(self.settings.publish), self.settings.encode.pack, self.classes,
+        )  # fmt: skip
+
+        def make() -> StageResult:
+            return tinyvirat.publish(
+                self.out,
+                store.read_table(self.table("clips_filtered")),
+                store.read_table(self.table("cuts")),
+                store.read_table(self.table("videos")),
+                self.classes,
+                self.sources,
+                self.settings,
+            )
+
+        if not tinyvirat.layout_folder(self.out).is_dir():
+            (self.out / "units" / "publish" / "all").unlink(missing_ok=True)
+        self.global_stage("publish", "clips", key, make)
+
+    def stats(self) -> None:
+        self.write_ledger()
+        key = store.digest("stats", _GLOBAL_VERSION, self.keys["publish"], self.ledger_key())
+        unit = self.out / "units" / "stats" / "all"
+        stale = store.unit_key(unit) != key or not (self.out / "report.html").exists()
+        self.outcome.worked["stats"] = int(stale)
+        if stale:
+            publish_statistics(self.out, self.settings, self.classes)
+            store.write_unit(unit, key, {})
+
+    # -- the ledger
+
+    def ledger_key(self) -> str:
+        return store.digest(self.keys, [len(f) for f in self.discovery_issues])
+
+    def write_ledger(self) -> None:
+        """Join the issues and balances of all stages that this run knows."""
+        for name in ("issues", "balance"):
+            key = store.digest(name, self.ledger_key())
+            if store.table_key(self.table(name)) != key:
+                store.write_table(self.table(name), name, self.ledger_parts(name), key=key)
+
+    def ledger_parts(self, name: str) -> Iterator[pa.Table]:
+        if name == "issues":
+            for frame in self.discovery_issues:
+                yield store.to_arrow("issues", frame)
+        for stage in STAGES:
+            for unit in [*self.units.get(stage, []), *self.global_unit(stage)]:
+                if store.has_part(unit, name):
+                    yield store.read_unit(unit, [name])[name]
+
+    def global_unit(self, stage: str) -> list[Path]:
+        return [self.global_units[stage]] if stage in self.global_units else []
+
+
+class _Hashes:
+    """SHA-256 of annotation files, remembered with size and time of change."""
+
+    def __init__(self, path: Path, *, forget: bool) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = {}
+        if not forget and path.exists():
+            try:
+                self.known = json.loads(path.read_text("utf-8"))
+            except (OSError, ValueError):
+                self.known = {}  # only a memory: everything is hashed anew
+        self.fresh = True
+
+    def of(self, path: Path) -> str:
+        stamp = self.stamp(path)
+        if stamp is None:
+            return ""
+        known = self.known.get(str(path))
+        if known is None or known[:2] != stamp:
+            known = [*stamp, store.hash_file(path)]
+            self.known[str(path)] = known
+            self.fresh = False
+        return str(known[2])
+
+    @staticmethod
+    def stamp(path: Path | None) -> list[int] | None:
+        if path is None:
+            return None
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        return [stat.st_size, stat.st_mtime_ns]
+
+    def size(self, path: Path) -> int:
+        stamp = self.stamp(path)
+        return stamp[0] if stamp else 0
+
+    def save(self) -> None:
+        if not self.fresh:
+            store.write_json(self.path, self.known)
+            self.fresh = True
+
+
+def ffmpeg_version() -> str:
+    """The versions of the FFmpeg libraries that decode and encode, and of the machine's kind."""
+    import av
+
+    codec = av.library_versions["libavcodec"]
+    return f"av {av.__version__}, libavcodec {'.'.join(map(str, codec))}, {platform.machine()}"

@@ -1,0 +1,329 @@
+"""The work on one source video, as a worker process does it: index, plan, cut.
+
+Each function takes a picklable task and leaves finished units behind (see :mod:`store`); the
+pure stages in between are one line each in :data:`VIDEO_STAGES`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.config import Encode, Settings
+from tinyvirat_build.engine import Failure
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.records import (
+    KEYS,
+    Balance,
+    Issue,
+    StageResult,
+    balance_frame,
+    empty,
+    issues_frame,
+)
+from tinyvirat_build.sources import Entry
+from tinyvirat_build.sources.parse import parse_entry
+from tinyvirat_build.stages.chunk import chunk
+from tinyvirat_build.stages.crop import crop
+from tinyvirat_build.stages.merge import merge
+from tinyvirat_build.stages.segment import segment
+from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.index import VideoIndex, index_video
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStage:
+    """A pure stage on one video: the table it writes, the settings it reads, the function."""
+
+    name: str
+    writes: str
+    settings: Callable[[Settings], Any]
+    run: Callable[[Tables, Settings, tuple[str, ...]], StageResult]
+    version: int = 1
+
+
+VIDEO_STAGES: Final = (
+    VideoStage(
+        "merge", "tracks", lambda s: s.merge,
+        lambda t, s, _: merge(t["activities"], t["boxes"], s.merge),
+    ),
+    VideoStage(
+        "segment", "segments", lambda s: s.merge.unit,
+        lambda t, s, classes: segment(t["tracks"], t["activities"], s.merge, classes=classes),
+    ),
+    VideoStage(
+        "chunk", "chunks", lambda s: s.chunk,
+        lambda t, s, _: chunk(t["segments"], t["tracks"], s.chunk),
+    ),
+    VideoStage(
+        "crop", "clips_planned", lambda s: s.crop,
+        lambda t, s, classes: crop(
+            t["chunks"], t["tracks"], t["activities"], t["boxes"], t["videos"], s.crop,
+            classes=classes,
+        ),
+    ),
+)  # fmt: skip
+
+_PARSE_TABLES: Final = ("activities", "boxes", "actors", "without_geometry")
+INDEX_VERSION: Final = 1
+PARSE_VERSION: Final = 1
+CUT_VERSION: Final = 1
+_SCHEMA_OF: Final = {"without_geometry": "activities"}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTask:
+    """One video's way through the per-video stages, as a worker is given it."""
+
+    entry: Entry
+    settings: Settings
+    classes: tuple[str, ...]
+    units: dict[str, Path]
+    keys: dict[str, str]  # in stage order; the last stage is the last key
+
+
+def _frames(path: Path, names: Iterable[str]) -> dict[str, pd.DataFrame]:
+    return {n: store.from_arrow(t) for n, t in store.read_unit(path, names).items()}
+
+
+def write_tables(
+    path: Path, key: str, tables: Tables, extra: Mapping[str, bytes] | None = None
+) -> None:
+    """Write DataFrames, and opaque parts, as a unit."""
+    arrow = {n: store.to_arrow(_SCHEMA_OF.get(n, n), t) for n, t in tables.items()}
+    store.write_unit(path, key, {**arrow, **(extra or {})})
+
+
+def index_entry(task: VideoTask) -> None:
+    """Index one video and write its unit: a row of ``videos`` and the packet index."""
+    if task.entry.video is None:
+        write_index(task)
+        return
+    try:
+        found = index_video(task.entry.video)
+    except VideoError as e:
+        write_index(task, refused=(e.reason, e.detail))
+    else:
+        write_index(task, found)
+
+
+def write_index(
+    task: VideoTask, found: VideoIndex | None = None, refused: tuple[str, str] | None = None
+) -> None:
+    """Write an index unit: of an indexed video, of a refused one, or of one that is not here."""
+    entry = task.entry
+    keys = _key_columns(entry)
+    row: dict[str, Any] = {
+        **keys,
+        **{"width": entry.width, "height": entry.height, "fps": entry.fps, "assumed": True},
+        **{"camera": entry.camera, "scene": entry.scene, "session": entry.session},
+        **{"present": entry.video is not None, "path": entry.video and entry.video.name},
+        **{"frames": None, "fingerprint": None},
+    }
+    extra: dict[str, bytes] = {}
+    issues: list[Issue] = []
+    if found is not None:
+        row |= {"width": found.width, "height": found.height, "assumed": False}
+        row |= {"fps": str(found.fps), "frames": found.n_frames}
+        row["fingerprint"] = found.fingerprint
+        extra["packets"] = found.to_bytes()
+    if refused is not None:
+        record = f"video {entry.video_id}"
+        issues.append(Issue("index", refused[0], "noted", record, row["path"], detail=refused[1]))
+        extra["refused"] = json.dumps(refused).encode()
+    tables = {"videos": pd.DataFrame([row]), "issues": issues_frame(issues, **keys)}
+    write_tables(task.units["index"], task.keys["index"], tables, extra)
+
+
+def load_index(unit: Path) -> VideoIndex:
+    """The packet index of an index unit.
+
+    Raises:
+        VideoError: the video was refused when it was indexed; with the reason.
+    """
+    try:
+        return VideoIndex.from_bytes(store.read_unit_bytes(unit, "packets"))
+    except KeyError:
+        reason, detail = json.loads(store.read_unit_bytes(unit, "refused"))
+        raise VideoError(reason, detail) from None
+
+
+def plan_entry(task: VideoTask) -> None:
+    """Take one video from its annotation files to planned clips, doing only what is stale."""
+    tables: dict[str, pd.DataFrame] = {}
+    stages = [s for s in VIDEO_STAGES if s.name in task.keys]
+    written = {s.writes: s.name for s in VIDEO_STAGES} | dict.fromkeys(_PARSE_TABLES, "parse")
+    written["videos"] = "index"
+
+    class Inputs(dict[str, pd.DataFrame]):
+        def __missing__(self, name: str) -> pd.DataFrame:
+            unit = task.units[written[name]]
+            self.update(_frames(unit, [name]))
+            return self[name]
+
+    inputs = Inputs(tables)
+    if store.unit_key(task.units["parse"]) != task.keys["parse"]:
+        video = inputs["videos"].iloc[0]
+        parsed = parse_entry(
+            task.entry, task.settings, width=int(video["width"]), height=int(video["height"])
+        )
+        results = {
+            "activities": parsed.activities,
+            "boxes": parsed.boxes,
+            "actors": parsed.actors,
+            "without_geometry": parsed.without_geometry,
+        }
+        issues = {"issues": parsed.issues, "balance": parsed.balance}
+        write_tables(task.units["parse"], task.keys["parse"], results | issues)
+        inputs.update(results)
+    for stage in stages:
+        if store.unit_key(task.units[stage.name]) == task.keys[stage.name]:
+            continue
+        result = stage.run(inputs, task.settings, task.classes)
+        write_tables(
+            task.units[stage.name],
+            task.keys[stage.name],
+            {stage.writes: result.table, "issues": result.issues, "balance": result.balance},
+        )
+        inputs[stage.writes] = result.table
+
+
+def _key_columns(entry: Entry) -> dict[str, str]:
+    return {k: getattr(entry, k) for k in KEYS}
+
+
+@dataclass(frozen=True, slots=True)
+class CutTask:
+    """One video's clips to cut."""
+
+    entry: Entry
+    clips: pd.DataFrame  # rows of clips_filtered
+    out: Path  # the build
+    folder: Path  # of the video's clips
+    index_unit: Path
+    unit: Path
+    key: str
+    encode: Encode
+    max_held: float
+
+
+def cut_entry(task: CutTask) -> int:
+    """Cut all clips of one video into their folder; return how many were cut.
+
+    The folder takes its place whole, before the unit that names its files.
+    """
+    partial = task.folder.with_name(task.folder.name + store.PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    before = _stamp(task.entry.video)
+    try:
+        if task.entry.video is None:
+            raise VideoError("no_video", "the source video is not present")
+        cuts = cut_video(
+            task.entry.video,
+            load_index(task.index_unit),
+            task.clips,
+            partial,
+            task.encode,
+            max_held=task.max_held,
+            pack_path=partial / "clips.yuv" if task.encode.pack else None,
+        )
+        if _stamp(task.entry.video) != before:
+            raise VideoError("source_changed", "the file changed while it was cut")
+    except VideoError as e:
+        cuts = failed_cuts(task.clips, e.reason)
+        shutil.rmtree(partial)
+        partial.mkdir()
+    at = task.folder.relative_to(task.out).as_posix()
+    for column in ("file", "pack_file"):
+        cuts[column] = [None if pd.isna(f) else f"{at}/{f}" for f in cuts[column]]
+    shutil.rmtree(task.folder, ignore_errors=True)
+    if cuts["file"].notna().any():
+        store.sync_folder(partial)
+        partial.rename(task.folder)
+    else:
+        partial.rmdir()
+    store.sync_folder(task.folder.parent)
+    write_cuts(task, cuts, task.key)
+    return int(cuts["reason"].isna().sum())
+
+
+def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
+    """Write the unit of a video's cuts, with an issue for each clip that has none."""
+    keys = _key_columns(task.entry)
+    cuts = cuts.assign(**keys)
+    lost = cuts[cuts["reason"].notna()]
+    issues = [
+        Issue("cut", str(reason), "quarantined", f"clip {clip}", task.entry.video_id)
+        for clip, reason in zip(lost["clip_id"], lost["reason"], strict=True)
+    ]
+    kept = cuts[cuts["reason"].isna()]
+    issues += [
+        Issue("cut", "held", "held", f"clip {clip}", task.entry.video_id, count=int(held))
+        for clip, held in zip(kept["clip_id"], kept["held"], strict=True)
+        if held
+    ]
+    balance = Balance("cut", "clips", len(cuts), len(kept), len(lost))
+    tables = {
+        "cuts": cuts,
+        "issues": issues_frame(issues, **keys),
+        "balance": balance_frame(balance, **keys),
+    }
+    write_tables(task.unit, key, tables)
+
+
+def failed_cuts(clips: pd.DataFrame, reason: str) -> pd.DataFrame:
+    """The rows of ``cuts`` for clips none of which was cut."""
+    cuts = pd.DataFrame({"clip_id": clips["clip_id"], "reason": reason})
+    blank = {c: None for c in empty("cuts").columns if c not in cuts and c not in KEYS}
+    return cuts.assign(**blank)
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    if path is None or not path.exists():
+        return None
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def files_there(task: CutTask) -> bool:
+    """Whether every file that the unit of a video's cuts names is still on disk."""
+    cuts = store.read_unit(task.unit, ["cuts"])["cuts"]
+    names = {*cuts["file"].to_pylist(), *cuts["pack_file"].to_pylist()} - {None}
+    return all((task.out / name).is_file() for name in names)
+
+
+def refuse_index(task: VideoTask, reason: str, detail: str) -> None:
+    """Write the index unit of a video that could not be indexed."""
+    write_index(task, refused=(reason, detail))
+
+
+def refuse_plan(task: VideoTask, failure: Failure) -> None:
+    """Leave an empty plan for a video whose annotations brought the worker down."""
+    keys = _key_columns(task.entry)
+    issue = Issue(
+        "parse", failure.reason, "quarantined", f"video {task.entry.video_id}",
+        file=str(task.entry.files[0]) if task.entry.files else None, detail=failure.detail,
+    )  # fmt: skip
+    tables = {n: empty(_SCHEMA_OF.get(n, n)) for n in _PARSE_TABLES}
+    ledger = {"issues": issues_frame([issue], **keys), "balance": empty("balance")}
+    write_tables(task.units["parse"], task.keys["parse"], tables | ledger)
+    plan_entry(task)
+
+
+def refuse_cut(task: CutTask, failure: Failure) -> None:
+    """Quarantine the clips of a video whose cutting crashed or hung.
+
+    The unit's key is no digest, so that the next run tries the video again.
+    """
+    shutil.rmtree(task.folder.with_name(task.folder.name + store.PARTIAL), ignore_errors=True)
+    write_cuts(task, failed_cuts(task.clips, failure.reason), f"{failure.reason:>32}")
