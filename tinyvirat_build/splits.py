@@ -37,7 +37,7 @@ _SLOTS: Final = ("auto", "slot", "session")  # the groupings that meva.csv was c
 _UNITS: Final = {"group": "group", "video_id": "video"}  # first column of a list -> its unit
 
 
-def lists_for(names: Iterable[str], settings: Partition) -> dict[str, SplitList]:
+def load_lists(settings: Partition) -> dict[str, SplitList]:
     """The split list of each source that has one, by ``partition.lists``.
 
     A value is ``official`` (VIRAT: DIVA's lists), ``none``, the name of a list under
@@ -48,16 +48,17 @@ def lists_for(names: Iterable[str], settings: Partition) -> dict[str, SplitList]
         SettingsError: no such list, or one for groups that the partition does not form.
         AnnotationError: the list cannot be read.
     """
+    names = {name: name for name in shipped_lists() if settings.group in _SLOTS} | settings.lists
     found = {}
-    for source in sorted(set(names)):
-        name = settings.lists.get(source)
-        if name is None:
-            shipped = annotations_dir() / "splits" / f"{source}.csv"
-            name = source if shipped.is_file() and settings.group in _SLOTS else "none"
+    for source, name in sorted(names.items()):
         if name == "none":
             continue
-        found[source] = split_list = load_list(name, source)
-        if split_list.unit == "group" and source == name and settings.group not in _SLOTS:
+        found[source] = load_list(name, source)
+        if (
+            found[source].unit == "group"
+            and name in shipped_lists()
+            and settings.group not in _SLOTS
+        ):
             raise SettingsError(
                 f"the list {name} is for time slots, but partition.group is {settings.group}; "
                 f"set partition.lists.{source} to none or partition.group to slot"
@@ -65,8 +66,14 @@ def lists_for(names: Iterable[str], settings: Partition) -> dict[str, SplitList]
     return found
 
 
+def shipped_lists() -> list[str]:
+    """The names of the lists under ``annotations/splits``."""
+    files = (annotations_dir() / "splits").glob("*.csv")
+    return sorted(path.stem for path in files if not path.stem.endswith("-counts"))
+
+
 def load_list(name: str, source: str) -> SplitList:
-    """A split list by name or file; a CSV file has the header ``group,split`` or ``video_id,split``.
+    """A split list by name or CSV file, headed ``group,split`` or ``video_id,split``.
 
     Raises:
         SettingsError: there is no such list.
@@ -86,10 +93,9 @@ def load_list(name: str, source: str) -> SplitList:
         return SplitList("official", splits, unit="video", draw_val=True, closed=True)
     path = Path(name) if name.endswith(".csv") else folder / f"{name}.csv"
     if not path.is_file() or name.endswith("-counts"):
-        known = sorted(p.stem for p in folder.glob("*.csv") if not p.stem.endswith("-counts"))
         raise SettingsError(
             f"partition.lists.{source}: no list {name!r}; "
-            f"give official, none, {', '.join(known)} or a CSV file"
+            f"give official, none, {', '.join(shipped_lists())} or a CSV file"
         )
     rows = _rows(path)
     _, header = next(rows, (1, []))

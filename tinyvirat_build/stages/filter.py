@@ -10,14 +10,13 @@ import pandas as pd
 from tinyvirat_build.config import Filter
 from tinyvirat_build.records import (
     KEYS,
-    Balance,
     Issue,
     StageResult,
-    balance_frame,
     columns,
     empty,
     issues_frame,
 )
+from tinyvirat_build.stages.partition import balance_by_source
 
 
 def filter_rare(
@@ -58,19 +57,10 @@ def filter_rare(
     out = table[kept].reset_index(drop=True)[columns("clips_filtered")]
     issues = [issues_frame(notes), _dropped(clips_partitioned[~kept])]
     issues = [frame for frame in issues if len(frame)]
-    sources = clips_partitioned["source"].astype(str).to_numpy(dtype=str)
-    balance = [
-        balance_frame(
-            Balance("filter", "clips", n, n_kept, n - n_kept),
-            source=str(source),
-        )
-        for source in np.unique(sources)
-        for n, n_kept in [(int((sources == source).sum()), int(kept[sources == source].sum()))]
-    ]
     return StageResult(
         out if len(out) else empty("clips_filtered"),
         pd.concat(issues, ignore_index=True) if issues else empty("issues"),
-        pd.concat(balance, ignore_index=True) if balance else empty("balance"),
+        balance_by_source("filter", clips_partitioned, kept),
     )
 
 

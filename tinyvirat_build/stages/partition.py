@@ -9,8 +9,8 @@ ever in two splits (docs/semantics.md, "Partition").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,10 @@ class SplitList:
     unit: Literal["group", "video"] = "group"
     draw_val: bool = False
     closed: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON value, for keys."""
+        return asdict(self)
 
 
 def assign_groups(
@@ -135,6 +139,7 @@ def partition(
     settings: Partition,
     *,
     lists: Mapping[str, SplitList] | None = None,
+    classes: Sequence[str] = (),
 ) -> StageResult:
     """Give every clip its group and its split: the table ``clips_partitioned``.
 
@@ -143,7 +148,8 @@ def partition(
     Rows stay in order. A clip of a video that a closed list does not name is dropped
     (``not_in_split_list``, one issue a video). Noted: ``few_groups``, where fewer than three
     groups leave everything in train, and ``scarce_label``, a label that does not reach every
-    split, because it occurs in fewer than three groups or because the lists do not let it.
+    split, because it occurs in fewer than three groups or because the lists do not let it, in
+    the order of ``classes``.
 
     Raises:
         DataError: a clip's video has no row in ``groups``.
@@ -159,24 +165,25 @@ def partition(
     table = clips_planned.assign(group=group, split=of_clip)
     kept = np.array([name is not None for name in of_clip], dtype=bool)
     issues = [_left_out(clips_planned[~kept], lists)]
-    issues.append(issues_frame(_notes(counts, split, settings)))
+    issues.append(issues_frame(_notes(counts, split, settings, classes)))
     issues = [frame for frame in issues if len(frame)]
     out = table[kept].reset_index(drop=True)[columns("clips_partitioned")]
-    balance = [
-        balance_frame(
-            Balance(
-                "partition", "clips", int(at.sum()), int((at & kept).sum()), int((at & ~kept).sum())
-            ),
-            source=source,
-        )
-        for source in sorted(set(clips_planned["source"].astype(str)))
-        for at in [(clips_planned["source"].astype(str) == source).to_numpy()]
-    ]
     return StageResult(
         out if len(out) else empty("clips_partitioned"),
         pd.concat(issues, ignore_index=True) if issues else empty("issues"),
-        pd.concat(balance, ignore_index=True) if balance else empty("balance"),
+        balance_by_source("partition", clips_planned, kept),
     )
+
+
+def balance_by_source(stage: str, clips: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:
+    """One row of ``balance`` a source for a stage on the whole corpus that keeps some clips."""
+    of_clip = clips["source"].astype(str).to_numpy(dtype=str)
+    rows = [
+        balance_frame(Balance(stage, "clips", n, n_kept, n - n_kept), source=str(source))
+        for source in np.unique(of_clip)
+        for n, n_kept in [(int((of_clip == source).sum()), int(kept[of_clip == source].sum()))]
+    ]
+    return pd.concat(rows, ignore_index=True) if rows else empty("balance")
 
 
 def _named(chosen: Mapping[str, int]) -> dict[str, str]:
@@ -217,7 +224,12 @@ def _left_out(clips: pd.DataFrame, lists: Mapping[str, SplitList]) -> pd.DataFra
     return pd.concat(frames, ignore_index=True) if frames else empty("issues")
 
 
-def _notes(counts: Counts, split: Mapping[str, str | None], settings: Partition) -> list[Issue]:
+def _notes(
+    counts: Counts,
+    split: Mapping[str, str | None],
+    settings: Partition,
+    classes: Sequence[str],
+) -> list[Issue]:
     """What the partition could not do: too few groups, labels that miss a split."""
     kept = [name for name in counts.groups if split[name] is not None]
     active = [s for s, target in zip(SPLITS, settings.targets, strict=True) if target > 0]
@@ -231,8 +243,10 @@ def _notes(counts: Counts, split: Mapping[str, str | None], settings: Partition)
     inside = counts.take(kept)
     chosen = np.array([SPLITS.index(str(split[name])) for name in inside.groups])
     met = reach(inside.table > 0, chosen, len(SPLITS)) > 0
+    rank = {label: i for i, label in enumerate(classes)}
     notes = []
-    for column, label in enumerate(inside.labels):
+    for label in sorted(inside.labels, key=lambda name: (rank.get(name, len(rank)), name)):
+        column = inside.labels.index(label)
         missing = [s for s in active if not met[column, SPLITS.index(s)]]
         n_groups = int((inside.table[:, column] > 0).sum())
         if missing and n_groups:
