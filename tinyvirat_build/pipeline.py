@@ -31,7 +31,7 @@ from tinyvirat_build.records import StageResult, issues_frame
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.sources import Entry, Source
 from tinyvirat_build.stages.filter import filter_rare
-from tinyvirat_build.stages.partition import partition
+from tinyvirat_build.stages.partition import SplitList, assign_groups, partition
 from tinyvirat_build.video.cutter import Estimate, estimate
 
 STAGES: Final = (
@@ -358,7 +358,7 @@ class _Run:
 
     def partition(self) -> None:
         lists = splits.load_lists(self.settings.partition)
-        groups = self.groups()
+        groups = self.groups(lists)
         parse_units = [self.unit("parse", e) for e in self.parsed]
         key = store.digest(
             "partition", _GLOBAL_VERSION, [store.unit_key(u) for u in parse_units],
@@ -383,13 +383,11 @@ class _Run:
 
         self.global_stage("partition", "clips_partitioned", key, make)
 
-    def groups(self) -> pd.DataFrame:
-        kind = self.settings.partition.group
-        rows = [
-            (e.source, e.video_id, e.annotation_set, splits.group_of(e, kind, self.settings))
-            for e in self.parsed
-        ]
-        return pd.DataFrame(rows, columns=["source", "video_id", "annotation_set", "group"])
+    def groups(self, lists: Mapping[str, SplitList]) -> pd.DataFrame:
+        names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
+        videos = [[getattr(e, name) for name in names] for e in self.parsed]
+        table = pd.DataFrame(videos, columns=names)
+        return assign_groups(table, self.settings.partition, lists=lists)
 
     def filter(self) -> None:
         key = store.digest("filter", self.keys["partition"], asdict(self.settings.filter))
