@@ -17,11 +17,13 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from tinyvirat_build.errors import SettingsError
+
+T = TypeVar("T")
 
 
 def annotations_dir() -> Path:
@@ -216,6 +218,21 @@ class Settings:
     def to_yaml(self) -> str:
         """As YAML that :meth:`load` reads back."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def load_group(kind: type[T], files: Sequence[Path], overrides: Sequence[str] = ()) -> T:
+    """A dataclass of settings from YAML files, later over earlier, and ``key=value`` overrides.
+
+    Raises:
+        SettingsError: an unknown key, or a value of the wrong type.
+    """
+    tree: dict[str, Any] = {}
+    for file in files:
+        _update(tree, _read_yaml(file))
+    for override in overrides:
+        _update(tree, _parse_override(override))
+    group: T = _build(kind, tree, "")
+    return group
 
 
 def presets() -> list[str]:

@@ -6,7 +6,9 @@ TinyviratError                 exit status 2; the message is one line: what, whe
 │   ├── AnnotationError        an annotation file that cannot be read at all (file, line)
 │   └── VideoError             a video that cannot be indexed or cut (reason)
 ├── BuildError                 the build directory: locked, not writable, made by another version
-└── PackError                  a training pack: truncated, another version, checksum
+├── PackError                  a training pack: truncated, another version, checksum
+├── TrainError                 a training run: loss not finite, weights or run that do not fit
+└── SubmissionError            an answer file that breaks the challenge's format (file, lines)
 """
 
 from __future__ import annotations
@@ -67,3 +69,20 @@ class BuildError(TinyviratError):
 
 class PackError(TinyviratError):
     """A training pack is truncated, of another version, or fails its checksum."""
+
+
+class TrainError(TinyviratError):
+    """A training run cannot begin or go on: weights, folder or loss are not usable."""
+
+
+class SubmissionError(TinyviratError):
+    """An answer file breaks the challenge's format; ``problems`` are (line, what), in order."""
+
+    def __init__(self, file: str | Path, problems: list[tuple[int, str]]) -> None:
+        self.file, self.problems = str(file), problems
+        line, what = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"{file}:{line}: {what}{more}; mend the file")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return SubmissionError, (self.file, self.problems)
