@@ -1,0 +1,74 @@
+# Front door of tinyvirat-build. All set-up happens in .venv; nothing else is touched.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+OUT    ?= demo
+DATA   ?=
+
+.PHONY: help setup setup-train demo baseline-demo test test-slow lint types format bench splits docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.base: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tinyvirat-build needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) -e '.[train,dev]'
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.base
+	$(PIP) -e '.[train]'
+	@touch $@
+
+setup: $(VENV)/.dev  ## make .venv with everything for development
+
+setup-train: $(VENV)/.train
+
+demo: $(VENV)/.base  ## build and verify a dataset from a small corpus that the project renders
+	$(BIN)/tinyvirat-build all --source demo --out $(OUT)
+	$(BIN)/tinyvirat-build verify --out $(OUT)
+	@echo "The dataset is in $(OUT)/TinyVIRAT_V2, its report is $(OUT)/report.html"
+
+baseline-demo: $(VENV)/.train  ## train and score a small network on the demo corpus
+	$(BIN)/tinyvirat-build all --source demo --out $(OUT) --quiet
+	$(BIN)/tinyvirat-build train --preset demo --build $(OUT) --out $(OUT)-run
+	$(BIN)/tinyvirat-build evaluate --run $(OUT)-run
+
+test: $(VENV)/.dev  ## run the tests
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+test-slow: $(VENV)/.dev  ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 3000
+
+lint: $(VENV)/.dev  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## mypy, strict
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## every benchmark, each against its peers in one run
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+splits: $(VENV)/.base  ## regenerate the committed split lists (DATA=DIR counts a corpus anew first)
+	$(BIN)/python -m tinyvirat_build.splits $(if $(DATA),--data $(DATA))
+
+docs: $(VENV)/.base  ## regenerate the parts of docs/ that come from the code
+	$(BIN)/python docs/generate.py
+
+clean:  ## remove the environment and everything built here
+	rm -rf $(VENV) build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,155 @@
+"""What a run says when it ends, and what can be told of one clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.pipeline import STAGES, Outcome
+
+if TYPE_CHECKING:
+    from tinyvirat_build.builds import Build
+
+
+def render(out: Path, outcome: Outcome, *, until: str) -> str:
+    """The closing summary: clips, the balance of records per stage, issues, disk and time."""
+    lines: list[str] = []
+    if until != "plan" and not any(outcome.worked.values()):
+        lines.append(f"Nothing to do: {out} is finished up to {until}.")
+    lines += _clips(out)
+    lines += _balance(out)
+    lines += _issues(out)
+    if outcome.estimate is not None and until == "plan":
+        lines.append(outcome.estimate.describe(1))
+    spent = sum(outcome.seconds.values())
+    lines.append(f"Disk {human_bytes(disk_used(out))} in {out}, time {human_time(spent)}.")
+    return "\n".join(lines)
+
+
+def _clips(out: Path) -> list[str]:
+    for name in ("clips", "clips_filtered", "clips_partitioned", "clips_planned"):
+        path = out / "tables" / f"{name}.parquet"
+        if path.exists():
+            break
+    else:
+        return []
+    clips = store.read_table(path)
+    if name == "clips":
+        cut = clips[clips["reason"].isna()]
+        head = f"{len(cut):,} clips"
+        if len(clips) > len(cut):
+            head += f" ({len(clips) - len(cut):,} more planned but without a file)"
+    else:
+        cut, head = clips, f"{len(clips):,} clips planned"
+    if "split" in cut:
+        parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in ("train", "val", "test")]
+        head += ": " + ", ".join(parts)
+    if len(cut):
+        frames = (cut["end"] - cut["start"]).mean()
+        labels = cut["labels"].map(len).mean()
+        head += f"; mean {frames:.1f} frames, {labels:.2f} labels"
+    return [head + "."]
+
+
+def _balance(out: Path) -> list[str]:
+    path = out / "tables" / "balance.parquet"
+    if not path.exists():
+        return []
+    balance = store.read_table(path)
+    if balance.empty:
+        return []
+    sums = balance.groupby(["stage", "unit"], sort=False, observed=True)[
+        ["records_in", "records_out", "dropped"]
+    ].sum()
+    rows = [f"  {'stage':<10}{'in':>10}{'out':>10}{'dropped':>10}  unit"]
+    order = {stage: i for i, stage in enumerate(STAGES)}
+    for (stage, unit), row in sorted(sums.iterrows(), key=lambda r: order.get(r[0][0], 99)):
+        n_in, n_out, dropped = (int(v) for v in row)
+        closes = "" if n_in == n_out + dropped else "   does not close!"
+        rows.append(f"  {stage:<10}{n_in:>10,}{n_out:>10,}{dropped:>10,}  {unit}{closes}")
+    return ["Records:", *rows]
+
+
+def _issues(out: Path, most: int = 12) -> list[str]:
+    path = out / "tables" / "issues.parquet"
+    if not path.exists():
+        return []
+    issues = store.read_table(path)
+    if issues.empty:
+        return []
+    sums = issues.groupby(["stage", "reason", "action"], sort=True, observed=True)["count"].sum()
+    sums = sums.sort_values(ascending=False, kind="stable")
+    rows = [
+        f"  {int(n):>10,}  {stage}: {reason} ({action})"
+        for (stage, reason, action), n in sums.head(most).items()
+    ]
+    if len(sums) > most:
+        rows.append(f"  … {len(sums) - most} more kinds in tables/issues.parquet")
+    return ["Issues:", *rows]
+
+
+def describe_clip(build: Build, clip_id: str) -> str:
+    """Where a clip comes from: source, frames, window, activities, labels, file."""
+    clip = build.clip(clip_id)
+    activities = build.table("activities")
+    own = activities[
+        (activities["video_id"].astype(str) == str(clip["video_id"]))
+        & (activities["source"].astype(str) == str(clip["source"]))
+        & activities["activity_id"].isin(clip["activities"])
+    ]
+    xs, ys = clip["x"], clip["y"]
+    moves = "still" if len(set(xs)) == len(set(ys)) == 1 else f"to ({xs[-1]}, {ys[-1]})"
+    lines = [
+        f"clip        {clip['clip_id']}",
+        f"source      {clip['source']} {clip['video_id']} ({clip['annotation_set']})",
+        f"frames      {clip['start']} to {clip['end'] - 1}, {clip['end'] - clip['start']} in all",
+        f"window      {clip['width']}×{clip['height']} at ({xs[0]}, {ys[0]}), {moves}",
+        f"actor side  {clip['actor_side']:g} pixels at the most",
+        f"labels      {', '.join(clip['labels'])}",
+    ]
+    for a in own.itertuples():
+        mapped = ", ".join(a.labels) or "unmapped"
+        lines.append(f"activity    {a.activity_id} {a.name} [{a.start}, {a.end}) → {mapped}")
+    for name in ("split", "group", "path", "held", "sha256", "released_id", "reason"):
+        if name in clip and not pd.isna(clip[name]):
+            lines.append(f"{name:<12}{clip[name]}")
+    return "\n".join(lines)
+
+
+def disk_used(root: Path) -> int:
+    """Bytes of the files below a folder, each hard-linked file counted once."""
+    seen: dict[tuple[int, int], int] = {}
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            stat = path.stat()
+            seen[stat.st_dev, stat.st_ino] = stat.st_size
+    return sum(seen.values())
+
+
+def human_bytes(n: float) -> str:
+    """Bytes in the unit that reads best.
+
+    >>> human_bytes(1536)
+    '1.5 KiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1024
+    return f"{n:.1f} TiB"
+
+
+def human_time(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds.
+
+    >>> human_time(75.2), human_time(3.04)
+    ('1 min 15 s', '3.0 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
