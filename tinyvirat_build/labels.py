@@ -1,0 +1,211 @@
+"""Class lists and label maps: the names of annotations to the classes of a dataset.
+
+A class list is a CSV file with the one column ``name``; its order is the order of the classes. A
+label map is a CSV file with the columns ``name, labels, note``: an annotated name, the classes it
+stands for (none, one, or several joined by ``;``), and why. A name with no label is *expressly
+unmapped*; a name that is not in the map at all is *unknown*, which is a fault of the data or of
+the map. A class list serves as its own identity map.
+
+>>> classes = load_classes("tinyvirat-26")
+>>> names = load_map("meva-to-tinyvirat", classes)
+>>> names.labels_of("Heavy_Carry")
+('activity_carrying', 'Transport_HeavyCarry')
+>>> names.labels_of("Sit_Down"), names.labels_of("person_sitz_down")
+((), None)
+>>> names.nearest("person_sitz_down")
+'person_sits_down'
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import functools
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tinyvirat_build.config import Settings, annotations_dir
+from tinyvirat_build.errors import SettingsError
+
+DEFAULTS: Final[Mapping[str, str]] = {
+    "meva": "meva-to-tinyvirat",  # all three spellings of MEVA in one map
+    "virat": "virat-to-tinyvirat",
+    "virat-text": "virat-text-to-tinyvirat",
+    "demo": "virat-to-tinyvirat",
+}
+"""The label map of each namespace where the settings name none."""
+
+MAX_BYTES: Final = 4 << 20  # a list of names is a few kilobytes; anything else is a mistake
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMap:
+    """What each annotated name means: ``labels`` holds, per name, its classes in class order."""
+
+    name: str
+    labels: Mapping[str, tuple[str, ...]]
+    file: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def labels_of(self, name: str) -> tuple[str, ...] | None:
+        """The classes of an annotated name; empty if expressly unmapped, None if unknown."""
+        return self.labels.get(name)
+
+    def nearest(self, name: str) -> str | None:
+        """The known name that an unknown one resembles most, if any does."""
+        near = difflib.get_close_matches(name[:200], self.labels, n=1)
+        return near[0] if near else None
+
+
+def label_files() -> list[str]:
+    """The names of the class lists and label maps that come with the package."""
+    return sorted(p.stem for p in (annotations_dir() / "labels").glob("*.csv"))
+
+
+@functools.lru_cache(maxsize=32)
+def load_classes(name: str) -> tuple[str, ...]:
+    """The classes of a list under ``annotations/labels``, or of the CSV or text file at a path.
+
+    Raises:
+        SettingsError: no such list, an empty or repeated name; with file and line.
+    """
+    path = _find(name, "class list")
+    rows = _rows(path)
+    if rows and [c.strip() for c in rows[0][1]] == ["name"]:
+        rows = rows[1:]
+    classes: dict[str, int] = {}
+    for line, cells in rows:
+        if len(cells) != 1:
+            raise SettingsError(
+                f"{path}:{line}: a class list has one column, found {len(cells)}; "
+                "give one class name a line"
+            )
+        _refuse_repeated(cells[0], classes, path, line)
+        classes[cells[0]] = line
+    if not classes:
+        raise SettingsError(f"{path}: no class in the list; give one class name a line")
+    return tuple(classes)
+
+
+@functools.lru_cache(maxsize=32)
+def load_map(name: str, classes: tuple[str, ...]) -> LabelMap:
+    """The label map of that name under ``annotations/labels``, or the CSV file at a path.
+
+    ``identity`` maps every class to itself.
+
+    Raises:
+        SettingsError: no such map, a label that is not in ``classes``, a name that occurs twice,
+            a missing column; with file and line.
+    """
+    if name == "identity":
+        return make_map(name, [(c, (c,)) for c in classes], classes)
+    path = _find(name, "label map")
+    rows = _rows(path)
+    header = [c.strip() for c in rows[0][1]] if rows else []
+    if header == ["name"]:
+        rows = [(line, [c, c]) for line, (c, *_) in rows[1:]]
+    elif header[:2] == ["name", "labels"]:
+        rows = rows[1:]
+    else:
+        raise SettingsError(
+            f"{path}:1: a label map begins with the header name,labels,note, "
+            f"found {','.join(header)[:80]!r}; add it"
+        )
+    order = {c: i for i, c in enumerate(classes)}
+    labels: dict[str, tuple[str, ...]] = {}
+    notes: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for line, cells in rows:
+        if not 2 <= len(cells) <= 3:
+            raise SettingsError(
+                f"{path}:{line}: a row is name,labels,note, found {len(cells)} columns; "
+                "join several labels with ';' and quote a note with commas"
+            )
+        word = cells[0].strip()
+        _refuse_repeated(word, lines, path, line)
+        lines[word] = line
+        labels[word] = _ordered(cells[1].split(";"), order, f"{path}:{line}")
+        if len(cells) == 3 and cells[2]:
+            notes[word] = cells[2].strip()
+    return LabelMap(name, labels, str(path), notes)
+
+
+def make_map(
+    name: str, pairs: Iterable[tuple[str, Sequence[str]]], classes: tuple[str, ...], where: str = ""
+) -> LabelMap:
+    """A label map from pairs of a name and its classes, checked as a file is.
+
+    Raises:
+        SettingsError: a label that is not in ``classes``, or a name that occurs twice.
+    """
+    order = {c: i for i, c in enumerate(classes)}
+    labels: dict[str, tuple[str, ...]] = {}
+    for word, found in pairs:
+        if word in labels:
+            raise SettingsError(f"{where or name}: {word!r} occurs twice; keep one of them")
+        labels[word] = _ordered(found, order, where or name)
+    return LabelMap(name, labels, where)
+
+
+def map_of(namespace: str, settings: Settings) -> LabelMap:
+    """The map that reads a namespace's names under these settings.
+
+    ``settings.labels`` names the map of a namespace; otherwise :data:`DEFAULTS` does, and a
+    namespace in neither is read by the identity.
+
+    Raises:
+        SettingsError: the map or the class list cannot be used.
+    """
+    name = settings.labels.get(namespace) or DEFAULTS.get(namespace, "identity")
+    return load_map(name, load_classes(settings.classes))
+
+
+def _find(name: str, what: str) -> Path:
+    if name.endswith((".csv", ".txt")) or "/" in name:
+        return Path(name)
+    path = annotations_dir() / "labels" / f"{name}.csv"
+    if not path.is_file():
+        near = difflib.get_close_matches(name, label_files(), n=1)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise SettingsError(
+            f"no {what} {name!r}{hint}; name one of {', '.join(label_files())}, or a .csv file"
+        )
+    return path
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The filled rows of a CSV file with their line numbers."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SettingsError(f"{path}: larger than {MAX_BYTES >> 20} MiB; not a list of names")
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as e:
+        raise SettingsError(f"cannot read {path}: {e}; give a UTF-8 CSV file") from e
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        return [(reader.line_num, [c.strip() for c in row]) for row in reader if any(row)]
+    except csv.Error as e:
+        raise SettingsError(f"{path}:{reader.line_num}: {e}; give a UTF-8 CSV file") from e
+
+
+def _refuse_repeated(word: str, seen: Mapping[str, int], path: Path, line: int) -> None:
+    if not word:
+        raise SettingsError(f"{path}:{line}: an empty name; fill it or delete the line")
+    if word in seen:
+        raise SettingsError(
+            f"{path}:{line}: {word!r} occurs twice, first on line {seen[word]}; delete one"
+        )
+
+
+def _ordered(found: Iterable[str], order: Mapping[str, int], where: str) -> tuple[str, ...]:
+    words = {w for w in (f.strip() for f in found) if w}
+    for word in sorted(words - order.keys()):
+        near = difflib.get_close_matches(word, order, n=1)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise SettingsError(
+            f"{where}: label {word!r} is not in the class list{hint}; correct it or leave it empty"
+        )
+    return tuple(sorted(words, key=order.__getitem__))
