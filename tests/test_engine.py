@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tinyvirat_build.engine import run_local
+from tinyvirat_build.errors import DataError
+
+
+def _work(task: tuple[str, int]) -> int:
+    kind, value = task
+    if kind == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if kind == "hang":
+        time.sleep(60)
+    if kind == "refuse":
+        raise DataError("no such thing")
+    return value * value
+
+
+def _crash_once(path: str) -> int:
+    marker = Path(path)
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+def test_a_crash_or_a_hang_costs_its_own_task() -> None:
+    tasks = [("ok", 1), ("crash", 2), ("ok", 3), ("hang", 4), ("ok", 5)]
+    outcomes = {o.task: o for o in run_local(_work, tasks, workers=2, timeout=3)}
+    assert len(outcomes) == 5
+    assert [outcomes["ok", i].result for i in (1, 3, 5)] == [1, 9, 25]
+    assert [outcomes[t].failure.reason for t in (("crash", 2), ("hang", 4))] == [  # type: ignore[union-attr]
+        "crashed",
+        "timeout",
+    ]
+
+
+def test_a_crash_is_tried_once_more(tmp_path: Path) -> None:
+    (outcome,) = run_local(_crash_once, [str(tmp_path / "m")], workers=1, timeout=20)
+    assert outcome.result == 1
+
+
+def test_the_users_error_is_raised() -> None:
+    with pytest.raises(DataError, match="no such thing"):
+        list(run_local(_work, [("ok", 1), ("refuse", 2)], workers=2))
+
+
+def test_in_process_without_isolation() -> None:
+    assert [o.result for o in run_local(_work, [("ok", 2)], workers=1, isolate=False)] == [4]

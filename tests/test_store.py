@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyvirat_build import store
+from tinyvirat_build.errors import BuildError
+from tinyvirat_build.records import SCHEMAS, empty
+
+_names = st.text(max_size=6)
+_tracks = st.lists(
+    st.tuples(_names, st.integers(0, 9), st.integers(0, 9), st.lists(_names, max_size=3)),
+    max_size=8,
+)
+
+
+def _frame(rows: list[tuple[str, int, int, list[str]]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "source": pd.Categorical(["s"] * len(rows)),
+            "video_id": [r[0] for r in rows],
+            "annotation_set": ["a"] * len(rows),
+            "track_id": [r[1] for r in rows],
+            "start": [r[1] for r in rows],
+            "end": [r[2] for r in rows],
+            "activities": [tuple(r[3]) for r in rows],
+        }
+    )
+
+
+@given(_tracks)
+@settings(max_examples=50, deadline=None)
+def test_a_table_survives_arrow(rows: list[tuple[str, int, int, list[str]]]) -> None:
+    frame = _frame(rows)
+    back = store.from_arrow(store.to_arrow("tracks", frame))
+    assert back["activities"].tolist() == frame["activities"].tolist()
+    assert back["video_id"].astype(str).tolist() == frame["video_id"].tolist()
+    assert back["end"].tolist() == frame["end"].tolist()
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_an_empty_table_has_the_written_schema(name: str) -> None:
+    arrow = store.to_arrow(name, empty(name))
+    assert arrow.schema == SCHEMAS[name]
+    assert list(store.from_arrow(arrow).columns) == SCHEMAS[name].names
+
+
+def test_table_bytes_do_not_depend_on_the_parts(tmp_path: Path) -> None:
+    rows = [(f"v{i % 7}", i, i + 3, [str(i)]) for i in range(50)]
+    whole = store.to_arrow("tracks", _frame(rows))
+    parts = [store.to_arrow("tracks", _frame(rows[i : i + 9])) for i in range(0, 50, 9)]
+    store.write_table(tmp_path / "a", "tracks", [whole], key="k")
+    store.write_table(tmp_path / "b", "tracks", parts, key="k")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert store.table_key(tmp_path / "a") == "k"
+    assert len(store.read_table(tmp_path / "a")) == 50
+
+
+def test_a_unit_is_whole_or_absent(tmp_path: Path) -> None:
+    path, key = tmp_path / "unit", store.digest("x")
+    assert store.unit_key(path) is None
+    store.write_unit(path, key, {"tracks": store.to_arrow("tracks", _frame([])), "raw": b"123"})
+    assert store.unit_key(path) == key
+    assert store.read_unit_bytes(path, "raw") == b"123"
+    assert store.has_part(path, "tracks")
+    assert not store.has_part(path, "boxes")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert store.unit_key(path) != key
+    with pytest.raises(BuildError, match="delete it and run again"):
+        store.read_unit(path, ["tracks"])
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    store.write_text(path, "old")
+    with pytest.raises(RuntimeError, match="killed"), store.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("killed")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_partials_are_removed(tmp_path: Path) -> None:
+    (tmp_path / f"clips{store.PARTIAL}" / "deep").mkdir(parents=True)
+    (tmp_path / f".x{store.PARTIAL}").write_text("half")
+    (tmp_path / "kept").write_text("whole")
+    store.remove_partials(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_two_builds_in_one_folder(tmp_path: Path) -> None:
+    with (
+        store.lock_build(tmp_path),
+        pytest.raises(BuildError, match="another process"),
+        store.lock_build(tmp_path),
+    ):
+        pass
+    with store.lock_build(tmp_path):
+        pass
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with (
+        pytest.raises(BuildError, match="give a writable --out"),
+        store.lock_build(tmp_path / "out"),
+    ):
+        pass
