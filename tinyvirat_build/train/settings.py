@@ -1,0 +1,155 @@
+"""The runner's settings: frozen dataclasses, presets under ``annotations/train-presets``.
+
+>>> load("paper", overrides=["optim.lr=3e-4"]).optim.lr
+0.0003
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from tinyvirat_build.config import annotations_dir, load_group
+from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.train.models import architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What the loader is asked for."""
+
+    frames: int = 0  # 0: the model's own
+    size: int = 0  # pixels; 0: the model's own
+    stride: int = 1
+    batch: int = 64  # clips a step, over all ranks and before accumulation
+    mode: Literal["stream", "resident"] = "stream"
+    augment: bool = True
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+
+
+@dataclass(frozen=True, slots=True)
+class Optim:
+    """The optimiser; one step takes ``accumulate`` batches."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    accumulate: int = 1
+    clip_norm: float = 0.0  # of the whole gradient; 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rate over the epochs."""
+
+    name: Literal["multistep", "cosine", "constant"] = "multistep"
+    milestones: tuple[int, ...] = (50, 100, 150)  # epochs
+    gamma: float = 0.1
+    warmup: float = 0.0  # epochs of linear rise from 0
+    floor: float = 0.0  # of the cosine, as a share of lr
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Binary cross entropy, or the asymmetric loss of Ben-Baruch et al. (ICCV 2021)."""
+
+    name: Literal["bce", "asymmetric"] = "bce"
+    gamma_neg: float = 4.0
+    gamma_pos: float = 1.0
+    clip: float = 0.05  # shift of the negatives' probability
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """All settings of a training run."""
+
+    preset: str = "paper"
+    model: str = "r2plus1d18"
+    epochs: int = 200
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    dropout: float = -1.0  # before the head; -1: the model's own
+    ema: float = 0.0  # decay of the averaged weights; 0: none
+    mixup: float = 0.0  # alpha of the Beta distribution; 0: none
+    freeze_bn: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = False
+    monitor: Literal["map", "f1"] = "map"  # on val, names the best epoch
+    eval_every: int = 1  # epochs
+    read_every: int = 20  # steps between two looks at the device
+    save_every: int = 500  # steps; an epoch's end is saved always
+    data: Data = Data()
+    optim: Optim = Optim()
+    schedule: Schedule = Schedule()
+    loss: Loss = Loss()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dicts and lists, every setting spelled out."""
+        plain: dict[str, Any] = yaml.safe_load(self.to_yaml())
+        return plain
+
+    def to_yaml(self) -> str:
+        """As YAML that :func:`load` reads back."""
+        tree = dataclasses.asdict(self)
+        tree["schedule"]["milestones"] = list(self.schedule.milestones)
+        return yaml.safe_dump(tree, sort_keys=False)
+
+    @property
+    def clip_shape(self) -> tuple[int, int]:
+        """Frames and pixels a side of the model's input."""
+        arch = architecture(self.model)
+        return self.data.frames or arch.frames, self.data.size or arch.size
+
+
+def presets() -> list[str]:
+    """The names of the shipped presets."""
+    return sorted(p.stem for p in _folder().glob("*.yaml"))
+
+
+def load(preset: str | Path = "paper", overrides: Sequence[str] = ()) -> TrainSettings:
+    """A preset by name, or a YAML file by path, and ``key=value`` overrides over it.
+
+    Raises:
+        SettingsError: no such preset, an unknown key, or a value of the wrong type or range.
+    """
+    is_file = str(preset).endswith((".yaml", ".yml"))
+    file = Path(preset) if is_file else _folder() / f"{preset}.yaml"
+    if not is_file and not file.is_file():
+        raise SettingsError(f"no train preset {preset!r}; presets: {', '.join(presets())}")
+    settings = load_group(TrainSettings, [file], overrides)
+    _check(settings)
+    return settings
+
+
+def _folder() -> Path:
+    return annotations_dir() / "train-presets"
+
+
+def _check(s: TrainSettings) -> None:
+    architecture(s.model)
+    rules = [
+        (s.epochs >= 1, "epochs is 1 or more"),
+        (s.data.batch >= 1, "data.batch is 1 or more clips"),
+        (s.data.stride >= 1, "data.stride is 1 or more frames"),
+        (s.data.frames >= 0 and s.data.size >= 0, "data.frames and data.size are 0 or more"),
+        (s.optim.lr > 0, "optim.lr is above 0"),
+        (s.optim.accumulate >= 1, "optim.accumulate is 1 or more batches"),
+        (s.optim.clip_norm >= 0, "optim.clip_norm is 0 or more"),
+        (0 <= s.ema < 1, "ema is in [0, 1)"),
+        (s.mixup >= 0, "mixup is 0 or more"),
+        (s.dropout == -1 or 0 <= s.dropout < 1, "dropout is -1 or in [0, 1)"),
+        (0 <= s.schedule.warmup < s.epochs, "schedule.warmup is shorter than the epochs"),
+        (
+            min(s.eval_every, s.read_every, s.save_every) >= 1,
+            "eval_every, read_every and save_every are 1 or more",
+        ),
+    ]
+    for holds, rule in rules:
+        if not holds:
+            raise SettingsError(f"setting out of range: {rule}")
