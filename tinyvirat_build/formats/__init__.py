@@ -6,21 +6,18 @@ stage and no corpus, and reports what it could not keep as issues with file and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
 
-Dialect = Literal["", "nist", "inclusive", "exclusive"]
+from tinyvirat_build.formats import kpf
+from tinyvirat_build.formats.options import Dialect, ReadOptions
+from tinyvirat_build.records import VideoAnnotation
 
+Reader = Callable[[str, Sequence[Path], ReadOptions], VideoAnnotation]
 
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """What a reader must be told, because the file does not say it.
+READERS: Final[dict[str, Reader]] = {
+    "kpf": kpf.read,
+}
 
-    ``dialect`` is ActEV JSON's (FORMATS §2): ``nist`` is 1-based with sparse keyframes and an
-    exclusive off frame, ``inclusive`` is 0-based with an inclusive off frame (CMU-v2, UMD-IBM,
-    IBM), ``exclusive`` 0-based with an exclusive one (UMD-v1).
-    """
-
-    dialect: Dialect = ""
-    max_gap: int = 30  # longest gap between boxes that is interpolated, frames
-    drop_status: tuple[str, ...] = ("not_good",)
+__all__ = ["READERS", "Dialect", "ReadOptions", "Reader"]

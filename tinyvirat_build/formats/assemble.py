@@ -1,0 +1,377 @@
+"""From what a reader found to a ``VideoAnnotation``: dense boxes, checked activities, issues.
+
+Every format ends here, so that gaps, swapped axes, duplicates and activities without boxes are
+judged alike, and so that the balance of activity records closes in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tinyvirat_build.formats.options import ReadOptions
+from tinyvirat_build.formats.safety import MAX_COORDINATE, MAX_FRAME, safe_name
+from tinyvirat_build.records import Issue, VideoAnnotation
+
+STAGE: Final = "parse"
+
+
+@dataclass(slots=True)
+class RawActivity:
+    """An activity record as read; ``line`` is 1-based, None where the format has no lines."""
+
+    activity_id: str
+    name: str
+    start: int
+    end: int  # exclusive
+    actors: tuple[str, ...]
+    status: str = ""
+    line: int | None = None
+
+
+@dataclass(slots=True)
+class RawBoxes:
+    """Boxes as read, in file order: n rows, sparse or dense, axes perhaps swapped."""
+
+    ids: Sequence[str] = ()  # the actors
+    code: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
+    frame: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
+    xyxy: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))  # (n, 4)
+    keyframe: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))  # (n,)
+    line: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 none
+    file: str | None = None
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RawBoxes:
+        """Some of the rows."""
+        parts = (self.code, self.frame, self.xyxy, self.keyframe, self.line)
+        return RawBoxes(self.ids, *(part[rows] for part in parts), self.file)
+
+
+def assemble(
+    video_id: str,
+    activities: Sequence[RawActivity],
+    boxes: RawBoxes,
+    types: Mapping[str, str],
+    issues: Sequence[Issue],
+    options: ReadOptions,
+    *,
+    records_in: int,
+    file: str | None,
+    no_geometry: str = "",
+    regions: pd.DataFrame | None = None,
+) -> VideoAnnotation:
+    """Fill gaps, check every activity against its boxes and make the tables.
+
+    ``records_in`` counts the activity records of the files; those that ``activities`` lacks must
+    stand in ``issues`` as dropped. ``file`` is where the activities are from, ``no_geometry`` a
+    remark for activities without boxes (for instance that the geometry file is missing).
+    """
+    found = list(issues)
+    boxes = _checked_boxes(boxes, found)
+    boxes = fill_gaps(boxes, options.max_gap, found)
+    runs = _runs(boxes)
+    rows = []
+    seen: dict[str, RawActivity] = {}
+    for order, a in enumerate(activities):
+        issue = _refusal(a, seen, options)
+        if issue is None:
+            a = _distinct(a, seen, file, found)
+            issue = _coverage(a, runs, no_geometry, file, found)
+        else:
+            issue = _dropped(a, file, *issue)
+        seen.setdefault(a.activity_id, a)
+        if issue is not None:
+            found.append(issue)
+            continue
+        rows.append((a.activity_id, a.name, a.start, a.end, a.actors, a.status, order))
+    return VideoAnnotation(
+        video_id=video_id,
+        activities=_activity_table(rows),
+        boxes=pd.DataFrame(
+            {
+                "actor_id": pd.Categorical.from_codes(
+                    boxes.code.astype(np.int32), categories=_strings(boxes.ids), validate=False
+                ),
+                "frame": boxes.frame.astype(np.int32),
+                "x1": boxes.xyxy[:, 0],
+                "y1": boxes.xyxy[:, 1],
+                "x2": boxes.xyxy[:, 2],
+                "y2": boxes.xyxy[:, 3],
+                "keyframe": boxes.keyframe,
+            },
+            copy=False,
+        ),
+        actors=_actor_table(activities, boxes.ids, types),
+        issues=tuple(found),
+        records_in=records_in,
+        regions=regions,
+    )
+
+
+def _strings(values: Sequence[str]) -> pd.Index[str]:
+    return pd.Index(np.array(values, dtype=object), dtype="str")
+
+
+def _activity_table(
+    rows: list[tuple[str, str, int, int, tuple[str, ...], str, int]],
+) -> pd.DataFrame:
+    ids, names, starts, ends, actors, statuses, order = (
+        zip(*rows, strict=True) if rows else ((),) * 7
+    )
+    objects = np.empty(len(rows), object)
+    objects[:] = actors
+    return pd.DataFrame(
+        {
+            "activity_id": _strings(ids),
+            "name": _strings(names),
+            "start": np.array(starts, np.int32),
+            "end": np.array(ends, np.int32),
+            "actors": objects,
+            "status": _strings(statuses),
+            "file_order": np.array(order, np.int32),
+        }
+    )
+
+
+def _actor_table(
+    activities: Sequence[RawActivity], ids: Sequence[str], types: Mapping[str, str]
+) -> pd.DataFrame:
+    names = sorted({*ids, *types, *(actor for a in activities for actor in a.actors)})
+    return pd.DataFrame(
+        {
+            "actor_id": _strings(names),
+            "type": _strings([object_type(types.get(name, "")) for name in names]),
+        }
+    )
+
+
+def object_type(text: str) -> str:
+    """The name of an object's type, lower case; ``Null`` (UMD's) is none.
+
+    >>> object_type("Person"), object_type("Null")
+    ('person', '')
+    """
+    lower = text.lower()
+    return "" if lower in ("null", "~") else lower
+
+
+def _checked_boxes(boxes: RawBoxes, issues: list[Issue]) -> RawBoxes:
+    """In order of actor and frame, axes in order, nothing impossible, nothing twice."""
+    if not len(boxes.frame):
+        return RawBoxes()
+    low, high = boxes.xyxy.min(), boxes.xyxy.max()
+    if not (
+        -MAX_COORDINATE <= low <= high <= MAX_COORDINATE
+        and boxes.frame.min() >= 0
+        and boxes.frame.max() < MAX_FRAME
+    ):
+        # NaN compares false, so it is not possible either
+        possible = (np.abs(boxes.xyxy) <= MAX_COORDINATE).all(axis=1)
+        possible &= (boxes.frame >= 0) & (boxes.frame < MAX_FRAME)
+        _per_actor(
+            boxes,
+            ~possible,
+            "malformed",
+            "noted",
+            "frame or coordinates out of range, left out",
+            issues,
+        )
+        boxes = boxes.take(possible)
+    swapped = (boxes.xyxy[:, 0] > boxes.xyxy[:, 2]) | (boxes.xyxy[:, 1] > boxes.xyxy[:, 3])
+    if swapped.any():
+        _per_actor(boxes, swapped, "swapped_axes", "swapped", "", issues)
+        b = boxes.xyxy
+        boxes.xyxy = np.column_stack(
+            (np.minimum(b[:, :2], b[:, 2:]), np.maximum(b[:, :2], b[:, 2:]))
+        )
+    boxes = _sorted(boxes)
+    again = np.zeros(len(boxes.frame), bool)
+    again[1:] = (boxes.code[1:] == boxes.code[:-1]) & (boxes.frame[1:] == boxes.frame[:-1])
+    if again.any():
+        _per_actor(boxes, again, "duplicate", "noted", "a second box on a frame, left out", issues)
+        boxes = boxes.take(~again)
+    return boxes
+
+
+def _sorted(boxes: RawBoxes) -> RawBoxes:
+    """Actors by id, each actor's boxes by frame; of equal frames the first in the file first."""
+    order = sorted(range(len(boxes.ids)), key=boxes.ids.__getitem__)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    boxes.code = rank[boxes.code]
+    boxes.ids = [boxes.ids[i] for i in order]
+    step = np.diff(boxes.code)
+    if (step < 0).any() or (np.diff(boxes.frame)[step == 0] < 0).any():
+        boxes = boxes.take(np.lexsort((boxes.frame, boxes.code)))
+    return boxes
+
+
+def fill_gaps(boxes: RawBoxes, max_gap: int, issues: list[Issue]) -> RawBoxes:
+    """Interpolate linearly where at most ``max_gap`` frames of an actor lack a box.
+
+    ``boxes`` are ordered by actor and frame. A longer gap becomes one issue an actor.
+    """
+    n = len(boxes.frame)
+    if n < 2:
+        return boxes
+    lack = np.zeros(n, np.int64)  # frames without a box after each row
+    lack[:-1] = np.where(boxes.code[1:] == boxes.code[:-1], np.diff(boxes.frame) - 1, 0)
+    long = lack > max_gap
+    if long.any():
+        _per_actor(boxes, long, "gap", "noted", f"longer than {max_gap} frames", issues)
+        lack[long] = 0
+    if not lack.any():
+        return boxes
+    rows = np.repeat(np.arange(n), lack + 1)
+    step = np.arange(len(rows)) - np.repeat(np.cumsum(lack + 1) - (lack + 1), lack + 1)
+    share = (step / (lack[rows] + 1))[:, None]
+    here, there = boxes.xyxy[rows], boxes.xyxy[np.minimum(rows + 1, n - 1)]
+    return RawBoxes(
+        boxes.ids,
+        boxes.code[rows],
+        boxes.frame[rows] + step,
+        np.where(share == 0, here, here + (there - here) * share),
+        boxes.keyframe[rows] & (step == 0),
+        boxes.line[rows],
+        boxes.file,
+    )
+
+
+def _per_actor(
+    boxes: RawBoxes,
+    which: NDArray[np.bool_],
+    reason: str,
+    action: str,
+    detail: str,
+    issues: list[Issue],
+) -> None:
+    """One issue for each actor with such boxes, at the first of them, with their number."""
+    rows = np.flatnonzero(which)
+    codes, first, counts = np.unique(boxes.code[rows], return_index=True, return_counts=True)
+    for code, at, count in zip(codes, rows[first], counts, strict=True):
+        issues.append(
+            Issue(
+                STAGE,
+                reason,
+                action,
+                record=f"actor {boxes.ids[code]} frame {boxes.frame[at]}",
+                file=boxes.file,
+                line=int(boxes.line[at]) or None,
+                count=int(count),
+                detail=detail,
+            )
+        )
+
+
+def _runs(boxes: RawBoxes) -> dict[str, list[tuple[int, int]]]:
+    """For each actor the maximal runs [start, end) of frames on which it has a box."""
+    if not len(boxes.frame):
+        return {}
+    new = np.ones(len(boxes.frame), bool)
+    new[1:] = (boxes.code[1:] != boxes.code[:-1]) | (boxes.frame[1:] != boxes.frame[:-1] + 1)
+    first = np.flatnonzero(new)
+    last = np.append(first[1:], len(new)) - 1
+    runs: dict[str, list[tuple[int, int]]] = {}
+    for code, start, end in zip(
+        boxes.code[first].tolist(),
+        boxes.frame[first].tolist(),
+        boxes.frame[last].tolist(),
+        strict=True,
+    ):
+        runs.setdefault(boxes.ids[code], []).append((start, end + 1))
+    return runs
+
+
+def _refusal(
+    a: RawActivity, seen: Mapping[str, RawActivity], options: ReadOptions
+) -> tuple[str, str] | None:
+    """Why an activity is left out whatever its boxes: (reason, detail), or None."""
+    if a.status in options.drop_status and a.status:
+        return "status", a.status
+    if not safe_name(a.activity_id) or not safe_name(a.name):
+        return "unsafe_name", repr(a.activity_id if not safe_name(a.activity_id) else a.name)[:80]
+    if a.end <= a.start:
+        return "empty_span", f"from frame {a.start} to {a.end - 1}"
+    if a.start < 0 or a.end > MAX_FRAME:
+        return "malformed", f"frames {a.start} to {a.end - 1}"
+    first = seen.get(a.activity_id)
+    if first is not None and (first.name, first.start, first.end, first.actors) == (
+        a.name,
+        a.start,
+        a.end,
+        a.actors,
+    ):
+        return "duplicate", "the same record again"
+    return None
+
+
+def _dropped(a: RawActivity, file: str | None, reason: str, detail: str) -> Issue:
+    record = f"activity {a.activity_id}"[:200]
+    return Issue(STAGE, reason, "dropped", record=record, file=file, line=a.line, detail=detail)
+
+
+def _distinct(
+    a: RawActivity, seen: Mapping[str, RawActivity], file: str | None, issues: list[Issue]
+) -> RawActivity:
+    """The activity under an id that no other one of the video has."""
+    if a.activity_id not in seen:
+        return a
+    copy = 2
+    while f"{a.activity_id}#{copy}" in seen:
+        copy += 1
+    new_id = f"{a.activity_id}#{copy}"
+    issues.append(
+        Issue(
+            STAGE,
+            "duplicate",
+            "noted",
+            record=f"activity {a.activity_id}",
+            file=file,
+            line=a.line,
+            detail=f"the id of another activity; named {new_id}",
+        )
+    )
+    return RawActivity(new_id, a.name, a.start, a.end, a.actors, a.status, a.line)
+
+
+def _coverage(
+    a: RawActivity,
+    runs: Mapping[str, list[tuple[int, int]]],
+    no_geometry: str,
+    file: str | None,
+    issues: list[Issue],
+) -> Issue | None:
+    """The refusal of an activity without any box; lesser lacks are noted."""
+    spans = sorted(
+        (max(start, a.start), min(end, a.end))
+        for actor in a.actors
+        for start, end in runs.get(actor, ())
+        if start < a.end and end > a.start
+    )
+    if not spans:
+        detail = no_geometry or ("no actor is named" if not a.actors else "")
+        return _dropped(a, file, "no_geometry", detail)
+    covered, reach = 0, a.start
+    for start, end in spans:
+        covered += max(0, end - max(start, reach))
+        reach = max(reach, end)
+    record = f"activity {a.activity_id}"
+    lack = a.end - a.start - covered
+    if lack:
+        detail = f"{lack} of {a.end - a.start} frames without a box"
+        issues.append(
+            Issue(STAGE, "partial_geometry", "noted", record, file, a.line, detail=detail)
+        )
+    for actor in a.actors:
+        if actor not in runs:
+            issues.append(
+                Issue(
+                    STAGE, "actor_missing", "noted", record, file, a.line, detail=f"actor {actor}"
+                )
+            )
+    return None

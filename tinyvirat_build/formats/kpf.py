@@ -1,0 +1,360 @@
+"""Kitware Packet Format (YAML): MEVA's and VIRAT/DIVA's annotations.
+
+Three files a clip, ``CLIP.activities.yml``, ``CLIP.geom.yml``, ``CLIP.types.yml`` (contrib writes
+``CLIP-activities.yml``), and perhaps ``CLIP.regions.yml``. Frames are 0-based, ``tsr0`` inclusive.
+Geometry of a known line shape is scanned by :mod:`tinyvirat_build.formats.scan`; a file with any
+other line is read whole through libyaml, with the same result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.kpf_lines import (
+    Text,
+    scan_activities,
+    scan_geometry,
+    scan_types,
+)
+from tinyvirat_build.formats.options import ReadOptions
+from tinyvirat_build.formats.safety import Mapping, read_bytes, safe_name, truth, yaml_items
+from tinyvirat_build.records import Issue, VideoAnnotation
+
+KINDS: Final = ("activities", "geom", "types", "regions")
+EMPTY: Final = "empty_37"  # the fake activity, or the meta line, of a clip without any
+
+_KIND = re.compile(r"[.-](activities|geom|types|regions)\.ya?ml$")
+_INTEGER = re.compile(r"-?\d{1,19}$")
+
+
+def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
+    """Read one clip's KPF files; see FORMATS for what each may hold.
+
+    A missing or empty geometry file is not an error: every activity becomes an issue
+    ``no_geometry``. Object types are optional.
+
+    Raises:
+        AnnotationError: no activities file, or a file that is not readable YAML at all.
+    """
+    if not safe_name(video_id):
+        raise AnnotationError(
+            f"unsafe video name {video_id!r}",
+            file=str(files[0]) if files else "",
+            remedy="rename it",
+        )
+    paths = {kind: path for path in files if (kind := file_kind(path))}
+    if "activities" not in paths:
+        raise AnnotationError(
+            "no activities file among " + (", ".join(p.name for p in files) or "no files"),
+            file=files[0].parent if files else video_id,
+            remedy="give CLIP.activities.yml",
+        )
+    issues: list[Issue] = []
+    activities, records_in = _activities(paths["activities"], issues)
+    types = _types(paths["types"], issues) if "types" in paths else {}
+    boxes = _geometry(paths["geom"], issues) if "geom" in paths else RawBoxes()
+    regions = None
+    if "regions" in paths:
+        regions, outlines = _regions(paths["regions"], issues)
+        boxes = _joined(boxes, outlines)
+    return assemble(
+        video_id,
+        activities,
+        boxes,
+        types,
+        issues,
+        options,
+        records_in=records_in,
+        file=paths["activities"].name,
+        no_geometry="" if "geom" in paths or "regions" in paths else "the geometry file is missing",
+        regions=regions,
+    )
+
+
+def file_kind(path: Path) -> str | None:
+    """Which of a clip's KPF files this is, by its name.
+
+    >>> file_kind(Path("a.G331.geom.yml")), file_kind(Path("a.G331-activities.yml"))
+    ('geom', 'activities')
+    """
+    match = _KIND.search(path.name)
+    return match.group(1) if match else None
+
+
+def _activities(path: Path, issues: list[Issue]) -> tuple[list[RawActivity], int]:
+    """The activities of a file and the number of its records, empty-clip markers included."""
+    data = read_bytes(path)
+    text = Text(data)
+    found = scan_activities(text)
+    metas = text.metas
+    records: Iterable[RawActivity | None]
+    if found is None:
+        metas = []
+        records = _slow_activities(data, path, metas, issues)
+    else:
+        records = found
+    kept: list[RawActivity] = []
+    count = 0
+    marked = False
+    for a in records:
+        count += 1
+        if a is None:
+            continue
+        if a.name == EMPTY:
+            marked = True
+            issues.append(
+                _issue("empty_clip", "dropped", f"activity {a.activity_id}", path, a.line)
+            )
+        else:
+            kept.append(a)
+    if not marked and any("empty_37" in m or "empty-37" in m for m in metas):
+        issues.append(_issue("empty_clip", "noted", "meta", path, None))
+    return kept, count
+
+
+def _slow_activities(
+    data: bytes, path: Path, metas: list[str], issues: list[Issue]
+) -> Iterable[RawActivity | None]:
+    for item in yaml_items(data, path):
+        body = _body(item, "act", path, metas, issues)
+        if body is None:
+            continue
+        try:
+            yield _slow_activity(body)
+        except _MalformedError as e:
+            issues.append(
+                _issue("malformed", "dropped", f"activity {e.record}", path, body.line, str(e))
+            )
+            yield None
+
+
+def _slow_activity(body: Mapping) -> RawActivity:
+    id2 = _identity(body, "id2")
+    try:
+        names = body.get("act2", body.get("act3"))
+        if isinstance(names, Mapping) and names:
+            name = _likeliest(names)
+        else:
+            raise _MalformedError("no name in act2")
+        spans = _spans(body)
+        actors = body.get("actors") or []
+        if not isinstance(actors, list) or not all(isinstance(a, Mapping) for a in actors):
+            raise _MalformedError("actors are a list of mappings")
+        ids = dict.fromkeys(_identity(a, "id1") for a in actors)
+    except _MalformedError as e:
+        raise _MalformedError(str(e), id2) from e
+    status = body.get("src_status", body.get("src", ""))
+    return RawActivity(
+        id2,
+        name,
+        min(s for s, _ in spans),
+        max(e for _, e in spans) + 1,
+        tuple(ids),
+        status if isinstance(status, str) else "",
+        body.line,
+    )
+
+
+def _spans(body: Mapping) -> list[tuple[int, int]]:
+    spans = []
+    timespan = body.get("timespan")
+    for span in timespan if isinstance(timespan, list) else []:
+        ends = span.get("tsr0") if isinstance(span, Mapping) else None
+        if not isinstance(ends, list) or len(ends) != 2:
+            raise _MalformedError("no tsr0: [first, last]")
+        spans.append((_integer(ends[0], "tsr0"), _integer(ends[1], "tsr0")))
+    if not spans:
+        raise _MalformedError("no timespan")
+    return spans
+
+
+def _types(path: Path, issues: list[Issue]) -> dict[str, str]:
+    """The type of each actor."""
+    data = read_bytes(path)
+    found = scan_types(Text(data))
+    if found is not None:
+        return found
+    types = {}
+    for item in yaml_items(data, path):
+        body = _body(item, "types", path, [], issues)
+        if body is None:
+            continue
+        try:
+            names = next((v for k, v in body.items() if k.startswith("cset")), None)
+            if not isinstance(names, Mapping) or not names:
+                raise _MalformedError("no type in cset3")
+            types[_identity(body, "id1")] = _likeliest(names)
+        except _MalformedError as e:
+            issues.append(_issue("malformed", "noted", "types", path, body.line, str(e)))
+    return types
+
+
+def _geometry(path: Path, issues: list[Issue]) -> RawBoxes:
+    """The boxes of a file, by the scan or, where it does not know a line, by libyaml."""
+    data = read_bytes(path)
+    boxes = scan_geometry(Text(data))
+    if boxes is None:
+        boxes = _slow_geometry(data, path, issues)
+    boxes.file = path.name
+    return boxes
+
+
+def _slow_geometry(data: bytes, path: Path, issues: list[Issue]) -> RawBoxes:
+    rows = []
+    for item in yaml_items(data, path):
+        body = _body(item, "geom", path, [], issues)
+        if body is None:
+            continue
+        try:
+            g0 = body.get("g0")
+            corners = [_real(x, "g0") for x in g0.split()] if isinstance(g0, str) else []
+            if len(corners) != 4:
+                raise _MalformedError("g0 is x1 y1 x2 y2")
+            frame = _integer(body.get("ts0"), "ts0")
+            rows.append(
+                (_identity(body, "id1"), frame, corners, truth(body.get("keyframe")), body.line)
+            )
+        except _MalformedError as e:
+            issues.append(_issue("malformed", "noted", "geom", path, body.line, str(e)))
+    return _from_rows(rows, path.name)
+
+
+def _regions(path: Path, issues: list[Issue]) -> tuple[pd.DataFrame, RawBoxes]:
+    """Polygons (KPF's specification has them, no real file does) and their bounds as boxes."""
+    rows, polygons = [], []
+    for item in yaml_items(read_bytes(path), path):
+        body = _body(item, "regions", path, [], issues)
+        if body is None:
+            continue
+        try:
+            poly = body.get("poly0")
+            if not isinstance(poly, list) or len(poly) < 3:
+                raise _MalformedError("poly0 is a list of three or more [x, y]")
+            points = np.array([_point(p) for p in poly])
+            corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+            actor, frame = _identity(body, "id1"), _integer(body.get("ts0"), "ts0")
+            rows.append((actor, frame, corners, truth(body.get("keyframe")), body.line))
+            polygons.append((actor, frame, tuple(map(tuple, points.tolist()))))
+        except _MalformedError as e:
+            issues.append(_issue("malformed", "noted", "regions", path, body.line, str(e)))
+    return (
+        pd.DataFrame(polygons, columns=["actor_id", "frame", "polygon"]),
+        _from_rows(rows, path.name),
+    )
+
+
+def _from_rows(rows: Sequence[tuple[str, int, list[float], bool, int]], file: str) -> RawBoxes:
+    if not rows:
+        return RawBoxes(file=file)
+    actors, frames, corners, keyframes, lines = zip(*rows, strict=True)
+    code_of = {actor: i for i, actor in enumerate(dict.fromkeys(actors))}
+    return RawBoxes(
+        tuple(code_of),
+        np.array([code_of[a] for a in actors], np.int64),
+        np.array(frames, np.int64),
+        np.array(corners, float),
+        np.array(keyframes, bool),
+        np.array(lines, np.int64),
+        file,
+    )
+
+
+def _joined(boxes: RawBoxes, more: RawBoxes) -> RawBoxes:
+    """Both, the first before the second, so that on equal frames the first one's box counts."""
+    code_of = {actor: i for i, actor in enumerate(dict.fromkeys((*boxes.ids, *more.ids)))}
+    new = np.array([code_of[a] for a in more.ids], np.int64)
+
+    def both(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate((a, b))
+
+    return RawBoxes(
+        tuple(code_of),
+        both(boxes.code, new[more.code]),
+        both(boxes.frame, more.frame),
+        both(boxes.xyxy, more.xyxy),
+        both(boxes.keyframe, more.keyframe),
+        both(boxes.line, more.line),
+        boxes.file or more.file,
+    )
+
+
+class _MalformedError(Exception):
+    """One record cannot be used; it becomes an issue and the reading goes on."""
+
+    def __init__(self, what: str, record: str = "?") -> None:
+        self.record = record
+        super().__init__(what)
+
+
+def _body(item: Any, key: str, path: Path, metas: list[str], issues: list[Issue]) -> Mapping | None:
+    """What a record holds under ``key``; a meta line or another kind of record gives None."""
+    if isinstance(item, Mapping):
+        body = item.get(key)
+        if isinstance(body, Mapping):
+            return body
+        if "meta" in item:
+            metas.append(str(item["meta"]))
+            return None
+    line = getattr(item, "line", None)
+    detail = f"a record that is neither {key} nor meta"
+    issues.append(_issue("malformed", "noted", key, path, line, detail))
+    return None
+
+
+def _issue(
+    reason: str, action: str, record: str, path: Path, line: int | None, detail: str = ""
+) -> Issue:
+    return Issue(STAGE, reason, action, record[:200], path.name, line, detail=detail)
+
+
+def _identity(body: Mapping, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise _MalformedError(f"no {key}")
+    if not safe_name(value):
+        raise _MalformedError(f"unsafe {key}")
+    return value
+
+
+def _integer(value: Any, key: str) -> int:
+    if not isinstance(value, str) or not _INTEGER.match(value):
+        raise _MalformedError(f"{key} is not an integer")
+    number = int(value)
+    if not -(1 << 31) <= number < 1 << 31:
+        raise _MalformedError(f"{key} is out of range")
+    return number
+
+
+def _real(value: Any, key: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as e:
+        raise _MalformedError(f"{key} is not a number") from e
+
+
+def _point(value: Any) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise _MalformedError("poly0 has points [x, y]")
+    return _real(value[0], "poly0"), _real(value[1], "poly0")
+
+
+def _likeliest(names: Mapping) -> str:
+    """The name with the highest score; the first of equals (a YAML set has none)."""
+
+    def score(item: tuple[str, Any]) -> float:
+        try:
+            value = float(item[1])
+        except (TypeError, ValueError):
+            return 0.0
+        return value if value == value else 0.0
+
+    return max(names.items(), key=score)[0]

@@ -1,0 +1,22 @@
+"""What a reader must be told beyond its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dialect = Literal["", "nist", "inclusive", "exclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a reader must be told, because the file does not say it.
+
+    ``dialect`` is ActEV JSON's: ``nist`` is 1-based with sparse keyframes and an exclusive off
+    frame, ``inclusive`` is 0-based with an inclusive off frame (CMU-v2, UMD-IBM, IBM),
+    ``exclusive`` 0-based with an exclusive one (UMD-v1); empty: inferred from the boxes.
+    """
+
+    dialect: Dialect = ""
+    max_gap: int = 30  # longest run of frames without a box that is interpolated
+    drop_status: tuple[str, ...] = ("not_good",)
