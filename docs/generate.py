@@ -1,0 +1,125 @@
+"""Write docs/reference.md from the code: commands, settings, tables, reasons.
+
+Run it with ``make docs``; a test fails while the committed file differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import click
+import pyarrow as pa
+
+from tinyvirat_build import config
+from tinyvirat_build.cli import main as cli
+from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
+
+REFERENCE = Path(__file__).with_name("reference.md")
+
+
+def commands() -> str:
+    """Every command's help, as the program prints it."""
+    parts = ["## Commands", "", _block(_help(cli, "tinyvirat-build"))]
+    for name, command in cli.commands.items():
+        parts += ["", f"### {name}", "", _block(_help(command, f"tinyvirat-build {name}"))]
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, path: str) -> str:
+    context = click.Context(command, info_name=path, terminal_width=96, max_content_width=96)
+    return command.get_help(context)
+
+
+def _block(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```"
+
+
+def settings() -> str:
+    """Every setting with its default and what its comment says."""
+    rows = ["| setting | default | |", "|---|---|---|"]
+    rows += _rows(config.Settings, "")
+    names = ", ".join(f"`{p}`" for p in config.presets())
+    return "\n".join(["## Settings", "", f"Presets: {names}.", "", *rows])
+
+
+def _rows(kind: type, prefix: str) -> list[str]:
+    comments = dict(re.findall(r"^    (\w+):.*?#\s*(.+)$", inspect.getsource(kind), re.MULTILINE))
+    instance = kind()
+    rows = []
+    for field in dataclasses.fields(kind):
+        value = getattr(instance, field.name)
+        if dataclasses.is_dataclass(value):
+            rows += _rows(type(value), f"{prefix}{field.name}.")
+        else:
+            shown = list(value) if isinstance(value, tuple) else value
+            comment = comments.get(field.name, "").replace("|", "\\|")
+            choices = _choices(str(field.type))
+            about = "; ".join(p for p in (choices, comment) if p)
+            rows.append(f"| `{prefix}{field.name}` | `{shown}` | {about} |")
+    return rows
+
+
+def _choices(annotation: str) -> str:
+    found = re.fullmatch(r"Literal\[(.+)\]", annotation)
+    return " \\| ".join(f"`{c.strip()[1:-1]}`" for c in found[1].split(",")) if found else ""
+
+
+def tables() -> str:
+    """Every table's columns."""
+    parts = [
+        "## Tables",
+        "",
+        f"Parquet files in `OUT/tables`. Each begins with `{', '.join(KEYS)}`; rows lie in that "
+        "order. Frames are 0-based and half-open, boxes half-open pixels.",
+        "",
+        "| table | columns beyond the keys |",
+        "|---|---|",
+    ]
+    for name, schema in SCHEMAS.items():
+        columns = ", ".join(
+            f"`{f.name}` {_type(f.type)}" for f in schema if f.name not in KEYS
+        )
+        parts.append(f"| {name} | {columns} |")
+    return "\n".join(parts)
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    return "string" if pa.types.is_dictionary(kind) else str(kind)
+
+
+def reasons() -> str:
+    """Every reason that a row of ``issues`` can give."""
+    rows = [f"| `{name}` | {text} |" for name, text in REASONS.items()]
+    actions = ", ".join(f"`{a}`" for a in ACTIONS)
+    head = ["## Reasons in `issues`", "", f"Actions: {actions}.", "", "| reason | |", "|---|---|"]
+    return "\n".join([*head, *rows])
+
+
+FOLDER = """## Build folder
+
+```text
+OUT/build.yaml          resolved settings and versions
+OUT/tables/*.parquet    one a table;  OUT/units/ the per-video parts behind them, under their keys
+OUT/clips/              every clip under its clip_id, and the raw frames that the pack links to
+OUT/TinyVIRAT_V2/       the dataset in the released layout: the only folder to give away
+OUT/truth/test.json     the test labels, in rows of the train format
+OUT/pack/               the training pack
+OUT/stats/              table1.md, table1.csv, stats.json, figures
+OUT/report.html         one page with all of it
+OUT/log/                timings and what this machine remembers; no part of what a build is
+```"""
+
+
+def reference() -> str:
+    """The whole page."""
+    head = "# Reference\n\nWritten by `make docs` from the code."
+    return "\n\n".join([head, commands(), settings(), tables(), reasons(), FOLDER]) + "\n"
+
+
+if __name__ == "__main__":
+    REFERENCE.write_text(reference(), "utf-8")
