@@ -79,9 +79,7 @@ def tables() -> str:
         "|---|---|",
     ]
     for name, schema in SCHEMAS.items():
-        columns = ", ".join(
-            f"`{f.name}` {_type(f.type)}" for f in schema if f.name not in KEYS
-        )
+        columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema if f.name not in KEYS)
         parts.append(f"| {name} | {columns} |")
     return "\n".join(parts)
 

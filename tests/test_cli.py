@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from tinyvirat_build.cli import main
+from tinyvirat_build.pipeline import STAGES
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def run(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_and_option_has_help(name: str) -> None:
+    command = main.commands[name]
+    assert command.help
+    assert command.get_short_help_str()
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts}"
+
+
+def test_every_stage_is_a_command() -> None:
+    assert set(STAGES) <= set(main.commands)
+
+
+def test_the_reference_is_current() -> None:
+    spec = importlib.util.spec_from_file_location("generate", REPO / "docs" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.REFERENCE.read_text("utf-8") == module.reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["all", "--out", "o"], "give --source"),
+        (["all", "--source", "meva", "--out", "o"], "--data"),
+        (["all", "--source", "meva", "--data", "nowhere", "--out", "o"], "nowhere"),
+        (["all", "--source", "mars", "--out", "o"], "mars"),
+        (["all", "--source", "corpus.yaml", "--out", "o"], "corpus.yaml"),
+        (["all", "--source", "demo", "--out", "o", "--set", "crop.maxside=3"], "crop.max_side"),
+        (["all", "--source", "demo", "--out", "o", "--until", "party"], "no stage 'party'"),
+        (["all", "--source", "demo", "--out", "/dev/null/x"], "writable --out"),
+        (["all", "--source", "demo", "--out", "o", "--preset", "v3"], "no preset 'v3'"),
+        (["merge", "--out", "o"], "holds no build"),
+        (["verify", "--out", "o"], "holds no build"),
+        (["inspect", "abc", "--out", "o"], "holds no build"),
+    ],
+)
+def test_a_bad_call_ends_in_one_line_and_status_2(
+    args: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*args)
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert "Traceback" not in result.output
+    assert len(result.output.strip().splitlines()) <= 4
+
+
+def test_config_prints_what_it_resolved() -> None:
+    result = run("config", "--set", "crop.max_side=96")
+    assert result.exit_code == 0
+    assert "max_side: 96" in result.output
+    assert "default" in run("config", "--presets").output.split()
