@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.formats import kpf
+from tinyvirat_build.formats import actev_json, cuboids, kpf, virat_text
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.records import VideoAnnotation
 
@@ -18,6 +18,9 @@ Reader = Callable[[str, Sequence[Path], ReadOptions], VideoAnnotation]
 
 READERS: Final[dict[str, Reader]] = {
     "kpf": kpf.read,
+    "virat-text": virat_text.read,
+    "actev-json": actev_json.read,
+    "cuboids": cuboids.read,
 }
 
 __all__ = ["READERS", "Dialect", "ReadOptions", "Reader"]

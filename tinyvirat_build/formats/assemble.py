@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.options import ReadOptions
-from tinyvirat_build.formats.safety import MAX_COORDINATE, MAX_FRAME, safe_name
+from tinyvirat_build.formats.safety import MAX_BOXES, MAX_COORDINATE, MAX_FRAME, safe_name
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 STAGE: Final = "parse"
@@ -48,8 +49,30 @@ class RawBoxes:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RawBoxes:
         """Some of the rows."""
-        parts = (self.code, self.frame, self.xyxy, self.keyframe, self.line)
-        return RawBoxes(self.ids, *(part[rows] for part in parts), self.file)
+        return RawBoxes(
+            self.ids,
+            self.code[rows],
+            self.frame[rows],
+            self.xyxy[rows],
+            self.keyframe[rows],
+            self.line[rows],
+            self.file,
+        )
+
+    def joined(self, more: RawBoxes) -> RawBoxes:
+        """Both, these first, so that of two boxes on one frame this one's counts."""
+        code_of = {actor: i for i, actor in enumerate(dict.fromkeys((*self.ids, *more.ids)))}
+        mine = np.array([code_of[a] for a in self.ids], np.int64)
+        theirs = np.array([code_of[a] for a in more.ids], np.int64)
+        return RawBoxes(
+            tuple(code_of),
+            np.concatenate((mine[self.code], theirs[more.code])),
+            np.concatenate((self.frame, more.frame)),
+            np.concatenate((self.xyxy, more.xyxy)),
+            np.concatenate((self.keyframe, more.keyframe)),
+            np.concatenate((self.line, more.line)),
+            self.file or more.file,
+        )
 
 
 def assemble(
@@ -63,27 +86,33 @@ def assemble(
     records_in: int,
     file: str | None,
     no_geometry: str = "",
+    interpolate: bool = True,
     regions: pd.DataFrame | None = None,
 ) -> VideoAnnotation:
     """Fill gaps, check every activity against its boxes and make the tables.
 
     ``records_in`` counts the activity records of the files; those that ``activities`` lacks must
     stand in ``issues`` as dropped. ``file`` is where the activities are from, ``no_geometry`` a
-    remark for activities without boxes (for instance that the geometry file is missing).
+    remark for activities without boxes (for instance that the geometry file is missing), and
+    ``interpolate`` false where the format holds boxes instead and the reader has done so.
+
+    Raises:
+        AnnotationError: the boxes, made dense, would be more than ``MAX_BOXES``.
     """
     found = list(issues)
     boxes = _checked_boxes(boxes, found)
-    boxes = fill_gaps(boxes, options.max_gap, found)
+    if interpolate:
+        boxes = fill_gaps(boxes, options.max_gap, found)
     runs = _runs(boxes)
     rows = []
     seen: dict[str, RawActivity] = {}
     for order, a in enumerate(activities):
-        issue = _refusal(a, seen, options)
-        if issue is None:
+        refusal = _refusal(a, seen, options)
+        if refusal is not None:
+            issue: Issue | None = _dropped(a, file, *refusal)
+        else:
             a = _distinct(a, seen, file, found)
             issue = _coverage(a, runs, no_geometry, file, found)
-        else:
-            issue = _dropped(a, file, *issue)
         seen.setdefault(a.activity_id, a)
         if issue is not None:
             found.append(issue)
@@ -114,7 +143,7 @@ def assemble(
 
 
 def _strings(values: Sequence[str]) -> pd.Index[str]:
-    return pd.Index(np.array(values, dtype=object), dtype="str")
+    return pd.Index(list(values), dtype="str")
 
 
 def _activity_table(
@@ -227,6 +256,12 @@ def fill_gaps(boxes: RawBoxes, max_gap: int, issues: list[Issue]) -> RawBoxes:
         lack[long] = 0
     if not lack.any():
         return boxes
+    if int(lack.sum()) > MAX_BOXES:
+        raise AnnotationError(
+            f"more than {MAX_BOXES} boxes to interpolate",
+            file=boxes.file or "boxes",
+            remedy="lower parse.max_gap or correct the frames",
+        )
     rows = np.repeat(np.arange(n), lack + 1)
     step = np.arange(len(rows)) - np.repeat(np.cumsum(lack + 1) - (lack + 1), lack + 1)
     share = (step / (lack[rows] + 1))[:, None]

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
@@ -26,7 +25,14 @@ from tinyvirat_build.formats.kpf_lines import (
     scan_types,
 )
 from tinyvirat_build.formats.options import ReadOptions
-from tinyvirat_build.formats.safety import Mapping, read_bytes, safe_name, truth, yaml_items
+from tinyvirat_build.formats.safety import (
+    Mapping,
+    read_bytes,
+    refuse_unsafe_video,
+    safe_name,
+    truth,
+    yaml_items,
+)
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 KINDS: Final = ("activities", "geom", "types", "regions")
@@ -45,12 +51,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     Raises:
         AnnotationError: no activities file, or a file that is not readable YAML at all.
     """
-    if not safe_name(video_id):
-        raise AnnotationError(
-            f"unsafe video name {video_id!r}",
-            file=str(files[0]) if files else "",
-            remedy="rename it",
-        )
+    refuse_unsafe_video(video_id, files)
     paths = {kind: path for path in files if (kind := file_kind(path))}
     if "activities" not in paths:
         raise AnnotationError(
@@ -65,7 +66,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     regions = None
     if "regions" in paths:
         regions, outlines = _regions(paths["regions"], issues)
-        boxes = _joined(boxes, outlines)
+        boxes = boxes.joined(outlines)
     return assemble(
         video_id,
         activities,
@@ -265,25 +266,6 @@ def _from_rows(rows: Sequence[tuple[str, int, list[float], bool, int]], file: st
         np.array(keyframes, bool),
         np.array(lines, np.int64),
         file,
-    )
-
-
-def _joined(boxes: RawBoxes, more: RawBoxes) -> RawBoxes:
-    """Both, the first before the second, so that on equal frames the first one's box counts."""
-    code_of = {actor: i for i, actor in enumerate(dict.fromkeys((*boxes.ids, *more.ids)))}
-    new = np.array([code_of[a] for a in more.ids], np.int64)
-
-    def both(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate((a, b))
-
-    return RawBoxes(
-        tuple(code_of),
-        both(boxes.code, new[more.code]),
-        both(boxes.frame, more.frame),
-        both(boxes.xyxy, more.xyxy),
-        both(boxes.keyframe, more.keyframe),
-        both(boxes.line, more.line),
-        boxes.file or more.file,
     )
 
 

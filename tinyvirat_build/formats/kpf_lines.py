@@ -245,7 +245,7 @@ def _match_lines(
     if text.records is None:
         return None
     shape = None
-    found = []
+    found: list[tuple[re.Match[bytes], int | None]] = []
     for number, line in enumerate(text.records.split(b"\n")[:-1], 1):
         if b"'" in line and not line.startswith((b"- { meta", b"- {'meta")):
             line = _QUOTED.sub(rb"\1", line)

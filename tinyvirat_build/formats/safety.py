@@ -9,7 +9,7 @@ after it has filled the memory.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ from tinyvirat_build.errors import AnnotationError
 MAX_FILE: Final = 1 << 30  # bytes; the largest real file has tens of megabytes
 MAX_DEPTH: Final = 16  # KPF nests eight deep
 MAX_SCALAR: Final = 4096  # characters; the longest real one is a meta line of about 80
-MAX_FRAME: Final = 10_000_000  # four days at 30 fps
+MAX_FRAME: Final = 2_000_000  # eighteen hours at 30 fps
 MAX_COORDINATE: Final = 1e6  # pixels
-MAX_BOXES: Final = 20_000_000  # a file, once sparse boxes are made dense
+MAX_BOXES: Final = 5_000_000  # that sparse boxes of a file may become; real ones reach 10^5
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]|^\.|^-|^\s|\s$|^$")
 _TRUE = frozenset(("true", "yes", "on", "1", "y"))
@@ -40,6 +40,20 @@ def safe_name(text: str) -> bool:
     (False, False, False)
     """
     return len(text) <= 200 and not _UNSAFE.search(text)
+
+
+def refuse_unsafe_video(video_id: str, files: Sequence[Path]) -> None:
+    """Refuse a video whose name would leave the folders that are built from it.
+
+    Raises:
+        AnnotationError: see :func:`safe_name`.
+    """
+    if not safe_name(video_id):
+        raise AnnotationError(
+            f"unsafe video name {video_id[:80]!r}",
+            file=files[0] if files else "annotations",
+            remedy="rename the video and its annotations",
+        )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -119,7 +133,7 @@ def yaml_items(data: bytes, path: Path) -> Iterator[Any]:
     try:
         loader = yaml.CSafeLoader(data)
         while True:
-            event = loader.get_event()
+            event: Any = loader.get_event()
             kind = type(event)
             if kind is yaml.ScalarEvent:
                 value: Any = event.value

@@ -1,0 +1,342 @@
+"""NIST ActEV JSON: activities whose objects carry their boxes as step functions of the frame.
+
+A localization ``{"12": box, "20": box, "31": {}}`` holds each box until the next key. The base of
+the frames differs by producer (``ReadOptions.dialect``), was measured for each against its own
+KPF, and is checked here against the boxes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.formats.assemble import STAGE, RawActivity, assemble
+from tinyvirat_build.formats.objects import Instance, unite
+from tinyvirat_build.formats.options import Dialect, ReadOptions
+from tinyvirat_build.formats.safety import MAX_BOXES, MAX_FRAME, read_bytes, refuse_unsafe_video
+from tinyvirat_build.records import Issue, VideoAnnotation
+
+INDEX_FILES: Final = ("file-index.json", "activity-index.json")
+
+_EXTENSION = re.compile(r"(\.r\d+)?\.(avi|mp4|mov|mkv|mpg)$")
+_FRAME = re.compile(r"-?\d{1,9}")
+
+
+def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
+    """Read one video's activities; a file may hold those of other videos too.
+
+    ``file-index.json`` beside it tells a 1-based producer where the dialect is not given.
+
+    Raises:
+        AnnotationError: no activities file, not JSON, not ActEV's, or boxes without end.
+    """
+    refuse_unsafe_video(video_id, files)
+    paths = [p for p in files if p.name.endswith(".json") and not p.name.endswith(INDEX_FILES)]
+    if not paths:
+        raise AnnotationError(
+            "no activities among " + (", ".join(p.name for p in files) or "no files"),
+            file=files[0].parent if files else video_id,
+            remedy="give the ActEV JSON of the video",
+        )
+    issues: list[Issue] = []
+    one_based = any(_starts_at_one(p) for p in files if p.name.endswith(INDEX_FILES[0]))
+    file = paths[0].name
+    records = [r for path in paths for r in _records(video_id, path)]
+    found: list[_Activity] = []
+    for position, record in enumerate(records):
+        try:
+            found.append(_activity(record, issues, file))
+        except _MalformedError as e:
+            name = record.get("activityID") if isinstance(record, dict) else None
+            label = f"activity {name if isinstance(name, int | str) else f'number {position}'}"[
+                :200
+            ]
+            issues.append(Issue(STAGE, "malformed", "dropped", label, file, detail=str(e)))
+    dialect = options.dialect or _inferred(found, one_based)
+    issues += _contradictions(found, dialect, file)
+
+    instances: list[Instance] = []
+    owners: list[int] = []
+    total = 0
+    for index, a in enumerate(found):
+        for o in a.objects:
+            total += _holds(a, o, dialect)[1].sum()
+            if total > MAX_BOXES:
+                raise AnnotationError(
+                    f"boxes held over more than {MAX_BOXES} frames",
+                    file=paths[0],
+                    remedy="correct the frames",
+                )
+            instance = _held(a, o, dialect)
+            instances.append(instance)
+            owners.append(index)
+    names, boxes, types = unite(instances, file, issues)
+    actors: list[list[str]] = [[] for _ in found]
+    for index, name in zip(owners, names, strict=True):
+        actors[index].append(name)
+    activities = [
+        RawActivity(a.activity_id, a.name, *_span(a, dialect), tuple(dict.fromkeys(ids)))
+        for a, ids in zip(found, actors, strict=True)
+    ]
+    return assemble(
+        video_id,
+        activities,
+        boxes,
+        types,
+        issues,
+        options,
+        records_in=len(records),
+        file=file,
+        interpolate=False,
+    )
+
+
+def load(path: Path) -> Any:
+    """The tree of a JSON file.
+
+    Raises:
+        AnnotationError: the file cannot be read or is not JSON; the line is named.
+    """
+    data = read_bytes(path)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as e:
+        raise AnnotationError(
+            f"not JSON ({e.msg})", file=path, line=e.lineno, remedy="restore or correct the file"
+        ) from e
+
+
+class _MalformedError(Exception):
+    """One record cannot be used; it becomes an issue and the reading goes on."""
+
+
+@dataclass(slots=True)
+class _Object:
+    object_id: str
+    type: str
+    keys: list[int]  # frames as written, ascending
+    corners: list[tuple[float, float, float, float] | None]  # None where the signal ends
+
+
+@dataclass(slots=True)
+class _Activity:
+    activity_id: str
+    name: str
+    on: int  # as written
+    off: int
+    objects: list[_Object]
+
+
+def _starts_at_one(path: Path) -> bool:
+    """Whether a file index selects frames from 1 on, which is NIST's way of counting."""
+    index = load(path)
+    for entry in index.values() if isinstance(index, dict) else ():
+        selected = entry.get("selected") if isinstance(entry, dict) else None
+        if isinstance(selected, dict) and "1" in selected and "0" not in selected:
+            return True
+    return False
+
+
+def _records(video_id: str, path: Path) -> list[Any]:
+    """The activities of a file that concern the video, each with its one localization."""
+    tree = load(path)
+    activities = tree.get("activities") if isinstance(tree, dict) else None
+    if not isinstance(activities, list):
+        raise AnnotationError(
+            "no list of activities", file=path, remedy='give ActEV JSON: {"activities": [...]}'
+        )
+    named = [set(_localized(a)) for a in activities]
+    if any(video_id in {video_name(n) for n in names} for names in named):
+        return [
+            a
+            for a, names in zip(activities, named, strict=True)
+            if not names or video_id in {video_name(n) for n in names}
+        ]
+    return activities
+
+
+def video_name(file: str) -> str:
+    """A video's own name, from the name of its file.
+
+    >>> video_name("2018-03-07.16-50-01.16-55-01.bus.G331.r13.avi")
+    '2018-03-07.16-50-01.16-55-01.bus.G331'
+    """
+    return _EXTENSION.sub("", file)
+
+
+def _localized(record: Any) -> Iterator[str]:
+    localization = record.get("localization") if isinstance(record, dict) else None
+    return iter(localization if isinstance(localization, dict) else ())
+
+
+def _activity(record: Any, issues: list[Issue], file: str) -> _Activity:
+    if not isinstance(record, dict):
+        raise _MalformedError("an activity is a mapping")
+    activity_id = _identity(record.get("activityID"), "activityID")
+    name = record.get("activity")
+    if not isinstance(name, str) or not name:
+        raise _MalformedError("no activity name")
+    keys, _ = _signal(record.get("localization"))
+    if not keys:
+        raise _MalformedError("no frames in the localization")
+    objects = []
+    listed = record.get("objects")
+    for o in listed if isinstance(listed, list) else ():
+        try:
+            objects.append(_object(o, activity_id, file, issues))
+        except _MalformedError as e:
+            label = f"activity {activity_id}"[:200]
+            issues.append(Issue(STAGE, "malformed", "noted", label, file, detail=f"object: {e}"))
+    return _Activity(activity_id, name, keys[0], keys[-1], objects)
+
+
+def _object(record: Any, activity_id: str, file: str, issues: list[Issue]) -> _Object:
+    if not isinstance(record, dict):
+        raise _MalformedError("an object is a mapping")
+    object_id = _identity(record.get("objectID"), "objectID")
+    kind = record.get("objectType")
+    keys, values = _signal(record.get("localization"))
+    corners: list[tuple[float, float, float, float] | None] = []
+    kept: list[int] = []
+    bad = 0
+    for key, value in zip(keys, values, strict=True):
+        if not value:
+            corners.append(None)
+        elif (box := _corners(value)) is not None:
+            corners.append(box)
+        else:
+            bad += 1
+            continue
+        kept.append(key)
+    if bad:
+        label = f"activity {activity_id} actor {object_id}"[:200]
+        detail = "boxes that are not x, y, w, h"
+        issues.append(Issue(STAGE, "malformed", "noted", label, file, count=bad, detail=detail))
+    return _Object(object_id, kind if isinstance(kind, str) else "", kept, corners)
+
+
+def _signal(localization: Any) -> tuple[list[int], list[Any]]:
+    """The frames, ascending, and values of a localization; empty objects have none."""
+    if not isinstance(localization, dict):
+        raise _MalformedError("no localization")
+    signal: Any = next(iter(localization.values()), {})
+    if not isinstance(signal, dict):
+        raise _MalformedError("a localization maps frames to values")
+    if not all(map(_FRAME.fullmatch, signal)):
+        raise _MalformedError("a frame that is no number")
+    pairs = sorted(zip(map(int, signal), signal.values(), strict=True), key=lambda p: p[0])
+    return [k for k, _ in pairs], [v for _, v in pairs]
+
+
+def _corners(value: Any) -> tuple[float, float, float, float] | None:
+    box = value.get("boundingBox") if isinstance(value, dict) else None
+    if not isinstance(box, dict):
+        return None
+    try:
+        x, y, w, h = box["x"], box["y"], box["w"], box["h"]
+        return (x + 0.0, y + 0.0, x + w + 0.0, y + h + 0.0)
+    except (KeyError, TypeError):
+        return None
+
+
+def _identity(value: Any, key: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise _MalformedError(f"no {key}")
+    return str(value)
+
+
+def _inferred(activities: Sequence[_Activity], one_based: bool) -> Dialect:
+    """The dialect that the boxes themselves show."""
+    closed, at_off, before_off = _endings(activities)
+    if one_based or closed:
+        return "nist"
+    return "inclusive" if at_off > before_off else "exclusive"
+
+
+def _endings(activities: Sequence[_Activity]) -> tuple[int, int, int]:
+    """How many objects end in ``{}``, have their last box at the off frame, or one before it."""
+    closed = at_off = before_off = 0
+    for a in activities:
+        for o in a.objects:
+            boxed = [k for k, c in zip(o.keys, o.corners, strict=True) if c is not None]
+            if not boxed or a.on == a.off:
+                continue
+            closed += o.corners[-1] is None
+            at_off += boxed[-1] == a.off
+            before_off += boxed[-1] == a.off - 1
+    return closed, at_off, before_off
+
+
+def _contradictions(
+    activities: Sequence[_Activity], dialect: Dialect, file: str
+) -> Iterator[Issue]:
+    closed, at_off, before_off = _endings(activities)
+    zero = any(a.on < 1 for a in activities)
+    wrong, why = {
+        "nist": (at_off if at_off > closed else 0, "boxes at the off frame, which is exclusive"),
+        "inclusive": (
+            before_off if before_off > at_off else 0,
+            "last boxes one before the off frame, which is inclusive",
+        ),
+        "exclusive": (
+            at_off if at_off > before_off else 0,
+            "boxes at the off frame, which is exclusive",
+        ),
+    }[dialect]
+    if wrong:
+        yield _contradiction(dialect, file, wrong, why)
+    if dialect == "nist" and zero:
+        yield _contradiction(dialect, file, 1, "frame 0, where frames count from 1")
+    if dialect != "nist" and closed:
+        yield _contradiction(dialect, file, closed, "objects closed by {}, which is NIST's way")
+
+
+def _contradiction(dialect: str, file: str, count: int, why: str) -> Issue:
+    detail = f"{why}; read as {dialect}, correct the dialect of the source if that is wrong"
+    return Issue(STAGE, "dialect", "noted", "video", file, count=count, detail=detail)
+
+
+def _span(a: _Activity, dialect: Dialect) -> tuple[int, int]:
+    """First frame and end, 0-based, half-open; on and off on one frame (collapsed) is one frame.
+
+    A NIST activity that is on from 1 to 1528 covers frames 0 to 1526, end 1527.
+    """
+    base = 1 if dialect == "nist" else 0
+    last = a.off if dialect == "inclusive" else a.off - 1
+    return a.on - base, max(last, a.on) - base + 1
+
+
+def _holds(
+    a: _Activity, o: _Object, dialect: Dialect
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each box of an object its first frame, 0-based, and the frames that it holds.
+
+    A last box that nothing closes holds to the end of the activity in NIST's dialect and for one
+    frame in the dense ones; a box beyond any video's frames is not held at all.
+    """
+    frame = np.array(o.keys, np.int64) - (1 if dialect == "nist" else 0)
+    if not len(frame):
+        return frame, frame
+    end = frame[-1] + 1
+    if dialect == "nist":
+        end = max(end, _span(a, dialect)[1])
+    boxed = np.array([c is not None for c in o.corners], bool)
+    holds = np.diff(frame, append=end)[boxed]
+    return frame[boxed], np.where(holds > MAX_FRAME, 1, holds)
+
+
+def _held(a: _Activity, o: _Object, dialect: Dialect) -> Instance:
+    """The object's boxes on every frame from one key to the next."""
+    start, holds = _holds(a, o, dialect)
+    xyxy = np.array([c for c in o.corners if c is not None], float).reshape(-1, 4)
+    rows = np.repeat(np.arange(len(start)), holds)
+    step = np.arange(len(rows)) - np.repeat(np.cumsum(holds) - holds, holds)
+    return Instance(a.activity_id, o.object_id, o.type, start[rows] + step, xyxy[rows], step == 0)
