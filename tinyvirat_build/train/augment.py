@@ -41,7 +41,7 @@ class Augment:
     """
 
     scale: tuple[float, float] = (0.5, 1.0)  # share of the window's area that is kept
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height of the crop
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height, relative to the window's
     flip: float = 0.5  # probability of mirroring left and right
     jitter: int = 0  # frames by which each sampled frame may move, either way
     brightness: float = 0.2  # factor in [1 - b, 1 + b]
@@ -72,7 +72,7 @@ NONE: Final = Augment((1, 1), (1, 1), 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def crop_boxes(
-    augment: Augment, seed: int, epoch: int, positions: Ints, heights: Ints, widths: Ints
+    augment: Augment, seed: int, epoch: int, positions: Ints, heights: Floats, widths: Floats
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Crop boxes ``(B, 4)`` as top, left, height, width in real pixels, and flips ``(B,)``.
 
@@ -82,8 +82,7 @@ def crop_boxes(
     u = uniform(seed, epoch, positions, [_AREA, _RATIO, _TOP, _LEFT, _FLIP])
     area = _between(u[:, 0], augment.scale) * heights * widths
     ratio = np.exp(_between(u[:, 1], tuple(math.log(r) for r in augment.ratio)))
-    if augment.ratio == (1, 1):  # a window that is not square keeps its own shape
-        ratio = widths / heights
+    ratio = ratio * widths / heights
     width = np.clip(np.sqrt(area * ratio), np.minimum(1, widths), widths)
     height = np.clip(np.sqrt(area / ratio), np.minimum(1, heights), heights)
     box = np.stack([u[:, 2] * (heights - height), u[:, 3] * (widths - width), height, width], 1)

@@ -28,7 +28,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _pointer(typing_context: Any, address: Any) -> Any:
     signature = types.CPointer(types.uint8)(address)
 

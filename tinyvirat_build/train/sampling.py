@@ -70,7 +70,8 @@ def balanced(labels: npt.NDArray[np.uint8], seed: int, epoch: int) -> Ints:
     weights = balanced_weights(labels)
     edges = np.cumsum(weights)
     draws = uniform(seed, epoch, np.arange(len(labels)), [ORDER])[:, 0] * edges[-1]
-    return np.minimum(np.searchsorted(edges, draws, side="right"), len(labels) - 1)
+    drawn: Ints = np.minimum(np.searchsorted(edges, draws, side="right"), len(labels) - 1)
+    return drawn
 
 
 def balanced_weights(labels: npt.NDArray[np.uint8]) -> Floats:

@@ -1,0 +1,315 @@
+"""The training pack: raw frames of every clip in memory-mappable shards, an index, checksums.
+
+    pack/pack.json            format, version, classes, shards with size and SHA-256
+    pack/index.parquet        one row a clip, :data:`INDEX`
+    pack/shards/00000.yuv     clip after clip, frame after frame, planes Y U V of 8-bit 4:2:0
+
+A frame is the *enclosing even window* of its clip: an odd window, or one at an odd corner, is
+widened to even edges, and ``dy, dx`` say where the clip's own pixels begin in it. The format is
+written out byte for byte in docs/pack.md.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tinyvirat_build.errors import PackError
+from tinyvirat_build.store import hash_file
+
+FORMAT: Final = "tinyvirat-pack"
+VERSION: Final = 1
+SPLITS: Final = ("train", "val", "test")
+
+_word = pa.dictionary(pa.int32(), pa.string())
+INDEX: Final = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("id", pa.string()),
+        ("split", _word),
+        ("video_id", _word),
+        ("shard", pa.int32()),
+        ("offset", pa.int64()),  # bytes from the beginning of the shard
+        ("frames", pa.int32()),
+        ("height", pa.int32()),  # of the enclosing window, even
+        ("width", pa.int32()),
+        ("dy", pa.int32()),  # where the clip's own window begins in it: 0 or 1
+        ("dx", pa.int32()),
+        ("inner_height", pa.int32()),
+        ("inner_width", pa.int32()),
+        ("matrix", _word),  # one of MATRICES
+        ("range", _word),  # limited or full
+        ("fps", pa.string()),  # a rational: "30000/1001"
+        ("labels", pa.list_(pa.int16())),  # positions in the class list; null where withheld
+    ]
+)
+
+MATRICES: Final[dict[str, tuple[float, float]]] = {  # Kr, Kb of ITU-T H.273, table 4
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020": (0.2627, 0.0593),
+}
+RANGES: Final = ("limited", "full")
+_MATRIX_OF_CODE: Final = {1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020"}
+_FULL_RANGE: Final = 2  # FFmpeg's AVCOL_RANGE_JPEG
+
+Ints = npt.NDArray[np.int64]
+Planes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+
+
+def colour_of(colorspace: int, color_range: int, pix_fmt: str = "") -> tuple[str, str]:
+    """Matrix and range of a stream's tags; untagged colour is read as BT.601 limited.
+
+    >>> colour_of(2, 0), colour_of(1, 2), colour_of(5, 0, "yuvj420p")
+    (('bt601', 'limited'), ('bt709', 'full'), ('bt601', 'full'))
+    """
+    full = color_range == _FULL_RANGE or pix_fmt.startswith("yuvj")
+    return _MATRIX_OF_CODE.get(colorspace, "bt601"), "full" if full else "limited"
+
+
+def frame_bytes(height: Any, width: Any) -> Any:
+    """Bytes of a 4:2:0 frame with even sides; numbers or arrays."""
+    return height * width * 3 // 2
+
+
+def to_planes(raw: npt.NDArray[np.uint8], height: int, width: int) -> Planes:
+    """Views of raw frames ``(T * frame_bytes,)`` as Y ``(T, H, W)`` and U, V ``(T, H/2, W/2)``."""
+    frames = raw.reshape(-1, frame_bytes(height, width))
+    luma, chroma = height * width, height * width // 4
+    half = (-1, height // 2, width // 2)
+    return (
+        frames[:, :luma].reshape(-1, height, width),
+        frames[:, luma : luma + chroma].reshape(half),
+        frames[:, luma + chroma :].reshape(half),
+    )
+
+
+@dataclass(eq=False)
+class Pack:
+    """An opened pack. Arrays hold one entry a clip, in the order of the index.
+
+    ``labels`` is ``(N, C)`` of 0 and 1; where ``labelled`` is false the labels are withheld (or
+    were never published) and the row is 0.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    table: pa.Table
+    shard_files: tuple[Path, ...]
+    clip_id: npt.NDArray[np.object_]
+    id: npt.NDArray[np.object_]
+    split: npt.NDArray[np.object_]
+    shard: Ints
+    offset: Ints
+    frames: Ints
+    height: Ints
+    width: Ints
+    dy: Ints
+    dx: Ints
+    inner_height: Ints
+    inner_width: Ints
+    matrix: npt.NDArray[np.object_]
+    range: npt.NDArray[np.object_]
+    labels: npt.NDArray[np.uint8]
+    labelled: npt.NDArray[np.bool_]
+    _mapped: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.clip_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the mappings, so that a pack can be sent to another process."""
+        return {**self.__dict__, "_mapped": {}}
+
+    @property
+    def nbytes(self) -> Ints:
+        """Bytes of each clip's frames, ``(N,)``."""
+        sizes: Ints = self.frames * frame_bytes(self.height, self.width)
+        return sizes
+
+    def of_split(self, split: str) -> Ints:
+        """Positions of a split's clips.
+
+        Raises:
+            PackError: the pack has no clip of this split.
+        """
+        found = np.flatnonzero(self.split == split).astype(np.int64)
+        if not len(found):
+            has = ", ".join(s for s in SPLITS if (self.split == s).any()) or "none"
+            raise PackError(f"{self.root}: no clip of split {split!r}; splits in it: {has}")
+        return found
+
+    def map_shard(self, shard: int) -> npt.NDArray[np.uint8]:
+        """A shard's bytes, mapped read-only; pages are read when they are touched."""
+        if shard not in self._mapped:
+            with self.shard_files[shard].open("rb") as f:
+                view = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+            self._mapped[shard] = np.frombuffer(view, np.uint8)
+        return self._mapped[shard]
+
+    def addresses(self, clips: Ints) -> Ints:
+        """Memory address of each clip's first byte; valid as long as the pack lives."""
+        base = {int(s): self.map_shard(int(s)).ctypes.data for s in np.unique(self.shard[clips])}
+        bases = np.array([base.get(s, 0) for s in range(len(self.shard_files))], np.int64)
+        found: Ints = bases[self.shard[clips]] + self.offset[clips]
+        return found
+
+    def raw(self, clip: int) -> npt.NDArray[np.uint8]:
+        """One clip's bytes, mapped, flat."""
+        start = int(self.offset[clip])
+        return self.map_shard(int(self.shard[clip]))[start : start + int(self.nbytes[clip])]
+
+    def planes(self, clip: int) -> Planes:
+        """One clip's planes of the enclosing window: Y ``(T, H, W)``, U, V ``(T, H/2, W/2)``."""
+        return to_planes(self.raw(clip), int(self.height[clip]), int(self.width[clip]))
+
+    def yuv444(self, clip: int) -> npt.NDArray[np.uint8]:
+        """One clip's own window ``(T, 3, h, w)``, each chroma sample replicated, not resampled.
+
+        This is what the clip's mp4 decodes to where that is 4:4:4, and what it decodes to with
+        its chroma replicated where that is 4:2:0.
+        """
+        y, u, v = self.planes(clip)
+        rows = slice(int(self.dy[clip]), int(self.dy[clip] + self.inner_height[clip]))
+        cols = slice(int(self.dx[clip]), int(self.dx[clip] + self.inner_width[clip]))
+        whole = np.stack([y, *(p.repeat(2, axis=1).repeat(2, axis=2) for p in (u, v))], axis=1)
+        return whole[:, :, rows, cols]
+
+    def verify(self) -> None:
+        """Compare every shard with its checksum.
+
+        Raises:
+            PackError: a shard differs.
+        """
+        for shard, file in zip(read_header(self.root)["shards"], self.shard_files, strict=True):
+            if hash_file(file) != shard["sha256"]:
+                raise PackError(f"{file}: checksum is wrong; make the pack anew")
+
+
+def open_pack(path: str | os.PathLike[str], verify: bool = False) -> Pack:
+    """Open the pack at ``path``: a pack folder, or a build folder with a pack in it.
+
+    Sizes of all shards and the checksum of the index are compared always, the checksums of the
+    shards (which means reading all of them) with ``verify``.
+
+    Raises:
+        PackError: not a pack, of another version, truncated, or changed.
+    """
+    root = Path(path)
+    if not (root / "pack.json").is_file() and (root / "pack" / "pack.json").is_file():
+        root = root / "pack"
+    header = read_header(root)
+    table = _read_index(root, header)
+    files = tuple(root / shard["file"] for shard in header["shards"])
+    sizes = _check_sizes(header["shards"], files)
+    numbers: dict[str, Any] = {
+        name: table[name].to_numpy().astype(np.int64)
+        for name in ("shard", "offset", "frames", "height", "width", "dy", "dx")
+        + ("inner_height", "inner_width")
+    }
+    texts: dict[str, Any] = {
+        name: np.asarray(table[name].cast(pa.string()).to_pylist(), dtype=object)
+        for name in ("clip_id", "id", "split", "matrix", "range")
+    }
+    classes = tuple(header["classes"])
+    labels, labelled = _multi_hot(table["labels"], len(classes), root)
+    pack = Pack(
+        root=root,
+        classes=classes,
+        table=table,
+        shard_files=files,
+        labels=labels,
+        labelled=labelled,
+        **numbers,
+        **texts,
+    )
+    _check_rows(pack, sizes)
+    if verify:
+        pack.verify()
+    return pack
+
+
+def read_header(root: Path) -> dict[str, Any]:
+    """The content of a pack's ``pack.json``; raises PackError where it is not one."""
+    file = root / "pack.json"
+    try:
+        header = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as e:
+        raise PackError(
+            f"{root}: no training pack here; `tinyvirat-build pack --from DIR` makes one"
+        ) from e
+    except (OSError, ValueError) as e:
+        raise PackError(f"{file}: cannot be read ({e}); make the pack anew") from e
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise PackError(f"{file}: not a {FORMAT}; name the folder of a pack")
+    if header.get("version") != VERSION:
+        raise PackError(
+            f"{file}: pack of version {header.get('version')}, this program reads {VERSION}; "
+            "make the pack anew"
+        )
+    return header
+
+
+def _read_index(root: Path, header: Mapping[str, Any]) -> pa.Table:
+    file = root / "index.parquet"
+    if not file.is_file():
+        raise PackError(f"{file}: missing; make the pack anew")
+    if hash_file(file) != header["index_sha256"]:
+        raise PackError(f"{file}: checksum is wrong; make the pack anew")
+    return pq.read_table(file, schema=INDEX)
+
+
+def _check_sizes(shards: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> Ints:
+    sizes = np.array([s["bytes"] for s in shards], np.int64)
+    for file, expected in zip(files, sizes, strict=True):
+        found = file.stat().st_size if file.is_file() else None
+        if found is None:
+            raise PackError(f"{file}: missing; make the pack anew")
+        if found != expected:
+            raise PackError(
+                f"{file}: truncated or changed, {found} bytes instead of {expected}; "
+                "make the pack anew"
+            )
+    return sizes
+
+
+def _check_rows(pack: Pack, sizes: Ints) -> None:
+    """Refuse an index that points outside its shards: mapped reads are not checked later."""
+    fits = (pack.shard >= 0) & (pack.shard < len(sizes)) & (pack.offset >= 0)
+    fits &= (pack.frames > 0) & (pack.height > 0) & (pack.width > 0)
+    fits &= (pack.height % 2 == 0) & (pack.width % 2 == 0)
+    fits &= (pack.inner_height > 0) & (pack.dy >= 0)
+    fits &= pack.dy + pack.inner_height <= pack.height
+    fits &= (pack.inner_width > 0) & (pack.dx >= 0) & (pack.dx + pack.inner_width <= pack.width)
+    fits &= np.isin(pack.matrix, tuple(MATRICES)) & np.isin(pack.range, RANGES)
+    if fits.all():
+        fits &= pack.offset + pack.nbytes <= sizes[pack.shard] if len(sizes) else False
+    if not fits.all():
+        clip = pack.clip_id[int(np.argmin(fits))]
+        raise PackError(f"{pack.root}: clip {clip} lies outside its shard; make the pack anew")
+
+
+def _multi_hot(
+    column: pa.ChunkedArray, classes: int, root: Path
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    lists = column.combine_chunks()
+    labelled = lists.is_valid().to_numpy(zero_copy_only=False)
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    values = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    if ((values < 0) | (values >= classes)).any():
+        raise PackError(f"{root}: a label outside the {classes} classes; make the pack anew")
+    hot = np.zeros((len(lists), classes), np.uint8)
+    hot[np.repeat(np.arange(len(lists)), lengths), values] = 1
+    return hot, labelled

@@ -1,0 +1,150 @@
+"""Feeds: how a planned batch becomes a tensor on its device. This one is the CPU's."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tinyvirat_build.dataset.packfile import Pack
+from tinyvirat_build.train import augment as aug
+from tinyvirat_build.train import fused_cpu
+from tinyvirat_build.train.batches import Plan, Planner
+from tinyvirat_build.train.sampling import Ints
+
+Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
+
+
+class Feed(Protocol):
+    """Prepares batches, in a background thread, and hands them to the thread that trains."""
+
+    def prepare(self, plan: Plan) -> Any:
+        """Begin a batch; called in a background thread."""
+
+    def finish(self, prepared: Any) -> Batch:
+        """A prepared batch, ready for the calling thread's stream."""
+
+
+class BufferPool:
+    """Large arrays that are handed out again once nobody refers to them any more.
+
+    A fresh array of 150 MB costs more in page faults than filling it does. An array belongs to
+    its receiver for as long as it, or a tensor made from it, is alive.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[npt.NDArray[np.uint8]] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An uninitialised array."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        with self._lock:
+            block = next((b for b in self._free if len(b) >= size), None)
+            if block is not None:
+                self._free = [b for b in self._free if b is not block]
+            else:
+                self._free.clear()  # too small for what is asked now
+                block = np.empty(size, np.uint8)
+        array = block[:size].view(dtype).reshape(shape)
+        handed = np.asarray(array.data)
+        weakref.finalize(handed, self._give_back, block).atexit = False
+        return handed
+
+    def _give_back(self, block: npt.NDArray[np.uint8]) -> None:
+        with self._lock:
+            self._free.append(block)
+
+
+@dataclass(frozen=True, slots=True)
+class RaggedBatch:
+    """Frames of a batch as they lie in the pack, untransformed.
+
+    ``data`` is flat uint8; frame t of clip b begins at ``places[b, t]`` and is Y, U, V of
+    ``geometry[b, :2]`` = height, width. ``labels`` is ``(B, C)``.
+    """
+
+    data: torch.Tensor
+    places: npt.NDArray[np.int64]
+    geometry: npt.NDArray[np.int32]
+    labels: torch.Tensor
+    ids: list[str]
+
+
+class CpuFeed:
+    """Batches in host memory, straight from the mapped shards or from a copy of the split."""
+
+    def __init__(
+        self, planner: Planner, clips: Ints, size: int, *, resident: bool, dtype: torch.dtype
+    ) -> None:
+        self.planner = planner
+        self.size, self.dtype = size, dtype
+        self._pool = BufferPool()
+        self._address, self._held = _clip_addresses(planner.pack, clips, resident)
+
+    def frame_addresses(self, plan: Plan) -> Ints:
+        """Memory address of every frame, ``(B, T)``."""
+        found: Ints = self._address[plan.clips][:, None] + plan.frames * plan.frame_bytes[:, None]
+        return found
+
+    def prepare(self, plan: Plan) -> Batch:
+        """The whole batch."""
+        half = self.dtype == torch.bfloat16  # float16 is rounded from float32
+        shape = (len(plan.ids), 3, plan.frames.shape[1], self.size, self.size)
+        out = self._pool.take(shape, np.int16 if half else np.float32)
+        fused_cpu.fused(
+            self.frame_addresses(plan),
+            plan.geometry,
+            plan.box,
+            plan.flip,
+            plan.matrix,
+            self.planner.low,
+            self.planner.high,
+            out,
+        )
+        clips = torch.from_numpy(out)
+        clips = clips.view(torch.bfloat16) if half else clips.to(self.dtype)
+        labels = torch.from_numpy(plan.labels)
+        if len(plan.mixup):
+            aug.mixup(clips, labels, torch.from_numpy(plan.mixup))
+        return clips, labels, plan.ids
+
+    def finish(self, prepared: Batch) -> Batch:
+        """Nothing is left to do."""
+        return prepared
+
+    def ragged(self, plan: Plan) -> RaggedBatch:
+        """The batch's own bytes, each frame once."""
+        size = int((plan.frame_bytes * plan.frames.shape[1]).sum())
+        data = self._pool.take((size,), np.uint8)
+        places = np.empty_like(plan.frames)
+        addresses = self.frame_addresses(plan)
+        end = fused_cpu.gather(addresses, plan.frames, plan.frame_bytes, 0, data, places)
+        labels = torch.from_numpy(plan.labels)
+        return RaggedBatch(torch.from_numpy(data)[:end], places, plan.geometry, labels, plan.ids)
+
+
+def _clip_addresses(pack: Pack, clips: Ints, resident: bool) -> tuple[Ints, Any]:
+    """Address of each clip's first byte, by position in the pack, and what must stay alive."""
+    addresses = np.zeros(len(pack), np.int64)
+    if not resident:
+        addresses[clips] = pack.addresses(clips)
+        return addresses, pack
+    data, starts = load_clips(pack, clips)
+    addresses[clips] = data.ctypes.data + starts
+    return addresses, data
+
+
+def load_clips(pack: Pack, clips: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
+    """All bytes of some clips end to end, and where each begins."""
+    sizes = pack.nbytes[clips]
+    starts = np.cumsum(sizes) - sizes
+    data = np.empty(int(sizes.sum()), np.uint8)
+    one = np.zeros((len(clips), 1), np.int64)
+    fused_cpu.gather(pack.addresses(clips)[:, None], one, sizes, 0, data, one.copy())
+    return data, starts
