@@ -116,6 +116,7 @@ class _Run:
         self.entries: list[Entry] = []
         self.parsed: list[Entry] = []
         self.global_units: dict[str, Path] = {}
+        self.map_digests: dict[str, str] = {}
 
     def execute(self) -> Outcome:
         self.discover()
@@ -239,11 +240,10 @@ class _Run:
         stages = ["parse", *(s.name for s in work.VIDEO_STAGES)]
         stages = [s for s in stages if order_of(s) <= self.until]
         planned = {id(e) for e in self.entries}
-        map_digest = labels.digest_of_maps(self.settings)
         tasks = []
         for entry in self.parsed:
             video = self.videos[entry.source, entry.video_id, entry.annotation_set]
-            keys = self.chain(entry, video, map_digest)
+            keys = self.chain(entry, video)
             wanted = stages if id(entry) in planned else stages[:1]
             tasks.append(self.video_task(entry, {s: keys[s] for s in wanted}))
         stale_of = [
@@ -265,15 +265,17 @@ class _Run:
             if stage in done:
                 self.assemble(stage, table)
 
-    def chain(self, entry: Entry, video: dict[str, Any], map_digest: str) -> dict[str, str]:
+    def chain(self, entry: Entry, video: dict[str, Any]) -> dict[str, str]:
         """The keys of a video's stages, each holding the one before it."""
         settings = self.settings
         size = (video["width"], video["height"])
+        spaces = {entry.namespace, *(p.namespace for p in entry.parts)}
+        maps = [self.map_digest(space) for space in sorted(spaces)]
         about = asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
         hashes = [self.hashes.of(f) for f in entry.files]
         key = store.digest(
             "parse", work.PARSE_VERSION, about, hashes, asdict(settings.parse), self.classes,
-            map_digest, size if settings.parse.clip_boxes else None, settings.meva.unite,
+            maps, size if settings.parse.clip_boxes else None, settings.meva.unite,
         )  # fmt: skip
         keys = {"parse": key}
         for stage in work.VIDEO_STAGES:
@@ -283,6 +285,13 @@ class _Run:
             key = store.digest(stage.name, stage.version, key, own, extra)
             keys[stage.name] = key
         return keys
+
+    def map_digest(self, namespace: str) -> str:
+        """What a namespace's label map says, so that a changed map is parsed anew."""
+        if namespace not in self.map_digests:
+            found = labels.map_of(namespace, self.settings)
+            self.map_digests[namespace] = store.digest(namespace, dict(found.labels))
+        return self.map_digests[namespace]
 
     def video_task(self, entry: Entry, keys: dict[str, str]) -> work.VideoTask:
         names = ["index", "parse", *(s.name for s in work.VIDEO_STAGES)]
