@@ -171,7 +171,7 @@ REASONS: Final[dict[str, str]] = {
     "too_large": "the window would be larger than crop.max_side",
     "unlabelled": "no label meets the window",
     "few_groups": "fewer than three groups, everything is train",
-    "scarce_label": "the label occurs in fewer than three groups",
+    "scarce_label": "the label misses a split: it is in too few groups, or lists fix them",
     "not_in_split_list": "the video is in no list of the split",
     "rare_label": "the label has fewer training clips than filter.min_samples",
     # video

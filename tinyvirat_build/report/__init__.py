@@ -1,1 +1,41 @@
-"""report"""
+"""What a build says of itself: statistics, figures and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinyvirat_build import store
+from tinyvirat_build.config import Settings
+from tinyvirat_build.report.figures import figures
+from tinyvirat_build.report.html import write_report
+from tinyvirat_build.report.table1 import table1
+from tinyvirat_build.stages.stats import stats
+
+
+def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) -> dict[str, Any]:
+    """Write ``out/stats`` (stats.json, table1, figures) and ``out/report.html``; return the stats.
+
+    ``out`` is a build whose tables ``clips``, ``issues`` and ``balance`` are written.
+    """
+    tables = {
+        name: store.read_table(out / "tables" / f"{name}.parquet")
+        for name in ("clips", "issues", "balance")
+    }
+    counted = stats(
+        tables["clips"],
+        classes=classes,
+        targets=settings.partition.targets,
+        balance=tables["balance"],
+        issues=tables["issues"],
+    )
+    folder = out / "stats"
+    store.write_json(folder / "stats.json", counted, indent=1)
+    markdown, csv = table1(counted)
+    store.write_text(folder / "table1.md", markdown)
+    store.write_text(folder / "table1.csv", csv)
+    for name, content in figures(counted).items():
+        store.write_bytes(folder / name, content)
+    write_report(out, tables, counted, settings.to_yaml(), out)
+    return counted
