@@ -1,14 +1,46 @@
-"""What a corpus is: its files, dialects, labels, cameras and videos."""
+"""What a corpus is: its files, dialects, labels, cameras and videos.
+
+:func:`get` finds a source by name, or makes one of a user's YAML file. A new corpus is one module
+with an object ``SOURCE`` that follows :class:`Source`, registered as an entry point of the group
+``tinyvirat_build.sources``.
+"""
 
 from __future__ import annotations
 
+import difflib
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Literal, Protocol, cast
 
 from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
+
+BUILTIN: Final = ("demo", "meva", "virat")
+ENTRY_POINTS: Final = "tinyvirat_build.sources"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A polygon (pixels) in which activities are ignored, or to which they are restricted."""
+
+    kind: Literal["ignore", "only"]
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One annotation set of an entry that unites several; ``files`` of them are its own."""
+
+    annotation_set: str
+    format: str
+    namespace: str
+    dialect: Dialect
+    files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +53,7 @@ class Entry:
     format: str  # kpf, virat-text, actev-json or cuboids
     files: tuple[Path, ...]
     video: Path | None  # the video's file, if it is present
-    namespace: str  # which label map reads its names: "meva", "meva-2019", "virat-text", …
+    namespace: str  # which label map reads its names: "meva", "virat", "virat-text", …
     camera: str = ""
     scene: str = ""
     session: str = ""
@@ -30,22 +62,44 @@ class Entry:
     height: int = 1080
     fps: str = "30"
     dialect: Dialect = ""
+    mapping: tuple[tuple[str, tuple[str, ...]], ...] | None = None  # a user's own label map
+    regions: tuple[Region, ...] = ()
+    parts: tuple[Part, ...] = ()  # where several annotation sets are united, in order of priority
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a source found below the data folder; the entries are ordered by their keys."""
+    """What a source found below the data folder; the entries are ordered by their keys.
+
+    ``others`` are annotations that are there but not read: sets that the settings do not name,
+    or of lower priority. ``videos`` are all video files of the corpus, annotated or not, and
+    ``unplaced`` annotation files that belong to no known set.
+    """
 
     entries: tuple[Entry, ...]
     issues: tuple[tuple[str, Issue], ...] = ()  # (video_id, issue)
+    others: tuple[Entry, ...] = ()
+    videos: tuple[tuple[str, Path], ...] = ()
+    unplaced: tuple[Path, ...] = ()
 
 
 class Source(Protocol):
     """A corpus. A new one is one file in ``sources/`` or an entry point."""
 
-    name: str
-    attribution: str  # text of the ATTRIBUTION file for this corpus
-    license_text: str  # name or short text of the annotations' licence
+    @property
+    def name(self) -> str:
+        """The word that ``--source`` takes, and the key column of every table."""
+        ...
+
+    @property
+    def attribution(self) -> str:
+        """The text of the ATTRIBUTION file for this corpus."""
+        ...
+
+    @property
+    def license_text(self) -> str:
+        """The name or a short text of the annotations' licence."""
+        ...
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """Find annotations and videos by their known names at any depth below ``data``.
@@ -54,3 +108,33 @@ class Source(Protocol):
             DataError: nothing of the corpus lies there; the message says what was looked for.
         """
         ...
+
+    def default_data(self, out: Path) -> Path | None:
+        """The data folder where the user names none; None if they must name one."""
+        ...
+
+
+def names() -> list[str]:
+    """The names of all sources: those of the package and those of entry points."""
+    return sorted({*BUILTIN, *(p.name for p in entry_points(group=ENTRY_POINTS))})
+
+
+def get(name: str) -> Source:
+    """The source of that name, or the one that a YAML file describes.
+
+    Raises:
+        SettingsError: no such source, or the YAML file cannot be used; with file and key.
+    """
+    if name.endswith((".yaml", ".yml")):
+        load = importlib.import_module("tinyvirat_build.sources.custom").load
+        return cast(Callable[[Path], Source], load)(Path(name))
+    if name in BUILTIN:
+        return cast(Source, importlib.import_module(f"tinyvirat_build.sources.{name}").SOURCE)
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == name:
+            return cast(Source, point.load())
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f" (nearest: {near[0]})" if near else ""
+    raise SettingsError(
+        f"no source {name!r}{hint}; the sources are {', '.join(names())}, or a .yaml file"
+    )

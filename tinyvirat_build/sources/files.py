@@ -1,0 +1,167 @@
+"""What every source needs to find its files: one walk, the cameras, and sets of one folder."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tinyvirat_build.config import annotations_dir
+from tinyvirat_build.errors import DataError
+from tinyvirat_build.records import Issue
+from tinyvirat_build.sources import Entry
+
+VIDEO_SUFFIXES: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What is assumed of a camera's pictures until the video itself is indexed."""
+
+    width: int
+    height: int
+    fps: str
+    indoor: bool | None
+    infrared: bool
+
+
+@functools.cache
+def cameras() -> Mapping[str, Camera]:
+    """The table of cameras that comes with the package, ``annotations/cameras.csv``."""
+    with (annotations_dir() / "cameras.csv").open(encoding="utf-8", newline="") as file:
+        return {
+            row["camera"]: Camera(
+                int(row["width"]),
+                int(row["height"]),
+                row["fps"],
+                {"yes": True, "no": False}.get(row["indoor"]),
+                row["infrared"] == "yes",
+            )
+            for row in csv.DictReader(file)
+        }
+
+
+def walk(data: Path) -> Iterator[tuple[str, str]]:
+    """Every file below a folder as (folder, name), in sorted order; hidden folders are left out.
+
+    Symbolic links are followed; a folder that is reached twice through one is walked once.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be read.
+    """
+    if not data.is_dir():
+        raise DataError(f"no folder {data}; give the folder of the annotations and videos")
+    seen: set[tuple[int, int]] = set()
+    stack = [str(data)]
+    while stack:
+        folder = stack.pop()
+        below: list[str] = []
+        found: list[str] = []
+        try:
+            with os.scandir(folder) as items:
+                for item in items:
+                    if item.name.startswith("."):
+                        continue
+                    if not item.is_dir():
+                        found.append(item.name)
+                        continue
+                    if item.is_symlink():
+                        status = item.stat()
+                        if (status.st_dev, status.st_ino) in seen or _is_above(item.path, folder):
+                            continue
+                        seen.add((status.st_dev, status.st_ino))
+                    below.append(item.path)
+        except OSError as e:
+            raise DataError(
+                f"cannot read folder {folder}: {e.strerror}; make it readable or move it away"
+            ) from e
+        for name in sorted(found):
+            yield folder, name
+        stack.extend(sorted(below, reverse=True))
+
+
+def _is_above(link: str, folder: str) -> bool:
+    """Whether a link leads to a folder that it lies in, so that a walk would never end."""
+    target = os.path.realpath(link)
+    here = os.path.realpath(folder)
+    return here == target or here.startswith(target + os.sep)
+
+
+def parts_of(folder: str, data: Path) -> tuple[list[str], list[str]]:
+    """The names of the folders from ``data`` (its own included) down, and of those above it."""
+    root = data.resolve()
+    return [root.name, *Path(folder).relative_to(data).parts], list(root.parent.parts)
+
+
+@dataclass(slots=True)
+class Found:
+    """The annotation files and videos of a corpus, as one walk met them."""
+
+    annotations: dict[tuple[str, str], dict[str, dict[str, list[Path]]]]
+    """(set, video_id) -> format -> folder -> files"""
+    ranked: dict[str, tuple[int, Path]]
+    """video_id -> the best video file, with its rank"""
+    unplaced: list[Path]
+
+    @classmethod
+    def nothing(cls) -> Found:
+        """Before the walk."""
+        return cls({}, {}, [])
+
+    def add(self, annotation_set: str, video_id: str, kind: str, folder: str, name: str) -> None:
+        """Note an annotation file."""
+        by_format = self.annotations.setdefault((annotation_set, video_id), {})
+        by_format.setdefault(kind, {}).setdefault(folder, []).append(Path(folder, name))
+
+    def add_video(self, video_id: str, rank: int, folder: str, name: str) -> None:
+        """Note a video file; of several of one video the lowest rank is used."""
+        new = (rank, Path(folder, name))
+        self.ranked[video_id] = min(self.ranked.get(video_id, new), new)
+
+    @property
+    def videos(self) -> dict[str, Path]:
+        """video_id -> file."""
+        return {video_id: path for video_id, (_, path) in sorted(self.ranked.items())}
+
+    def pick(
+        self, annotation_set: str, video_id: str, formats: Iterable[str]
+    ) -> tuple[str, list[Path], list[str]] | None:
+        """The first of the formats that is there: its files, and other folders that repeat it.
+
+        KPF without its activities file (geometry alone) is none.
+        """
+        by_format = self.annotations.get((annotation_set, video_id), {})
+        for kind in formats:
+            folders = sorted(
+                folder
+                for folder, files in by_format.get(kind, {}).items()
+                if _is_whole(kind, files)
+            )
+            if folders:
+                return kind, by_format[kind][folders[0]], folders[1:]
+        return None
+
+
+def _is_whole(kind: str, files: Iterable[Path]) -> bool:
+    heads = {"kpf": "activities", "virat-text": ".events.", "actev-json": ""}
+    return any(heads.get(kind, "") in f.name and not f.name.endswith("-index.json") for f in files)
+
+
+def repeated(annotation_set: str, video_id: str, folder: Path) -> Issue:
+    """The note that a set holds a video in two folders."""
+    return Issue(
+        "discover", "duplicate", "noted", f"video {video_id}", str(folder),
+        detail=f"{annotation_set} holds this video in another folder too, which is read",
+    )  # fmt: skip
+
+
+def other(left: Entry, read: Entry) -> Issue:
+    """The note that a video is read from a set of higher priority."""
+    return Issue(
+        "discover", "other_set", "noted", f"video {left.video_id}", left.files[0].name,
+        detail=f"{left.annotation_set} is not read, {read.annotation_set} is",
+    )  # fmt: skip

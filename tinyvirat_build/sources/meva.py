@@ -1,0 +1,276 @@
+"""MEVA: five-minute clips of many cameras, annotated in several sets by several teams.
+
+A set is recognised by the name of its folder anywhere in the path, a file by its own name
+(``2018-03-07.16-50-01.16-55-01.bus.G331.activities.yml``), so that a clone of the annotation
+repository beside the tree of videos is found as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.formats import Dialect
+from tinyvirat_build.records import Issue
+from tinyvirat_build.sources import Discovery, Entry, Part
+from tinyvirat_build.sources.files import (
+    VIDEO_SUFFIXES,
+    Camera,
+    Found,
+    cameras,
+    other,
+    parts_of,
+    repeated,
+    walk,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationSet:
+    """How a set is written: its formats in order of preference, and the dialect of its JSON."""
+
+    formats: tuple[str, ...]
+    dialect: Dialect = ""
+
+
+_KPF: Final = AnnotationSet(("kpf",))
+# The teams' KPF holds the boxes of one actor a clip only; their JSON holds all of them.
+_INCLUSIVE: Final = AnnotationSet(("actev-json", "kpf"), "inclusive")
+_EXCLUSIVE: Final = AnnotationSet(("actev-json", "kpf"), "exclusive")
+
+SETS: Final[Mapping[str, AnnotationSet]] = {
+    "kitware": _KPF,
+    "kitware-meva-training": _KPF,
+    "history-2019-12": _KPF,
+    "CMU-v2": _INCLUSIVE,
+    "UMD-IBM": _INCLUSIVE,
+    "IBM-person-person": _INCLUSIVE,
+    "IBM-person-vehicle": _INCLUSIVE,
+    "UMD-v1": _EXCLUSIVE,
+    "UMD-v1-val": _EXCLUSIVE,
+    "JHU-AIEM": AnnotationSet(("cuboids",)),
+    "nist-kf1-json": AnnotationSet(("actev-json",), "nist"),
+}
+"""The known sets by the name of their folder."""
+
+CLIP_TABLE: Final = "meva-clip-camera-and-time-table.txt"
+
+_CLIP = r"\d{4}-\d\d-\d\d\.\d\d-\d\d-\d\d\.\d\d-\d\d-\d\d\.[a-z]+\.G\d{3}"
+_FILE = re.compile(
+    rf"(?P<clip>{_CLIP})(?:"
+    r"(?P<kpf>[.-](?:activities|geom|types|regions)\.ya?ml)"
+    r"|(?P<json>(?:\.activities|\.file-index|\.activity-index)?\.json)"
+    rf"|(?:\.(?P<run>r\d+))?(?P<video>{'|'.join(map(re.escape, VIDEO_SUFFIXES))})"
+    r")",
+    re.IGNORECASE,
+)
+_CUBOIDS = re.compile(
+    r"(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)_(\d\d-\d\d-\d\d)_([a-z]+)_(G\d{3})\.json"
+)
+_RUNS: Final = {"r13": 0, None: 1, "r0": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Meva:
+    """The source ``meva``."""
+
+    name: str = "meva"
+    attribution: str = (
+        "Multiview Extended Video with Activities (MEVA), by Kitware Inc. and IARPA "
+        "(https://mevadata.org), CC BY 4.0. Clips were cut out and labels were mapped."
+    )
+    license_text: str = "CC BY 4.0"
+
+    def discover(self, data: Path, settings: Settings) -> Discovery:
+        """The clips of ``settings.meva.sets`` below ``data``, each in the first set that has it.
+
+        Raises:
+            DataError: no clip of these sets lies there.
+            SettingsError: ``meva.sets`` names an unknown set.
+        """
+        found = self.survey(data, settings)
+        if found.entries:
+            return found
+        wanted = ", ".join(_sets(settings))
+        if found.others:
+            there = ", ".join(sorted({e.annotation_set for e in found.others}))
+            raise DataError(
+                f"no clip of the MEVA sets {wanted} below {data}, but of {there}; "
+                "name them with --set meva.sets=[…]"
+            )
+        if found.unplaced:
+            raise DataError(
+                f"{found.unplaced[0]} lies in no folder of a known MEVA set; keep the names of "
+                f"the annotation repository's folders ({', '.join(SETS)})"
+            )
+        raise DataError(
+            f"no MEVA annotation below {data}; looked for CLIP.activities.yml and CLIP.json "
+            f"in folders named {wanted}; give a clone of the MEVA annotation repository"
+        )
+
+    def survey(self, data: Path, settings: Settings) -> Discovery:
+        """As :meth:`discover`, but finding nothing is no error."""
+        sets = _sets(settings)
+        found, slots = _collect(data)
+        videos = found.videos
+        by_clip: dict[str, list[Entry]] = {}
+        issues: list[tuple[str, Issue]] = []
+        for annotation_set, clip in sorted(found.annotations):
+            known = SETS[annotation_set]
+            picked = found.pick(annotation_set, clip, known.formats)
+            if picked is None:
+                files = found.annotations[annotation_set, clip].values()
+                found.unplaced += [p for folders in files for f in folders.values() for p in f]
+                continue
+            kind, files_of_clip, again = picked
+            issues += [
+                (clip, repeated(annotation_set, clip, Path(folder).relative_to(data)))
+                for folder in again
+            ]
+            by_clip.setdefault(clip, []).append(
+                Entry(
+                    source=self.name,
+                    video_id=clip,
+                    annotation_set=annotation_set,
+                    format=kind,
+                    files=tuple(files_of_clip),
+                    video=videos.get(clip),
+                    namespace="meva",
+                    dialect=known.dialect if kind == "actev-json" else "",
+                    **_about(clip, slots),
+                )
+            )
+        entries: list[Entry] = []
+        others: list[Entry] = []
+        for clip, here in by_clip.items():
+            wanted = [e for s in sets for e in here if e.annotation_set == s]
+            others += [e for e in here if e not in wanted]
+            if settings.meva.unite == "union" and len(wanted) > 1:
+                entries.append(unite_entries(wanted))
+                continue
+            entries += wanted[:1]
+            others += wanted[1:]
+            issues += [(clip, other(e, wanted[0])) for e in wanted[1:]]
+        return Discovery(
+            tuple(sorted(entries, key=_key)),
+            tuple(issues),
+            tuple(sorted(others, key=_key)),
+            tuple(videos.items()),
+            tuple(sorted(found.unplaced)),
+        )
+
+    def default_data(self, out: Path) -> Path | None:
+        """None: MEVA's folder is the user's to name."""
+        return None
+
+
+SOURCE: Final = Meva()
+
+
+def unite_entries(entries: Iterable[Entry]) -> Entry:
+    """One entry that reads several annotation sets of one video, the first of them first."""
+    several = list(entries)
+    parts = tuple(
+        Part(e.annotation_set, e.format, e.namespace, e.dialect, len(e.files)) for e in several
+    )
+    return replace(
+        several[0],
+        annotation_set="+".join(e.annotation_set for e in several),
+        files=tuple(f for e in several for f in e.files),
+        parts=parts,
+    )
+
+
+def time_slot(clip: str) -> str:
+    """The start of a clip floored to five minutes.
+
+    >>> time_slot("2018-03-07.16-54-59.16-55-01.bus.G331")
+    '2018-03-07.16-50-00'
+    """
+    date, start, *_ = clip.split(".")
+    hour, minute, _ = start.split("-")
+    return f"{date}.{hour}-{int(minute) // 5 * 5:02d}-00"
+
+
+def read_slots(path: Path) -> dict[str, str]:
+    """Clip to time slot, of MEVA's own table of clips.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError as e:
+        raise DataError(f"cannot read {path}: {e.strerror}; restore or remove it") from e
+    fields = (line.split(None, 2) for line in lines)
+    return {f[0]: f[1] for f in fields if len(f) == 3}
+
+
+def _collect(data: Path) -> tuple[Found, dict[str, str]]:
+    found = Found.nothing()
+    slots: dict[str, str] = {}
+    set_of: dict[str, str | None] = {}
+    for folder, name in walk(data):
+        if folder not in set_of:
+            set_of[folder] = _set_of(folder, data)
+        annotation_set = set_of[folder]
+        match = _FILE.fullmatch(name)
+        if match:
+            clip, suffix = match["clip"], match["video"]
+            if suffix:
+                found.add_video(clip, _RUNS.get(match["run"], 3), folder, name)
+            elif annotation_set:
+                kind = "kpf" if match["kpf"] else "actev-json"
+                found.add(annotation_set, clip, kind, folder, name)
+            else:
+                found.unplaced.append(Path(folder, name))
+        elif cuboids := _CUBOIDS.fullmatch(name):
+            found.add(
+                annotation_set or "JHU-AIEM", ".".join(cuboids.groups()), "cuboids", folder, name
+            )
+        elif name == CLIP_TABLE:
+            slots |= read_slots(Path(folder, name))
+    return found, slots
+
+
+def _set_of(folder: str, data: Path) -> str | None:
+    below, above = parts_of(folder, data)
+    for part in (*reversed(below), *reversed(above)):
+        if part in SETS:
+            return part
+    return None
+
+
+def _sets(settings: Settings) -> list[str]:
+    wanted = [name.removeprefix("contrib/") for name in settings.meva.sets]
+    for name in wanted:
+        if name not in SETS:
+            near = difflib.get_close_matches(name, SETS, n=1)
+            hint = f" (nearest: {near[0]})" if near else ""
+            raise SettingsError(f"meva.sets: no set {name!r}{hint}; the sets are {', '.join(SETS)}")
+    return list(dict.fromkeys(wanted))
+
+
+def _about(clip: str, slots: Mapping[str, str]) -> dict[str, Any]:
+    *_, site, camera = clip.split(".")
+    picture = cameras().get(camera, Camera(1920, 1080, "30", None, False))
+    slot = slots.get(clip) or time_slot(clip)
+    return {
+        "camera": camera,
+        "scene": site,
+        "session": slot,
+        "group": slot,
+        "width": picture.width,
+        "height": picture.height,
+        "fps": picture.fps,
+    }
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    return entry.video_id, entry.annotation_set
