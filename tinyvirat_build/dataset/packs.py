@@ -62,7 +62,8 @@ def write_pack(
         PackError: a raw file is missing or shorter than the manifest says.
     """
     build = Path(build_dir)
-    kept = clips[clips["pack_file"].notna() & clips["id"].notna() & (clips["n_frames"] > 0)]
+    n_frames = pd.to_numeric(clips["n_frames"]).fillna(0).to_numpy(np.int64)
+    kept = clips[(clips["pack_file"].notna() & clips["id"].notna()).to_numpy() & (n_frames > 0)]
     kept = _in_order(kept)
     columns, sources = _index_columns(build, kept, {c: i for i, c in enumerate(classes)})
     shards = _plan_shards(build, columns, sources, max_shard)

@@ -116,30 +116,46 @@ def yuv_to_rgb(matrix: str, value_range: str) -> Floats:
     return out
 
 
-def colour_matrices(augment: Augment, seed: int, epoch: int, positions: Ints) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Colour changes of a batch: three factors and a rotation in radians, each ``(B,)``."""
+
+    brightness: Floats
+    contrast: Floats
+    saturation: Floats
+    hue: Floats
+
+
+def draw_colour(augment: Augment, seed: int, epoch: int, positions: Ints) -> Colour:
+    """Draw the colour changes of the clips at ``positions``."""
+    u = uniform(seed, epoch, positions, [_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _GRAY])
+    saturation = 1 + augment.saturation * (2 * u[:, 2] - 1)
+    return Colour(
+        brightness=1 + augment.brightness * (2 * u[:, 0] - 1),
+        contrast=1 + augment.contrast * (2 * u[:, 1] - 1),
+        saturation=np.where(u[:, 4] < augment.grayscale, 0.0, saturation),
+        hue=2 * math.pi * augment.hue * (2 * u[:, 3] - 1),
+    )
+
+
+def colour_matrices(drawn: Colour) -> Floats:
     """Colour changes as matrices on ``(R, G, B, 1)``, ``(B, 4, 4)``.
 
     In this order: brightness (a factor), contrast (about 0.5), saturation (about the pixel's
-    gray), hue (a rotation that keeps the gray). The result is clamped to 0..1 once, at the end.
+    gray), hue (a rotation of YIQ's chroma). Nothing is clamped between them; the result is, once.
     """
-    u = uniform(seed, epoch, positions, [_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _GRAY])
-    brightness = 1 + augment.brightness * (2 * u[:, 0] - 1)
-    contrast = 1 + augment.contrast * (2 * u[:, 1] - 1)
-    saturation = 1 + augment.saturation * (2 * u[:, 2] - 1)
-    saturation = np.where(u[:, 4] < augment.grayscale, 0.0, saturation)
-    turn = 2 * math.pi * augment.hue * (2 * u[:, 3] - 1)
-    rotate = np.zeros((len(u), 3, 3))
+    clips = len(drawn.hue)
+    rotate = np.zeros((clips, 3, 3))
     rotate[:, 0, 0] = 1
-    rotate[:, 1, 1] = rotate[:, 2, 2] = np.cos(turn)
-    rotate[:, 2, 1] = np.sin(turn)
-    rotate[:, 1, 2] = -np.sin(turn)
-    hue = _FROM_YIQ @ rotate @ _TO_YIQ
+    rotate[:, 1, 1] = rotate[:, 2, 2] = np.cos(drawn.hue)
+    rotate[:, 2, 1] = np.sin(drawn.hue)
+    rotate[:, 1, 2] = -np.sin(drawn.hue)
     gray = np.tile(_GRAY_WEIGHTS, (3, 1))
-    saturate = saturation[:, None, None] * np.eye(3) + (1 - saturation)[:, None, None] * gray
-    colour = hue @ saturate
-    out = np.zeros((len(u), 4, 4))
-    out[:, :3, :3] = colour * (brightness * contrast)[:, None, None]
-    out[:, :3, 3] = (colour @ np.ones(3)) * (0.5 * (1 - contrast))[:, None]
+    keep = drawn.saturation[:, None, None]
+    colour = _FROM_YIQ @ rotate @ _TO_YIQ @ (keep * np.eye(3) + (1 - keep) * gray)
+    out = np.zeros((clips, 4, 4))
+    out[:, :3, :3] = colour * (drawn.brightness * drawn.contrast)[:, None, None]
+    out[:, :3, 3] = (colour @ np.ones(3)) * (0.5 * (1 - drawn.contrast))[:, None]
     out[:, 3, 3] = 1
     return out
 

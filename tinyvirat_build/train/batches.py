@@ -114,7 +114,7 @@ class Planner:
         geometry = self._geometry[clips]
         heights, widths = geometry[:, 4].astype(np.float64), geometry[:, 5].astype(np.float64)
         box, flip = aug.crop_boxes(augment, seed, epoch, positions, heights, widths)
-        colour = aug.colour_matrices(augment, seed, epoch, positions)
+        colour = aug.colour_matrices(aug.draw_colour(augment, seed, epoch, positions))
         matrix = self._normalise @ colour @ self._to_rgb[self._colour[clips]]
         mixup = np.empty(0)
         if augment.mixup:
