@@ -138,7 +138,7 @@ def _summary(stats: Mapping[str, Any]) -> str:
     tiles = [
         ("clips", f"{stats['clips']:,}"),
         *((split, f"{stats['splits'][split]:,}") for split in SPLITS),
-        ("classes with clips", f"{stats['classes_with_clips']} of {stats['classes']}"),
+        (f"of {stats['classes']} classes", str(stats["classes_with_clips"])),
         ("source videos", f"{stats['source_videos']:,}"),
         ("mean frames", _number(frames["mean"])),
         ("mean side, pixels", _number(sides["mean"])),
@@ -160,7 +160,10 @@ def _summary(stats: Mapping[str, Any]) -> str:
 
 def _table1(stats: Mapping[str, Any]) -> str:
     rows = [tuple(map(escape, row)) for row in (*PUBLISHED, build_row(stats, "this build"))]
-    note = '<p class="dim">Videos are clips, as the papers count them; all rows but the last are as published.</p>'
+    note = (
+        '<p class="dim">Videos are clips, as the papers count them; all rows but the last are '
+        "as published.</p>"
+    )
     return note + _table(HEADER, rows, text=(0,), last="own")
 
 

@@ -18,7 +18,8 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 UNIT: Final = 1 << 20  # a share of 1 as an integer
-NODES: Final = 4_000  # steps of the search for a cover before a label is given up
+NODES: Final = 4_000  # steps of the search for a cover of all labels
+NODES_MORE: Final = 500  # steps for one label more, where not all can be covered
 SWAPS: Final = 600  # above so many groups single moves are fine enough, and pairs too many
 
 
@@ -161,36 +162,38 @@ def _cover_most(
     labels = np.flatnonzero(enough & need.any(axis=1))
     prefer = np.searchsorted(active, chosen[rows])
     inside, need = has[np.ix_(rows, labels)], need[labels]
-    found = _cover(inside, need, prefer)
+    found = _cover(inside, need, prefer, NODES)
     if found is None:
         found, kept = {}, np.zeros(len(labels), dtype=bool)
         for at in np.argsort(-inside.sum(axis=0), kind="stable"):
             kept[at] = True
-            more = _cover(inside[:, kept], need[kept], prefer)
+            more = _cover(inside[:, kept], need[kept], prefer, NODES_MORE)
             kept[at] = more is not None
             found = found if more is None else more
     return {int(rows[g]): int(active[s]) for g, s in found.items()}
 
 
-def _cover(has: Flags, need: Flags, prefer: Ints) -> dict[int, int] | None:
+def _cover(has: Flags, need: Flags, prefer: Ints, nodes: int) -> dict[int, int] | None:
     """Place groups so that every needed (label, split) is met; ``None`` if that cannot be.
 
     ``has`` ``(groups, labels)``, ``need`` ``(labels, splits)``, ``prefer`` ``(groups,)``: the
-    split tried first. A search with backtracking: the label with the least room comes first,
-    and a branch ends where a label has fewer groups left than splits to reach.
+    split tried first. A search with backtracking: the label with the least room comes first, of
+    those the one with the fewest groups left, so that what is forced is seen at once; a branch
+    ends where a label has fewer groups left than splits to reach.
     """
     placed = np.full(len(has), -1, dtype=np.int64)
     path: list[int] = []
     choices: list[list[tuple[int, int]]] = []
-    for _ in range(NODES):
+    for _ in range(nodes):
         left = placed < 0
         open_ = need & (reach(has, placed, need.shape[1]) == 0)
         pending = open_.any(axis=1)
         if not pending.any():
             return {group: int(placed[group]) for group in path}
-        room = has[left].sum(axis=0) - open_.sum(axis=1)
+        n_left = has[left].sum(axis=0)
+        room = n_left - open_.sum(axis=1)
         if room[pending].min() >= 0:
-            label = int(np.argmin(np.where(pending, room, np.iinfo(np.int64).max)))
+            label = int(np.lexsort((n_left, room, ~pending))[0])
             split = int(np.flatnonzero(open_[label])[-1])
             groups = np.flatnonzero(left & has[:, label]).tolist()
             groups.sort(key=lambda g: (prefer[g] == split, -int(has[g].sum()), -g))

@@ -1,0 +1,73 @@
+"""The filter: rare labels go, and with them the clips that had no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyvirat_build.config import Filter
+from tinyvirat_build.records import columns, empty
+from tinyvirat_build.stages.filter import filter_rare
+
+CLASSES = ("a", "b", "c", "d")
+
+clip_rows = st.lists(
+    st.tuples(
+        st.sampled_from(["train", "val", "test"]),
+        st.sets(st.sampled_from(CLASSES), min_size=1).map(sorted),
+    ),
+    max_size=30,
+)
+
+
+def clips_of(rows: Sequence[tuple[str, Sequence[str]]]) -> pd.DataFrame:
+    table = empty("clips_partitioned").reindex(range(len(rows))).astype(object)
+    return table.assign(
+        source="s", video_id="v", annotation_set="x",
+        clip_id=[f"{i:016x}" for i in range(len(rows))],
+        split=[split for split, _ in rows], labels=[tuple(labels) for _, labels in rows],
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(clip_rows, st.integers(0, 5))
+def test_against_the_definition(rows: list[tuple[str, list[str]]], least: int) -> None:
+    result = filter_rare(clips_of(rows), Filter(min_samples=least), classes=CLASSES)
+    train = [labels for split, labels in rows if split == "train"]
+    kept = {c for c in CLASSES if sum(c in labels for labels in train) >= least}
+    expected = [
+        (f"{i:016x}", tuple(c for c in labels if c in kept))
+        for i, (_, labels) in enumerate(rows)
+        if set(labels) & kept
+    ]
+    assert list(zip(result.table["clip_id"], result.table["labels"], strict=True)) == expected
+    assert result.table.columns.tolist() == columns("clips_filtered")
+    dropped = result.issues[result.issues["action"] == "dropped"]
+    assert dropped["count"].sum() == len(rows) - len(expected)
+    assert set(dropped["reason"]) <= {"rare_label"}
+    noted = result.issues[result.issues["action"] == "noted"]
+    seen = {c for _, labels in rows for c in labels}
+    assert noted["record"].tolist() == [f"label {c}" for c in CLASSES if c in seen - kept]
+    if rows:
+        counts = result.balance[["records_in", "records_out", "dropped"]].to_numpy().tolist()
+        assert counts == [[len(rows), len(expected), len(rows) - len(expected)]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(clip_rows, st.integers(0, 5))
+def test_once_is_enough(rows: list[tuple[str, list[str]]], least: int) -> None:
+    once = filter_rare(clips_of(rows), Filter(min_samples=least), classes=CLASSES).table
+    twice = filter_rare(once, Filter(min_samples=least), classes=CLASSES)
+    assert twice.table["clip_id"].tolist() == once["clip_id"].tolist()
+    assert twice.table["labels"].tolist() == once["labels"].tolist()
+    assert twice.issues.empty
+
+
+def test_the_input_is_left_alone() -> None:
+    clips = clips_of([("train", "ab"), ("val", "b")])
+    before = clips.copy(deep=True)
+    filter_rare(clips, Filter(min_samples=2), classes=CLASSES)
+    pd.testing.assert_frame_equal(clips, before)

@@ -1,0 +1,104 @@
+"""Statistics, counted by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tinyvirat_build.records import Balance, Issue, balance_frame, empty, issues_frame
+from tinyvirat_build.stages.stats import RESOLUTIONS, stats
+
+TARGETS = (0.64, 0.13, 0.23)
+CLASSES = ("walk", "run", "sit")
+
+
+@pytest.fixture
+def clips() -> pd.DataFrame:
+    rows = [  # video, split, labels, side, frames
+        ("v0", "train", ("walk",), 10, 20),
+        ("v0", "train", ("walk", "run"), 20, 40),
+        ("v1", "train", ("walk",), 99, 64),
+        ("v2", "val", ("run",), 100, 16),
+        ("v3", "test", ("walk",), 128, 30),
+    ]
+    table = empty("clips_filtered").reindex(range(len(rows))).astype(object)
+    return table.assign(
+        source="demo", video_id=[r[0] for r in rows], annotation_set="x",
+        group=[r[0] for r in rows], split=[r[1] for r in rows], labels=[r[2] for r in rows],
+        width=[r[3] for r in rows], height=[r[3] - 2 for r in rows],
+        start=5, end=[5 + r[4] for r in rows],
+    )  # fmt: skip
+
+
+def test_counts(clips: pd.DataFrame) -> None:
+    counted = stats(clips, classes=CLASSES, targets=TARGETS)
+    assert counted["clips"] == 5
+    assert counted["splits"] == {"train": 3, "val": 1, "test": 1}
+    assert counted["groups"] == {"train": 2, "val": 1, "test": 1}
+    assert counted["sources"] == {"demo": {"train": 3, "val": 1, "test": 1}}
+    assert counted["source_videos"] == 4
+    assert (counted["classes"], counted["classes_with_clips"]) == (3, 2)
+    assert counted["frames"] == {"total": 170, "mean": 34.0, "min": 16, "median": 30.0, "max": 64}
+    assert counted["labels_per_clip"] == {"mean": 1.2, "clips": {"1": 4, "2": 1}}
+    assert list(counted["resolution"].values()) == [1, 1, 0, 0, 1, 2]
+    walk, run, sit = counted["per_class"]
+    assert [walk[split] for split in ("train", "val", "test")] == [3, 0, 1]
+    assert list(walk["resolution"]) == list(RESOLUTIONS)
+    assert list(walk["resolution"].values()) == [1, 1, 0, 0, 1, 1]
+    assert (run["clips"], run["mean_side"], run["mean_frames"]) == (2, 60.0, 28.0)
+    assert (sit["clips"], sit["mean_side"]) == (0, None)
+    assert counted["drift"]["per_class"] == {
+        "walk": {"train": 0.75, "val": 0.0, "test": 0.25},
+        "run": {"train": 0.5, "val": 0.5, "test": 0.0},
+    }
+    json.dumps(counted, allow_nan=False)
+
+
+def test_clips_without_a_file_count_apart(clips: pd.DataFrame) -> None:
+    manifest = clips.assign(
+        id=["00000", "00001", None, None, "00000"], n_frames=[20, 41, None, None, 30]
+    )
+    counted = stats(manifest, classes=CLASSES, targets=TARGETS)
+    assert (counted["clips"], counted["clips_without_file"]) == (3, 2)
+    assert counted["splits"] == {"train": 2, "val": 0, "test": 1}
+    assert counted["frames"]["total"] == 91
+
+
+def test_windows_over_128_stand_in_a_group_of_their_own(clips: pd.DataFrame) -> None:
+    counted = stats(clips.assign(width=129), classes=CLASSES, targets=TARGETS)
+    assert counted["resolution"]["over 128"] == 5
+
+
+def test_funnel_and_issues_are_summed(clips: pd.DataFrame) -> None:
+    balance = pd.concat(
+        [
+            balance_frame(Balance("parse", "activities", 10, 8, 2), video_id="v0"),
+            balance_frame(Balance("crop", "clips", 8, 5, 3), video_id="v0"),
+            balance_frame(Balance("parse", "activities", 4, 4, 0), video_id="v1"),
+        ]
+    )
+    issues = issues_frame(
+        [
+            Issue("parse", "status", "dropped", count=2),
+            Issue("parse", "gap", "noted"),
+            Issue("parse", "gap", "noted", count=4),
+        ]
+    )
+    counted = stats(clips, classes=CLASSES, targets=TARGETS, balance=balance, issues=issues)
+    rows = [(r["stage"], r["records_in"], r["dropped"], r["closes"]) for r in counted["funnel"]]
+    assert rows == [("parse", 14, 2, True), ("crop", 8, 3, True)]
+    rows = [(r["reason"], r["issues"], r["count"]) for r in counted["issues"]]
+    assert rows == [("gap", 2, 5), ("status", 1, 2)]
+
+
+def test_an_empty_build(clips: pd.DataFrame) -> None:
+    counted = stats(
+        clips[:0], classes=CLASSES, targets=TARGETS, balance=empty("balance"),
+        issues=empty("issues"),
+    )  # fmt: skip
+    assert counted["clips"] == 0
+    assert counted["frames"]["mean"] is None
+    assert counted["drift"]["per_class"] == {}
+    json.dumps(counted, allow_nan=False)
