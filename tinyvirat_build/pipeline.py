@@ -8,11 +8,10 @@ on where it stopped, a changed setting redoes what depends on it, a finished bui
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -29,9 +28,9 @@ from tinyvirat_build.dataset import tinyvirat
 from tinyvirat_build.errors import BuildError, DataError, SettingsError, VideoError
 from tinyvirat_build.records import StageResult, issues_frame
 from tinyvirat_build.report import publish_statistics
-from tinyvirat_build.sources import Entry, Source
+from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.stages.filter import filter_rare
-from tinyvirat_build.stages.partition import SplitList, assign_groups, partition
+from tinyvirat_build.stages.partition import assign_groups, partition
 from tinyvirat_build.video.cutter import Estimate, estimate
 
 STAGES: Final = (
@@ -102,6 +101,40 @@ def run(request: Request, *, first: str = "index", until: str = "stats") -> Outc
         return _Run(request, first, until).execute()
 
 
+def unit_path(out: Path, stage: str, entry: Entry) -> Path:
+    """The file of one stage's work on one video."""
+    return out / "units" / stage / entry.source / entry.annotation_set / entry.video_id
+
+
+def entries_of(request: Request) -> list[Entry]:
+    """The videos of all sources of a request, in key order.
+
+    Raises:
+        SettingsError: a source that needs ``--data`` has none.
+        DataError: nothing of a source lies in its data folder.
+    """
+    found = [sources.get(name) for name in request.sources]
+    return _in_order([s.discover(_data_of(s, request), request.settings) for s in found])
+
+
+def _data_of(source: Source, request: Request) -> Path:
+    data = request.data or source.default_data(request.out)
+    if data is None:
+        raise SettingsError(f"source {source.name} needs --data, the folder of its files")
+    return data
+
+
+def _in_order(found: Sequence[Discovery]) -> list[Entry]:
+    entries = [e for d in found for e in d.entries]
+    return sorted(entries, key=lambda e: (e.source, e.video_id, e.annotation_set))
+
+
+def videos_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """What the partition's groups are made of, one row a video."""
+    names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
+    return pd.DataFrame([[getattr(e, name) for name in names] for e in entries], columns=names)
+
+
 class _Run:
     """One run: the entries, the keys of their units, and the stages as methods."""
 
@@ -146,27 +179,15 @@ class _Run:
 
     def discover(self) -> None:
         """Find the entries of all sources; ``limit`` takes the first of them for planning."""
-        found = [s.discover(self.data_of(s), self.settings) for s in self.sources]
-        entries = sorted(
-            (e for d in found for e in d.entries),
-            key=lambda e: (e.source, e.video_id, e.annotation_set),
-        )
-        self.parsed = entries
-        self.entries = entries[: self.request.limit]
+        found = [s.discover(_data_of(s, self.request), self.settings) for s in self.sources]
+        self.parsed = _in_order(found)
+        self.entries = self.parsed[: self.request.limit]
         self.discovery_issues = [
             issues_frame([issue], source=s.name, video_id=video)
             for s, d in zip(self.sources, found, strict=True)
             for video, issue in d.issues
         ]
-        self.hashes = _Hashes(self.out / "log" / "hashes.json", forget=self.request.rehash)
-
-    def data_of(self, source: Source) -> Path:
-        data = self.request.data
-        if data is None:
-            data = source.default_data(self.out)
-        if data is None:
-            raise SettingsError(f"source {source.name} needs --data, the folder of its files")
-        return data
+        self.hashes = store.HashMemory(self.out / "log" / "hashes.json", forget=self.request.rehash)
 
     def write_build_file(self) -> None:
         packages = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
@@ -186,7 +207,7 @@ class _Run:
         store.write_json(self.out / "log" / "data.json", {"data": data})
 
     def unit(self, stage: str, entry: Entry) -> Path:
-        return self.out / "units" / stage / entry.source / entry.annotation_set / entry.video_id
+        return unit_path(self.out, stage, entry)
 
     def require_done(self, stage: str, stale: int) -> bool:
         """Whether a stage may be worked on; an error where it had to be finished before."""
@@ -367,7 +388,7 @@ class _Run:
 
     def partition(self) -> None:
         lists = splits.load_lists(self.settings.partition)
-        groups = self.groups(lists)
+        groups = assign_groups(videos_frame(self.parsed), self.settings.partition, lists=lists)
         parse_units = [self.unit("parse", e) for e in self.parsed]
         key = store.digest(
             "partition", _GLOBAL_VERSION, [store.unit_key(u) for u in parse_units],
@@ -391,12 +412,6 @@ class _Run:
             )
 
         self.global_stage("partition", "clips_partitioned", key, make)
-
-    def groups(self, lists: Mapping[str, SplitList]) -> pd.DataFrame:
-        names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
-        videos = [[getattr(e, name) for name in names] for e in self.parsed]
-        table = pd.DataFrame(videos, columns=names)
-        return assign_groups(table, self.settings.partition, lists=lists)
 
     def filter(self) -> None:
         key = store.digest("filter", self.keys["partition"], asdict(self.settings.filter))
@@ -548,50 +563,6 @@ class _Run:
 
     def global_unit(self, stage: str) -> list[Path]:
         return [self.global_units[stage]] if stage in self.global_units else []
-
-
-class _Hashes:
-    """SHA-256 of annotation files, remembered with size and time of change."""
-
-    def __init__(self, path: Path, *, forget: bool) -> None:
-        self.path = path
-        self.known: dict[str, list[Any]] = {}
-        if not forget and path.exists():
-            try:
-                self.known = json.loads(path.read_text("utf-8"))
-            except (OSError, ValueError):
-                self.known = {}  # only a memory: everything is hashed anew
-        self.fresh = True
-
-    def of(self, path: Path) -> str:
-        stamp = self.stamp(path)
-        if stamp is None:
-            return ""
-        known = self.known.get(str(path))
-        if known is None or known[:2] != stamp:
-            known = [*stamp, store.hash_file(path)]
-            self.known[str(path)] = known
-            self.fresh = False
-        return str(known[2])
-
-    @staticmethod
-    def stamp(path: Path | None) -> list[int] | None:
-        if path is None:
-            return None
-        try:
-            stat = path.stat()
-        except OSError:
-            return None
-        return [stat.st_size, stat.st_mtime_ns]
-
-    def size(self, path: Path) -> int:
-        stamp = self.stamp(path)
-        return stamp[0] if stamp else 0
-
-    def save(self) -> None:
-        if not self.fresh:
-            store.write_json(self.path, self.known)
-            self.fresh = True
 
 
 def ffmpeg_version() -> str:

@@ -290,3 +290,51 @@ def sort_keys(frame: pd.DataFrame) -> pd.DataFrame:
     plain = frame.assign(**{k: frame[k].astype(str) for k in KEYS})
     order = plain.sort_values(list(KEYS), kind="stable").index
     return frame.loc[order].reset_index(drop=True)
+
+
+class HashMemory:
+    """SHA-256 of annotation files, remembered with size and time of change."""
+
+    def __init__(self, path: Path, *, forget: bool) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = {}
+        if not forget and path.exists():
+            try:
+                self.known = json.loads(path.read_text("utf-8"))
+            except (OSError, ValueError):
+                self.known = {}  # only a memory: everything is hashed anew
+        self.fresh = True
+
+    def of(self, path: Path) -> str:
+        """A file's SHA-256 in hex; empty where there is no such file."""
+        stamp = self.stamp(path)
+        if stamp is None:
+            return ""
+        known = self.known.get(str(path))
+        if known is None or known[:2] != stamp:
+            known = [*stamp, store.hash_file(path)]
+            self.known[str(path)] = known
+            self.fresh = False
+        return str(known[2])
+
+    @staticmethod
+    def stamp(path: Path | None) -> list[int] | None:
+        """A file's size and time of change."""
+        if path is None:
+            return None
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        return [stat.st_size, stat.st_mtime_ns]
+
+    def size(self, path: Path) -> int:
+        """A file's size in bytes, 0 where there is none."""
+        stamp = self.stamp(path)
+        return stamp[0] if stamp else 0
+
+    def save(self) -> None:
+        """Write the memory if it has learnt something."""
+        if not self.fresh:
+            store.write_json(self.path, self.known)
+            self.fresh = True

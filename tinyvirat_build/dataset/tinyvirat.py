@@ -25,7 +25,7 @@ from tinyvirat_build.sources import Source
 SPLITS: Final = ("train", "val", "test")
 FOLDER: Final = "TinyVIRAT_V2"
 _DIGITS: Final = {"train": 6, "val": 5, "test": 5}  # of the released file names
-_JSON: Final = {
+JSON_FILES: Final = {
     "train": "tiny_train_v2.json",
     "val": "tiny_val_v2.json",
     "test": "tiny_test_v2_public.json",
@@ -63,7 +63,7 @@ def publish(
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
             _link(out / source, out / path.replace(FOLDER, partial.name, 1))
         public = [_public_row(r, split) for r in rows.to_dict("records")]
-        _dump(partial / _JSON[split], public)
+        _dump(partial / JSON_FILES[split], public)
         if split == "test":
             truth = [_labelled_row(r, split) for r in rows.to_dict("records")]
     _dump(partial / "class_map.json", {name: i for i, name in enumerate(classes)})
