@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
+import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,6 @@ def label_files() -> list[str]:
     return sorted(p.stem for p in (annotations_dir() / "labels").glob("*.csv"))
 
 
-@functools.lru_cache(maxsize=32)
 def load_classes(name: str) -> tuple[str, ...]:
     """The classes of a list under ``annotations/labels``, or of the CSV or text file at a path.
 
@@ -73,6 +73,11 @@ def load_classes(name: str) -> tuple[str, ...]:
         SettingsError: no such list, an empty or repeated name; with file and line.
     """
     path = _find(name, "class list")
+    return _classes_in(path, _stamp(path))
+
+
+@functools.lru_cache(maxsize=32)
+def _classes_in(path: Path, stamp: tuple[int, int]) -> tuple[str, ...]:
     rows = _rows(path)
     if rows and [c.strip() for c in rows[0][1]] == ["name"]:
         rows = rows[1:]
@@ -90,7 +95,6 @@ def load_classes(name: str) -> tuple[str, ...]:
     return tuple(classes)
 
 
-@functools.lru_cache(maxsize=32)
 def load_map(name: str, classes: tuple[str, ...]) -> LabelMap:
     """The label map of that name under ``annotations/labels``, or the CSV file at a path.
 
@@ -103,6 +107,11 @@ def load_map(name: str, classes: tuple[str, ...]) -> LabelMap:
     if name == "identity":
         return make_map(name, [(c, (c,)) for c in classes], classes)
     path = _find(name, "label map")
+    return _map_in(name, path, _stamp(path), classes)
+
+
+@functools.lru_cache(maxsize=32)
+def _map_in(name: str, path: Path, stamp: tuple[int, int], classes: tuple[str, ...]) -> LabelMap:
     rows = _rows(path)
     header = [c.strip() for c in rows[0][1]] if rows else []
     if header == ["name"]:
@@ -163,6 +172,26 @@ def map_of(namespace: str, settings: Settings) -> LabelMap:
     return load_map(name, load_classes(settings.classes))
 
 
+def digest_of_maps(settings: Settings) -> str:
+    """32 hex digits that stand for what every label map of the settings says."""
+    chosen = {**DEFAULTS, **settings.labels}
+    sha = hashlib.sha256()
+    for namespace, name in sorted(chosen.items()):
+        content = b"" if name == "identity" else _find(name, "label map").read_bytes()
+        sha.update(f"{namespace}\0{name}\0{len(content)}\0".encode() + content)
+    return sha.hexdigest()[:32]
+
+
+def canonical_meva_name(name: str) -> str:
+    """MEVA's current name of an activity in any of the three spellings; others stay.
+
+    >>> canonical_meva_name("Talking"), canonical_meva_name("digging")
+    ('person_talks_to_person', 'digging')
+    """
+    known = load_map("meva-to-meva-37", load_classes("meva-37")).labels_of(name)
+    return known[0] if known else name
+
+
 def _find(name: str, what: str) -> Path:
     if name.endswith((".csv", ".txt")) or "/" in name:
         return Path(name)
@@ -174,6 +203,15 @@ def _find(name: str, what: str) -> Path:
             f"no {what} {name!r}{hint}; name one of {', '.join(label_files())}, or a .csv file"
         )
     return path
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of a file, so that a cached list is read again when the file changes."""
+    try:
+        status = path.stat()
+    except OSError as e:
+        raise SettingsError(f"cannot read {path}: {e.strerror}; give a CSV file") from e
+    return status.st_size, status.st_mtime_ns
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -206,6 +244,7 @@ def _ordered(found: Iterable[str], order: Mapping[str, int], where: str) -> tupl
         near = difflib.get_close_matches(word, order, n=1)
         hint = f" (nearest: {near[0]})" if near else ""
         raise SettingsError(
-            f"{where}: label {word!r} is not in the class list{hint}; correct it or leave it empty"
+            f"{where}: label {word!r} is not in the class list{hint}; correct it, leave it empty, "
+            "or name another map with labels.NAMESPACE"
         )
     return tuple(sorted(words, key=order.__getitem__))

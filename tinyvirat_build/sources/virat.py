@@ -91,10 +91,10 @@ class Virat:
 
     def survey(self, data: Path, settings: Settings) -> Discovery:
         """As :meth:`discover`, but finding nothing is no error."""
-        for kind in settings.virat.prefer:
-            if kind not in _KINDS:
+        for wish in settings.virat.prefer:
+            if wish not in _KINDS:
                 raise SettingsError(
-                    f"virat.prefer: no kind {kind!r}; the kinds are {', '.join(_KINDS)}"
+                    f"virat.prefer: no kind {wish!r}; the kinds are {', '.join(_KINDS)}"
                 )
         found = _collect(data)
         videos = found.videos

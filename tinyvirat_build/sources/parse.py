@@ -1,0 +1,308 @@
+"""One video's annotation files to the tables ``activities``, ``boxes`` and ``actors``.
+
+A reader knows a format only. Here its result gets the keys of the corpus, labels of the class
+list, boxes inside the picture, and the user's regions; nothing that falls is without an issue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+
+from tinyvirat_build import geometry, labels
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.formats import READERS, ReadOptions
+from tinyvirat_build.records import (
+    KEYS,
+    Balance,
+    Issue,
+    VideoAnnotation,
+    balance_frame,
+    columns,
+    empty,
+    issues_frame,
+)
+from tinyvirat_build.sources import Entry, Part, Region
+from tinyvirat_build.sources.unite import unite
+
+STAGE: Final = "parse"
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What parse delivers of one video; every table has the key columns.
+
+    ``without_geometry`` has the columns of ``activities``: those that fell for want of a box.
+    """
+
+    activities: pd.DataFrame
+    boxes: pd.DataFrame
+    actors: pd.DataFrame
+    issues: pd.DataFrame
+    balance: pd.DataFrame
+    without_geometry: pd.DataFrame
+
+
+def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) -> Parsed:
+    """Read one video's annotation, map its labels and clip its boxes to the picture.
+
+    ``width`` and ``height`` are the picture's, in pixels. A file that cannot be read at all is
+    the one issue ``unreadable`` of an empty result.
+
+    Raises:
+        SettingsError: the class list or a label map cannot be used.
+    """
+    label_map = map_of(entry, settings)
+    try:
+        annotation = read(entry, settings)
+    except AnnotationError as e:
+        return _unreadable(entry, e)
+    issues = list(annotation.issues)
+    activities = annotation.activities
+    bare = annotation.without_geometry
+    bare = activities.iloc[:0] if bare is None else bare
+    reach = _reach(annotation.boxes)
+    boxes = annotation.boxes
+    if settings.parse.clip_boxes:
+        reach, seen = _clipped(boxes, reach, width, height, issues)
+        if not seen.all():
+            boxes, reach = boxes[seen], reach[:, seen]
+            activities, fell = _with_boxes(activities, boxes, issues)
+            bare = pd.concat([t for t in (bare, fell) if len(t)] or [bare], ignore_index=True)
+    if entry.regions:
+        activities = _in_regions(activities, boxes, reach, entry.regions, issues)
+    _unknown_labels([*activities["name"], *bare["name"]], label_map, entry, issues)
+    dropped = annotation.records_in - len(activities)
+    balance = Balance(STAGE, "activities", annotation.records_in, len(activities), dropped)
+    keys = {key: getattr(entry, key) for key in KEYS}
+    x1, y1, x2, y2 = geometry.corners(reach)
+    sides = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
+    return Parsed(
+        _keyed("activities", activities, entry, labels=_labels_of(activities, label_map)),
+        _keyed("boxes", boxes, entry, **sides),
+        _keyed("actors", annotation.actors, entry),
+        issues_frame(issues, **keys),
+        balance_frame(balance, **keys),
+        _keyed("activities", bare, entry, labels=_labels_of(bare, label_map)),
+    )
+
+
+def map_of(entry: Entry, settings: Settings) -> labels.LabelMap:
+    """The label map of an entry: the user's own, or the one of its namespace.
+
+    Raises:
+        SettingsError: the class list or the map cannot be used.
+    """
+    if entry.mapping is None:
+        return labels.map_of(entry.namespace, settings)
+    classes = labels.load_classes(settings.classes)
+    return labels.make_map(entry.source, entry.mapping, classes)
+
+
+def read(entry: Entry, settings: Settings) -> VideoAnnotation:
+    """One video's annotation as its reader delivers it, several sets united if it has several.
+
+    Raises:
+        AnnotationError: a file cannot be read at all.
+    """
+    options = ReadOptions(max_gap=settings.parse.max_gap, drop_status=settings.parse.drop_status)
+    parts = entry.parts or (
+        Part(entry.annotation_set, entry.format, entry.namespace, entry.dialect, len(entry.files)),
+    )
+    sets: list[tuple[str, VideoAnnotation]] = []
+    first = 0
+    for part in parts:
+        files = entry.files[first : first + part.files]
+        first += part.files
+        told = replace(options, dialect=part.dialect)
+        sets.append((part.annotation_set, READERS[part.format](entry.video_id, files, told)))
+    if len(sets) == 1:
+        return sets[0][1]
+    return unite(sets, labels.canonical_meva_name)
+
+
+def _unreadable(entry: Entry, error: AnnotationError) -> Parsed:
+    issue = Issue(
+        STAGE, "unreadable", "quarantined", f"video {entry.video_id}",
+        Path(error.file).name, error.line, detail=f"{error.what}; {error.remedy}",
+    )  # fmt: skip
+    keys = {key: getattr(entry, key) for key in KEYS}
+    return Parsed(
+        empty("activities"),
+        empty("boxes"),
+        empty("actors"),
+        issues_frame([issue], **keys),
+        balance_frame(Balance(STAGE, "activities", 1, 0, 1), **keys),
+        empty("activities"),
+    )
+
+
+def _keyed(table: str, rows: pd.DataFrame, entry: Entry, **more: object) -> pd.DataFrame:
+    """The table's columns in their order, with the entry's keys as one-word categories."""
+    zeros = np.zeros(len(rows), np.int8)
+    made: dict[str, Any] = {
+        key: pd.Categorical.from_codes(zeros, pd.Index([getattr(entry, key)])) for key in KEYS
+    }
+    for name in columns(table)[len(KEYS) :]:
+        made[name] = more[name] if name in more else rows[name].array
+    return pd.DataFrame(made, copy=False)
+
+
+def _reach(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Boxes as ``geometry``'s reach ``(4, N)``: -x1, -y1, x2, y2."""
+    return np.stack(
+        [
+            -boxes["x1"].to_numpy(),
+            -boxes["y1"].to_numpy(),
+            boxes["x2"].to_numpy(),
+            boxes["y2"].to_numpy(),
+        ]
+    )
+
+
+def _clipped(
+    boxes: pd.DataFrame,
+    reach: npt.NDArray[np.float64],
+    width: int,
+    height: int,
+    issues: list[Issue],
+) -> tuple[npt.NDArray[np.float64], Bools]:
+    """The boxes inside the picture, and which of them have something left there."""
+    limit = np.array([[0.0], [0.0], [width], [height]])
+    outside = (reach > limit).any(axis=0)
+    inside = geometry.clip_to(reach, width, height) if outside.any() else reach
+    seen = geometry.present(inside)
+    if outside.any() or not seen.all():
+        picture = f"outside {width}x{height}"
+        _per_actor(boxes, outside & seen, "outside_picture", picture, issues)
+        _per_actor(boxes, ~seen, "empty_box", f"no area inside {width}x{height}", issues)
+    return inside, seen
+
+
+def _per_actor(
+    boxes: pd.DataFrame, which: Bools, reason: str, detail: str, issues: list[Issue]
+) -> None:
+    """One issue for each actor with such boxes, at the first of them, with their number."""
+    rows = np.flatnonzero(which)
+    actor, frame = boxes["actor_id"].array, boxes["frame"].to_numpy()
+    codes, first, counts = np.unique(
+        np.asarray(actor.codes)[rows], return_index=True, return_counts=True
+    )
+    for code, row, count in zip(codes, rows[first], counts, strict=True):
+        record = f"actor {actor.categories[code]} frame {frame[row]}"
+        issues.append(Issue(STAGE, reason, "clipped", record, count=int(count), detail=detail))
+
+
+def _with_boxes(
+    activities: pd.DataFrame, boxes: pd.DataFrame, issues: list[Issue]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The activities that still have a box, and those that have none inside the picture."""
+    kept = np.array([len(rows) > 0 for rows in _rows_of(activities, boxes)], bool)
+    for activity_id in activities["activity_id"][~kept]:
+        issues.append(
+            Issue(
+                STAGE,
+                "empty_box",
+                "dropped",
+                f"activity {activity_id}",
+                detail="none of its boxes lies inside the picture",
+            )
+        )
+    return activities[kept], activities[~kept]
+
+
+def _in_regions(
+    activities: pd.DataFrame,
+    boxes: pd.DataFrame,
+    reach: npt.NDArray[np.float64],
+    regions: Sequence[Region],
+    issues: list[Issue],
+) -> pd.DataFrame:
+    """The activities that the regions leave: where most of an activity's boxes stand decides.
+
+    A box stands at the middle of its lower edge, which in a picture is where feet and wheels are.
+    """
+    x1, _, x2, y2 = geometry.corners(reach)
+    foot_x, foot_y = (x1 + x2) / 2, y2
+    inside = {
+        kind: np.any(
+            [
+                shapely.contains_xy(shapely.Polygon(r.points), foot_x, foot_y)
+                for r in regions
+                if r.kind == kind
+            ],
+            axis=0,
+        )
+        for kind in {r.kind for r in regions}
+    }
+    kept = []
+    for activity_id, rows in zip(
+        activities["activity_id"], _rows_of(activities, boxes), strict=True
+    ):
+        why = ""
+        if "ignore" in inside and 2 * inside["ignore"][rows].sum() > len(rows):
+            why = "in an ignored region"
+        elif "only" in inside and 2 * inside["only"][rows].sum() <= len(rows):
+            why = "outside the wanted regions"
+        kept.append(not why)
+        if why:
+            issues.append(Issue(STAGE, "region", "dropped", f"activity {activity_id}", detail=why))
+    return activities[np.array(kept, bool)]
+
+
+def _rows_of(activities: pd.DataFrame, boxes: pd.DataFrame) -> list[npt.NDArray[np.int64]]:
+    """For each activity the rows of its actors' boxes within its span."""
+    actor = boxes["actor_id"].array
+    codes, frames = np.asarray(actor.codes), boxes["frame"].to_numpy()
+    first = np.searchsorted(codes, np.arange(len(actor.categories) + 1))
+    code_of = {str(name): code for code, name in enumerate(actor.categories)}
+    found = []
+    for start, end, actors in zip(
+        activities["start"].tolist(), activities["end"].tolist(), activities["actors"], strict=True
+    ):
+        runs = [np.empty(0, np.int64)]
+        for code in (code_of[a] for a in actors if a in code_of):
+            low, high = first[code], first[code + 1]
+            span = frames[low:high]
+            runs.append(
+                np.arange(low + np.searchsorted(span, start), low + np.searchsorted(span, end))
+            )
+        found.append(np.concatenate(runs))
+    return found
+
+
+def _labels_of(activities: pd.DataFrame, label_map: labels.LabelMap) -> npt.NDArray[np.object_]:
+    found = np.empty(len(activities), object)
+    found[:] = [label_map.labels_of(name) or () for name in activities["name"]]
+    return found
+
+
+def _unknown_labels(
+    names: Sequence[str], label_map: labels.LabelMap, entry: Entry, issues: list[Issue]
+) -> None:
+    """One issue a name that the map does not know; its activities stay, without a label."""
+    for name in sorted(set(names)):
+        if label_map.labels_of(name) is not None:
+            continue
+        near = label_map.nearest(name)
+        issues.append(
+            Issue(
+                STAGE,
+                "unknown_label",
+                "noted",
+                f"name {name}",
+                entry.files[0].name if entry.files else None,
+                count=names.count(name),
+                detail=f"not in the map {label_map.name}" + (f"; nearest: {near}" if near else ""),
+            )
+        )
