@@ -312,7 +312,7 @@ class HashMemory:
             return ""
         known = self.known.get(str(path))
         if known is None or known[:2] != stamp:
-            known = [*stamp, store.hash_file(path)]
+            known = [*stamp, hash_file(path)]
             self.known[str(path)] = known
             self.fresh = False
         return str(known[2])
@@ -336,5 +336,5 @@ class HashMemory:
     def save(self) -> None:
         """Write the memory if it has learnt something."""
         if not self.fresh:
-            store.write_json(self.path, self.known)
+            write_json(self.path, self.known)
             self.fresh = True
