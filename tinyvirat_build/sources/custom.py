@@ -1,0 +1,347 @@
+"""A user's own corpus, described by a short YAML file.
+
+```yaml
+name: crossing                  # the word in every table; default: the file's own name
+annotations: annotations        # folder, searched at any depth; default: the data folder
+videos: recordings              # folder; default: that of the annotations
+format: kpf                     # kpf, virat-text, actev-json or cuboids
+dialect: exclusive              # actev-json only: nist, inclusive or exclusive
+labels:                         # annotated name: class, [classes], or [] for none;
+  walks: activity_walking       # or the name of a label map, or a .csv file;
+  waits: []                     # without this key a name is its own class
+group: "cam(\\d+)_day(\\d+)"      # videos with equal matches never part; default: each for itself
+#      {file: groups.csv, column: day}   a column of a table with the column `video`
+regions:                        # pixels; where most of an activity's boxes stand decides
+  - ignore: [[0, 0], [200, 0], [200, 90]]
+  - only: [[0, 90], [768, 90], [768, 576], [0, 576]]
+    videos: "cam1_.*"           # a regular expression; default: every video
+width: 1920                     # assumed where a video is not present
+height: 1080
+fps: 30000/1001
+attribution: who made it
+license: its licence
+```
+Relative paths start at ``--data`` if it is given, otherwise at the YAML file's folder; a ``.csv``
+file always beside the YAML file.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+import shapely
+import yaml
+
+from tinyvirat_build import labels
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.formats import READERS, Dialect
+from tinyvirat_build.formats.safety import safe_name
+from tinyvirat_build.records import Issue
+from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
+from tinyvirat_build.sources.files import VIDEO_SUFFIXES, Found, repeated, walk
+
+MAX_BYTES: Final = 1 << 20
+
+KEYS: Final = (
+    "name", "annotations", "videos", "format", "dialect", "labels", "group", "regions",
+    "width", "height", "fps", "attribution", "license",
+)  # fmt: skip
+
+_FILES: Final = {
+    "kpf": re.compile(r"(.+?)[.-](?:activities|geom|types|regions)\.ya?ml"),
+    "virat-text": re.compile(r"(.+?)(?:\.viratdata)?\.(?:events|objects|mapping)\.txt"),
+    "actev-json": re.compile(r"(.+?)(?:[.-](?:activities|file-index|activity-index))?\.json"),
+    "cuboids": re.compile(r"(.+?)\.json"),
+}
+_VIDEO: Final = re.compile(rf"(.+?)({'|'.join(map(re.escape, VIDEO_SUFFIXES))})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A source that a YAML file describes; made by :func:`load`."""
+
+    file: Path
+    name: str
+    format: str
+    annotations: Path = Path()
+    videos: Path | None = None
+    dialect: Dialect = ""
+    mapping: tuple[tuple[str, tuple[str, ...]], ...] | str | None = None
+    grouping: re.Pattern[str] | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    regions: tuple[tuple[re.Pattern[str], Region], ...] = ()
+    width: int = 1920
+    height: int = 1080
+    fps: str = "30"
+    attribution: str = ""
+    license_text: str = ""
+
+    def discover(self, data: Path, settings: Settings) -> Discovery:
+        """The corpus's videos with an annotation below the folders that the file names.
+
+        Raises:
+            DataError: a folder is missing, or holds no annotation of the format.
+            SettingsError: a label is not in the class list.
+        """
+        found = self.survey(data, settings)
+        if not found.entries:
+            raise DataError(
+                f"{self.file}: no {self.format} annotation below {data / self.annotations}; "
+                "mend `annotations` or `format`, or give another --data"
+            )
+        return found
+
+    def survey(self, data: Path, settings: Settings) -> Discovery:
+        """As :meth:`discover`, but finding nothing is no error."""
+        mapping = self._mapping(settings)
+        folder = data / self.annotations
+        found, issues = self._collect(folder, data / (self.videos or self.annotations))
+        videos = found.videos
+        entries = []
+        for _, video_id in sorted(found.annotations):
+            picked = found.pick("", video_id, [self.format])
+            if picked is None:
+                files = found.annotations["", video_id][self.format]
+                found.unplaced += [path for paths in files.values() for path in paths]
+                continue
+            _, paths, again = picked
+            relative = (Path(f).relative_to(folder) for f in again)
+            issues += [(video_id, repeated(self.name, video_id, f)) for f in relative]
+            group = self._group_of(video_id)
+            entries.append(
+                Entry(
+                    source=self.name,
+                    video_id=video_id,
+                    annotation_set=self.format,
+                    format=self.format,
+                    files=tuple(paths),
+                    video=videos.get(video_id),
+                    namespace=self.name,
+                    session=group,
+                    group=group,
+                    width=self.width,
+                    height=self.height,
+                    fps=self.fps,
+                    dialect=self.dialect,
+                    mapping=mapping,
+                    regions=tuple(r for which, r in self.regions if which.fullmatch(video_id)),
+                )
+            )
+        return Discovery(
+            tuple(entries), tuple(issues), (), tuple(videos.items()), tuple(sorted(found.unplaced))
+        )
+
+    def default_data(self, out: Path) -> Path | None:
+        """The YAML file's own folder."""
+        return self.file.parent
+
+    def _collect(self, folder: Path, videos: Path) -> tuple[Found, list[tuple[str, Issue]]]:
+        found = Found.nothing()
+        refused: dict[str, Issue] = {}
+        for place, name in walk(folder):
+            match = _FILES[self.format].fullmatch(name)
+            if match and not name.startswith(self.file.name):
+                if safe_name(match[1]):
+                    found.add("", match[1], self.format, place, name)
+                else:
+                    refused[match[1]] = Issue("discover", "unsafe_name", "quarantined", file=name)
+        for place, name in walk(videos):
+            match = _VIDEO.fullmatch(name)
+            if match and safe_name(match[1]):
+                found.add_video(match[1], 0, place, name)
+        return found, list(refused.items())
+
+    def _mapping(self, settings: Settings) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+        """The labels, checked against the class list; None where the settings name a map."""
+        if self.name in settings.labels or self.mapping is None:
+            return None
+        classes = labels.load_classes(settings.classes)
+        if isinstance(self.mapping, str):
+            return tuple(labels.load_map(self.mapping, classes).labels.items())
+        made = labels.make_map(self.name, self.mapping, classes, f"{self.file}: labels")
+        return tuple(made.labels.items())
+
+    def _group_of(self, video_id: str) -> str:
+        if self.groups:
+            return self.groups.get(video_id, video_id)
+        match = self.grouping.search(video_id) if self.grouping else None
+        return "_".join(g or "" for g in match.groups() or (match[0],)) if match else video_id
+
+
+def load(path: Path) -> Custom:
+    """Read and check the YAML file of a corpus.
+
+    Raises:
+        SettingsError: the file cannot be read, or a key is unknown or wrong; with file and key.
+    """
+    tree = _tree(path)
+    for key in tree:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f" (nearest: {near[0]})" if near else ""
+            raise SettingsError(
+                f"{path}: unknown key {key!r}{hint}; the keys are {', '.join(KEYS)}"
+            )
+    name = _text(path, tree, "name", path.stem)
+    if not safe_name(name) or name in BUILTIN:
+        raise SettingsError(
+            f"{path}: name: {name!r} is taken or not safe in a path; choose another"
+        )
+    form = _choice(path, tree, "format", READERS)
+    dialect = _choice(path, tree, "dialect", [d for d in get_args(Dialect) if d], "")
+    if dialect and form != "actev-json":
+        raise SettingsError(f"{path}: dialect: only actev-json has dialects; delete the key")
+    videos = _text(path, tree, "videos", "")
+    source = Custom(
+        file=path,
+        name=name,
+        format=form,
+        annotations=Path(_text(path, tree, "annotations", ".")).expanduser(),
+        videos=Path(videos).expanduser() if videos else None,
+        dialect=cast(Dialect, dialect),
+        mapping=_labels(path, tree.get("labels")),
+        regions=tuple(_regions(path, tree.get("regions"))),
+        width=_whole(path, tree, "width", 1920),
+        height=_whole(path, tree, "height", 1080),
+        fps=_rate(path, tree.get("fps", 30)),
+        attribution=_text(path, tree, "attribution", ""),
+        license_text=_text(path, tree, "license", ""),
+    )
+    return _grouped(source, tree.get("group"))
+
+
+def _tree(path: Path) -> dict[Any, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SettingsError(f"{path}: larger than 1 MiB; not the description of a corpus")
+        tree = yaml.safe_load(path.read_bytes())
+    except OSError as e:
+        raise SettingsError(f"cannot read {path}: {e.strerror}; give a YAML file") from e
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(e, "problem", None) or "not YAML"
+        raise SettingsError(f"{path}{line}: {problem}; mend the YAML") from e
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path}: a corpus is a mapping of keys; begin with `format: kpf`")
+    return tree
+
+
+def _text(path: Path, tree: Mapping[Any, Any], key: str, default: str) -> str:
+    value = tree.get(key, default)
+    if not isinstance(value, str) or "\0" in value:
+        raise SettingsError(f"{path}: {key}: takes text, found {value!r}")
+    return value
+
+
+def _choice(
+    path: Path, tree: Mapping[Any, Any], key: str, known: Iterable[str], default: str | None = None
+) -> str:
+    value = tree.get(key, default)
+    choices = list(known)
+    if value == default and default is not None:
+        return default
+    if value not in choices:
+        found = "nothing" if value is None else repr(value)
+        raise SettingsError(f"{path}: {key}: one of {', '.join(choices)}, found {found}")
+    return str(value)
+
+
+def _whole(path: Path, tree: Mapping[Any, Any], key: str, default: int) -> int:
+    value = tree.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SettingsError(f"{path}: {key}: takes a whole number of pixels, found {value!r}")
+    return value
+
+
+def _rate(path: Path, value: object) -> str:
+    try:
+        rate = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise SettingsError(f"{path}: fps: takes a rate such as 30 or 30000/1001, found {value!r}")
+    return str(rate)
+
+
+def _labels(path: Path, value: object) -> tuple[tuple[str, tuple[str, ...]], ...] | str | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        beside = path.parent / value
+        return str(beside) if value.endswith(".csv") else value
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{path}: labels: takes name: class pairs or a map, found {value!r}")
+    pairs = []
+    for name, found in value.items():
+        words = [found] if isinstance(found, str) else [] if found is None else found
+        if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
+            raise SettingsError(
+                f"{path}: labels.{name}: takes a class or a list of classes, found {found!r}"
+            )
+        pairs.append((str(name), tuple(words)))
+    return tuple(pairs)
+
+
+def _pattern(path: Path, key: str, value: object) -> re.Pattern[str]:
+    try:
+        return re.compile(value if isinstance(value, str) else str(value))
+    except re.error as e:
+        raise SettingsError(f"{path}: {key}: no regular expression ({e}); mend {value!r}") from e
+
+
+def _grouped(source: Custom, value: object) -> Custom:
+    path = source.file
+    if value is None or value == "video":
+        return source
+    if isinstance(value, str):
+        return replace(source, grouping=_pattern(path, "group", value))
+    if not isinstance(value, Mapping) or set(value) != {"file", "column"}:
+        raise SettingsError(
+            f"{path}: group: takes a regular expression or {{file: …, column: …}}, found {value!r}"
+        )
+    table = path.parent / str(value["file"])
+    column = str(value["column"])
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = {"video", column} - set(reader.fieldnames or ())
+            if missing:
+                raise SettingsError(f"{table}:1: no column {min(missing)!r}; add it")
+            groups = {row["video"]: row[column] or row["video"] for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise SettingsError(f"{path}: group.file: cannot read {table}: {e}; give a CSV file") from e
+    return replace(source, groups=groups)
+
+
+def _regions(path: Path, value: object) -> Iterable[tuple[re.Pattern[str], Region]]:
+    items = [] if value is None else value
+    if not isinstance(items, list):
+        raise SettingsError(f"{path}: regions: takes a list, found {value!r}")
+    for i, item in enumerate(items):
+        key = f"regions[{i}]"
+        kinds = [k for k in ("ignore", "only") if isinstance(item, Mapping) and k in item]
+        if len(kinds) != 1 or set(item) - {*kinds, "videos"}:
+            raise SettingsError(
+                f"{path}: {key}: takes `ignore` or `only` with points, and `videos`, found {item!r}"
+            )
+        try:
+            points = tuple((float(x), float(y)) for x, y in item[kinds[0]])
+            sound = len(points) >= 3 and shapely.Polygon(points).is_valid
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise SettingsError(
+                f"{path}: {key}.{kinds[0]}: takes three or more points [x, y] whose lines do not "
+                "cross; mend the polygon"
+            )
+        which = _pattern(path, f"{key}.videos", item.get("videos", ".*"))
+        yield which, Region("ignore" if kinds[0] == "ignore" else "only", points)
