@@ -193,6 +193,7 @@ def _checked_boxes(boxes: RawBoxes, issues: list[Issue]) -> RawBoxes:
     """In order of actor and frame, axes in order, nothing impossible, nothing twice."""
     if not len(boxes.frame):
         return RawBoxes()
+    boxes = _ranked(boxes)
     low, high = boxes.xyxy.min(), boxes.xyxy.max()
     if not (
         -MAX_COORDINATE <= low <= high <= MAX_COORDINATE
@@ -218,7 +219,9 @@ def _checked_boxes(boxes: RawBoxes, issues: list[Issue]) -> RawBoxes:
         boxes.xyxy = np.column_stack(
             (np.minimum(b[:, :2], b[:, 2:]), np.maximum(b[:, :2], b[:, 2:]))
         )
-    boxes = _sorted(boxes)
+    step = np.diff(boxes.code)
+    if (step < 0).any() or (np.diff(boxes.frame)[step == 0] < 0).any():
+        boxes = boxes.take(np.lexsort((boxes.frame, boxes.code)))
     again = np.zeros(len(boxes.frame), bool)
     again[1:] = (boxes.code[1:] == boxes.code[:-1]) & (boxes.frame[1:] == boxes.frame[:-1])
     if again.any():
@@ -227,16 +230,14 @@ def _checked_boxes(boxes: RawBoxes, issues: list[Issue]) -> RawBoxes:
     return boxes
 
 
-def _sorted(boxes: RawBoxes) -> RawBoxes:
-    """Actors by id, each actor's boxes by frame; of equal frames the first in the file first."""
-    order = sorted(range(len(boxes.ids)), key=boxes.ids.__getitem__)
-    rank = np.empty(len(order), np.int64)
+def _ranked(boxes: RawBoxes) -> RawBoxes:
+    """The same rows with the actors that have boxes numbered by their ids."""
+    used = np.flatnonzero(np.bincount(boxes.code, minlength=len(boxes.ids))).tolist()
+    order = sorted(used, key=boxes.ids.__getitem__)
+    rank = np.zeros(len(boxes.ids), np.int64)
     rank[order] = np.arange(len(order))
     boxes.code = rank[boxes.code]
     boxes.ids = [boxes.ids[i] for i in order]
-    step = np.diff(boxes.code)
-    if (step < 0).any() or (np.diff(boxes.frame)[step == 0] < 0).any():
-        boxes = boxes.take(np.lexsort((boxes.frame, boxes.code)))
     return boxes
 
 

@@ -1,0 +1,214 @@
+"""Small annotation files of every format and style, and how to read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tinyvirat_build.errors import TinyviratError
+from tinyvirat_build.formats import READERS, Dialect, ReadOptions
+from tinyvirat_build.records import Issue, VideoAnnotation
+
+VIDEO = "2018-03-07.16-50-01.16-55-01.bus.G331"
+
+
+def read(
+    folder: Path,
+    files: Mapping[str, str | bytes],
+    *,
+    format: str = "kpf",
+    dialect: Dialect = "",
+    options: ReadOptions | None = None,
+) -> VideoAnnotation:
+    """Write files (names are given without the video's name) and read them."""
+    paths = []
+    for name, text in files.items():
+        path = folder / f"{VIDEO}{name}"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        paths.append(path)
+    return READERS[format](VIDEO, paths, options or ReadOptions(dialect=dialect))
+
+
+def outcome(
+    folder: Path,
+    files: Mapping[str, str | bytes],
+    *,
+    format: str = "kpf",
+    dialect: Dialect = "",
+) -> TinyviratError | None:
+    """The error that reading ends with, or None for records whose balance closes."""
+    try:
+        annotation = read(folder, files, format=format, dialect=dialect)
+    except TinyviratError as e:
+        return e
+    assert closes(annotation)
+    return None
+
+
+def dropped(annotation: VideoAnnotation) -> int:
+    return sum(i.count for i in annotation.issues if i.action in ("dropped", "quarantined"))
+
+
+def closes(annotation: VideoAnnotation) -> bool:
+    return annotation.records_in == len(annotation.activities) + dropped(annotation)
+
+
+def reasons(annotation: VideoAnnotation) -> list[str]:
+    return sorted({i.reason for i in annotation.issues})
+
+
+def issue(annotation: VideoAnnotation, reason: str) -> Issue:
+    (found,) = [i for i in annotation.issues if i.reason == reason]
+    return found
+
+
+def boxes_of(annotation: VideoAnnotation) -> dict[tuple[str, int], tuple[float, ...]]:
+    b = annotation.boxes
+    corners = b[["x1", "y1", "x2", "y2"]].to_numpy().tolist()
+    keys = zip(b.actor_id.tolist(), b.frame.tolist(), strict=True)
+    return dict(zip(keys, map(tuple, corners), strict=True))
+
+
+ACTORS = ("6773005562166421415", "12")
+
+KITWARE: dict[str, str] = {
+    ".activities.yml": f'- {{ meta: "{VIDEO}" }}\n- {{ meta: {{ team: "Kitware" }} }}\n'
+    '- { meta: "person_talks_to_person 1 instances" }\n'
+    "- { act: { act2: {person_talks_to_person: 1.0}, id2: 7530099373125674515, "
+    "timespan: [{tsr0: [10, 19]}], src_status: janitor, actors: [{id1: 6773005562166421415, "
+    "timespan: [{tsr0: [10, 19]}]}, {id1: 12, timespan: [{tsr0: [10, 14]}]}] } }\n",
+    ".geom.yml": f'- {{ meta: "{VIDEO}" }}\n'
+    + "".join(
+        f"- {{ geom: {{id1: {actor}, id0: {i + 1}, ts0: {10 + i}, ts1: {(10 + i) / 30:.2f}, "
+        f"g0: {1468 + i} 24 1496 83{', keyframe: true' if i % 3 == 0 else ''} }} }}\n"
+        for actor, frames in zip(ACTORS, (10, 5), strict=True)
+        for i in range(frames)
+    ),
+    ".types.yml": f'- {{ meta: "{VIDEO}" }}\n'
+    "- { types: { id1: 6773005562166421415, cset3: { person: 1.0 } } }\n"
+    "- { types: { id1: 12, cset3: { vehicle: 1.0 } } }\n",
+}
+
+TRAINING: dict[str, str] = {
+    ".activities.yml": "- {'act': {'act2': {'person_talks_to_person': 1.0}, 'actors': "
+    "[{'id1': 6773005562166421415, 'timespan': [{'tsr0': [10, 19]}]}, "
+    "{'id1': 12, 'timespan': [{'tsr0': [10, 14]}]}], 'id2': 7530099373125674515, "
+    "'src_status': 'good', 'timespan': [{'tsr0': [10, 19]}]}}\n",
+    ".geom.yml": "".join(
+        f"- {{'geom': {{'g0': '{1468 + i} 24 1496 83', 'id0': {i + 1}, 'id1': {actor}, "
+        f"'keyframe': {i % 3 == 0}, 'ts0': {10 + i}}}}}\n"
+        for actor, frames in zip(ACTORS, (10, 5), strict=True)
+        for i in range(frames)
+    ),
+    ".types.yml": "- {'types': {'cset3': {'person': 1.0}, 'id1': 6773005562166421415}}\n"
+    "- {'types': {'cset3': {'vehicle': 1.0}, 'id1': 12}}\n",
+}
+
+CONTRIB: dict[str, str] = {
+    "-activities.yml": f"[{{meta: {VIDEO}.avi}}, {{act: {{act2: !!set {{person_talks_to_person: "
+    "null},\n      actors: [{id1: 6773005562166421415, timespan: [{tsr0: [10, 19]}]}, {id1: 12,\n"
+    "          timespan: [{tsr0: [10, 14]}]}], id2: 7530099373125674515, timespan: [\n"
+    "        {tsr0: [10, 19]}]}}]\n",
+    "-geom.yml": f"[{{meta: {VIDEO}.avi}}, "
+    + ", ".join(
+        f"{{geom: {{g0: {1468 + i} 24{chr(10) + '        ' if i == 2 else ' '}1496 83,\n      "
+        f"id0: {i + 1}, id1: {actor}, keyframe: {'true' if i % 3 == 0 else 'false'}, "
+        f"ts0: {10 + i}, ts1: {(10 + i) / 30}}}}}"
+        for actor, frames in zip(ACTORS, (10, 5), strict=True)
+        for i in range(frames)
+    )
+    + "]\n",
+    "-types.yml": f"[{{meta: {VIDEO}.avi}}, {{types: {{cset3: {{Person: 1.0}},\n      "
+    "id1: 6773005562166421415}}, {types: {cset3: {Vehicle: 1.0}, id1: 12}}]\n",
+}
+
+VIRAT: dict[str, str] = {
+    ".activities.yml": '- { meta: "Vehicle 28 instances" }\n'
+    "- { act: { act3: {person_talks_to_person: 1.0}, id2: 7530099373125674515, "
+    "timespan: [{tsr0: [10, 19]}], src: truth, actors: [{id1: 6773005562166421415, "
+    "timespan: [{tsr0: [10, 19]}]}, {id1: 12, timespan: [{tsr0: [10, 14]}]}] } }\n",
+    ".geom.yml": f'- {{ meta: "{VIDEO} geom" }}\n'
+    + "".join(
+        f"- {{ geom: {{ id1: {actor}, id0: {i + 1}, ts0: {10 + i}, ts1: {(10 + i) / 30:.15f}, "
+        f"g0: {1468 + i} 24 1496 83 , src: truth, {('', 'occlusion: partially, ')[i % 2]}}} }}\n"
+        for actor, frames in zip(ACTORS, (10, 5), strict=True)
+        for i in range(frames)
+    ),
+    ".types.yml": f'- {{ meta: "{VIDEO} types" }}\n'
+    "- { types: { id1: 6773005562166421415, cset3: { Person: 1.0 } } }\n"
+    "- { types: { id1: 12, cset3: { Vehicle: 1.0 } } }\n",
+}
+
+KPF = {"kitware": KITWARE, "training": TRAINING, "contrib": CONTRIB, "virat": VIRAT}
+
+
+def signal(start: int, boxes: Sequence[tuple[int, int, int, int]]) -> dict[str, object]:
+    return {
+        str(start + i): {"boundingBox": dict(zip("xywh", box, strict=True))}
+        for i, box in enumerate(boxes)
+    }
+
+
+def actev(base: int, off: int, *, closed: bool, kind: str = "Person") -> str:
+    """One activity on frames 10 to 19 (0-based) of one object, in a producer's dialect."""
+    boxes = signal(10 + base, [(100 + i, 50, 20, 40) for i in range(10)])
+    if closed:
+        boxes[str(20 + base)] = {}
+    name = f"{VIDEO}.avi"
+    return json.dumps(
+        {
+            "filesProcessed": name,
+            "activities": [
+                {
+                    "activity": "Talking",
+                    "activityID": 1,
+                    "localization": {name: {str(10 + base): 1, str(off): 0}},
+                    "objects": [{"objectType": kind, "objectID": 3, "localization": {name: boxes}}],
+                }
+            ],
+        }
+    )
+
+
+ACTEV: dict[Dialect, str] = {
+    "nist": actev(1, 21, closed=True),
+    "inclusive": actev(0, 19, closed=False),
+    "exclusive": actev(0, 20, closed=False, kind="Null"),
+}
+
+CUBOIDS = json.dumps(
+    {
+        "0": {
+            "start_frame": 10,
+            "end_frame": 40,
+            "event_type": "vehicle_starts",
+            "identity": 27811,
+            "objects": {},
+            "trajectory": {
+                "10": [100.0, 50.0, 120.5, 90.0],
+                "25": [115.0, 50.0, 135.5, 90.0],
+                "40": [130.0, 65.0, 150.5, 105.0],
+            },
+        }
+    }
+)
+
+VIRAT_TEXT: dict[str, str] = {
+    ".viratdata.events.txt": "".join(
+        f"4 9 10 263 272 {frame} 1234 213 45 103 \n" for frame in range(263, 273)
+    ),
+    ".viratdata.objects.txt": "".join(
+        f"{oid} 10 {frame} 974 218 28 61 {kind}\n"
+        for oid, kind in ((0, 1), (1, 2))
+        for frame in range(263, 273)
+    ),
+    ".viratdata.mapping.txt": "4 9 10 263 272 1  0 1 0 0 0 0 0 0 0 0\n",
+}
+
+ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
+    *(("kpf", "", files) for files in KPF.values()),  # type: ignore[misc]
+    *(("actev-json", dialect, {".json": text}) for dialect, text in ACTEV.items()),
+    ("cuboids", "", {".json": CUBOIDS}),
+    ("virat-text", "", VIRAT_TEXT),
+]

@@ -1,0 +1,154 @@
+"""ActEV JSON: three dialects, sparse keyframes, collapsed spans, objects that share an id."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.formats import Dialect
+
+from .samples import ACTEV, VIDEO, boxes_of, closes, issue, read, reasons
+
+FILE = f"{VIDEO}.avi"
+
+
+def document(*activities: dict[str, Any]) -> str:
+    return json.dumps({"filesProcessed": [FILE], "activities": list(activities)})
+
+
+def activity(
+    span: dict[str, int], *objects: dict[str, Any], name: str = "Talking", number: int = 1
+) -> dict[str, Any]:
+    return {
+        "activity": name,
+        "activityID": number,
+        "localization": {FILE: span},
+        "objects": list(objects),
+    }
+
+
+def person(signal: dict[str, Any], number: int | str = 3, kind: str = "Person") -> dict[str, Any]:
+    return {"objectType": kind, "objectID": number, "localization": {FILE: signal}}
+
+
+def box(x: int, y: int = 2, w: int = 3, h: int = 4) -> dict[str, Any]:
+    return {"boundingBox": {"x": x, "y": y, "w": w, "h": h}}
+
+
+@pytest.mark.parametrize("dialect", ACTEV)
+def test_the_dialects_say_the_same(dialect: Dialect, tmp_path: Path) -> None:
+    for told in (dialect, ""):
+        found = read(tmp_path, {".json": ACTEV[dialect]}, format="actev-json", dialect=told)
+        (row,) = found.activities.itertuples()
+        assert (row.name, row.start, row.end, row.actors) == ("Talking", 10, 20, ("3",))
+        assert boxes_of(found) == {("3", 10 + i): (100 + i, 50, 120 + i, 90) for i in range(10)}
+        assert found.boxes.keyframe.all()
+        assert not found.issues
+        assert closes(found)
+    assert found.actors.type.tolist() == ["" if dialect == "exclusive" else "person"]
+
+
+@pytest.mark.parametrize("dialect", ACTEV)
+def test_a_dialect_that_the_boxes_contradict_is_reported(dialect: Dialect, tmp_path: Path) -> None:
+    for told in set(ACTEV) - {dialect}:
+        found = read(tmp_path, {".json": ACTEV[dialect]}, format="actev-json", dialect=told)
+        contradicted = "dialect" in reasons(found)
+        # dense boxes that end before an exclusive off frame are no contradiction to NIST's
+        assert contradicted == ((dialect, told) != ("exclusive", "nist"))
+
+
+def test_sparse_keyframes_hold_until_the_next(tmp_path: Path) -> None:
+    """The example of FORMATS: on from 1 to 1528, 1-based, exclusive."""
+    signal = {"7": box(1), "10": box(5), "12": {}, "20": box(9), "1528": {}}
+    text = document(activity({"1": 1, "1528": 0}, person(signal)))
+    found = read(tmp_path, {".json": text}, format="actev-json", dialect="nist")
+    (row,) = found.activities.itertuples()
+    assert (row.start, row.end) == (0, 1527)
+    boxes = boxes_of(found)
+    assert sorted(f for _, f in boxes) == [*range(6, 11), *range(19, 1527)]
+    assert boxes["3", 8] == (1, 2, 4, 6)
+    assert boxes["3", 9] == (5, 2, 8, 6)
+    assert found.boxes.keyframe.sum() == 3
+    assert issue(found, "partial_geometry").action == "noted"
+
+
+def test_a_file_index_tells_frames_from_one(tmp_path: Path) -> None:
+    index = {FILE: {"framerate": 30.0, "selected": {"1": 1, "9009": 0}}}
+    files = {
+        ".activities.json": document(activity({"5": 1, "9": 0}, person({"5": box(1)}))),
+        ".file-index.json": json.dumps(index),
+        ".activity-index.json": json.dumps({"Talking": {}}),
+    }
+    found = read(tmp_path, files, format="actev-json")
+    assert found.activities.start.tolist() == [4]
+    assert sorted(f for _, f in boxes_of(found)) == [4, 5, 6, 7]
+
+
+def test_a_collapsed_span_is_one_frame(tmp_path: Path) -> None:
+    for dialect, start in (("inclusive", 907), ("exclusive", 907), ("nist", 906)):
+        text = document(activity({"907": 0}, person({"907": {**box(-4), "presenceConf": 1.0}})))
+        found = read(tmp_path, {".json": text}, format="actev-json", dialect=dialect)  # type: ignore[arg-type]
+        (row,) = found.activities.itertuples()
+        assert (row.start, row.end) == (start, start + 1)
+        assert boxes_of(found) == {("3", start): (-4, 2, -1, 6)}
+
+
+def test_objects_of_one_id_are_one_actor_unless_their_boxes_differ(tmp_path: Path) -> None:
+    same = person({"5": box(1), "6": box(2)})
+    text = document(
+        activity({"5": 1, "6": 0}, same),
+        activity({"6": 1, "7": 0}, person({"6": box(2), "7": box(3)}), number=2),
+    )
+    found = read(tmp_path, {".json": text}, format="actev-json", dialect="inclusive")
+    assert found.activities.actors.tolist() == [("3",), ("3",)]
+    assert len(found.boxes) == 3
+    assert not found.issues
+    text = document(
+        activity({"5": 1, "6": 0}, same),
+        activity({"6": 1, "7": 0}, person({"6": box(9), "7": box(3)}), number=2),
+    )
+    found = read(tmp_path, {".json": text}, format="actev-json", dialect="inclusive")
+    assert found.activities.actors.tolist() == [("3@1",), ("3@2",)]
+    assert len(found.boxes) == 4
+    assert reasons(found) == ["duplicate"]
+    assert closes(found)
+
+
+def test_other_videos_of_a_file_are_left_to_themselves(tmp_path: Path) -> None:
+    other = activity({"1": 1, "2": 0}, number=9)
+    other["localization"] = {"other.avi": {"1": 1, "2": 0}}
+    text = document(other, activity({"5": 1, "6": 0}, person({"5": box(1), "6": box(1)})))
+    found = read(tmp_path, {".json": text}, format="actev-json", dialect="inclusive")
+    assert found.records_in == 1
+    assert found.activities.activity_id.tolist() == ["1"]
+
+
+def test_bad_records_are_issues(tmp_path: Path) -> None:
+    bad = {"boundingBox": {"x": 1}}
+    good = activity({"5": 1, "7": 0}, person({"5": box(1), "6": bad, "7": box(2)}))
+    empty = activity({"5": 1, "6": 0}, {"objectType": "Person", "objectID": 4, "localization": {}})
+    nameless = activity({"5": 1, "6": 0}, number=3)
+    del nameless["activity"]
+    text = document(good, {**empty, "activityID": 2}, nameless)
+    found = read(tmp_path, {".json": text}, format="actev-json", dialect="inclusive")
+    assert found.records_in == 3
+    assert found.activities.activity_id.tolist() == ["1"]
+    assert reasons(found) == ["malformed", "no_geometry"]
+    assert closes(found)
+
+
+def test_a_signal_without_end_is_refused(tmp_path: Path) -> None:
+    objects = [person({"1": box(1), "1900000": {}}, number=i) for i in range(9)]
+    text = document(activity({"1": 1, "1900000": 0}, *objects))
+    with pytest.raises(AnnotationError, match="boxes held over more than"):
+        read(tmp_path, {".json": text}, format="actev-json", dialect="nist")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"activities": {}}', "[" * 100_000])
+def test_what_is_not_actev_is_an_error(text: str, tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=r"\.json"):
+        read(tmp_path, {".json": text}, format="actev-json")

@@ -1,0 +1,94 @@
+"""Files broken at random, in every format: records plus issues, or one clear error.
+
+Number of files: ``TINYVIRAT_MUTATIONS`` (default 300); the slow test reads 20,000.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from .samples import ALL, outcome
+
+COUNT = int(os.environ.get("TINYVIRAT_MUTATIONS", "300"))
+
+
+def flip(data: bytearray, rng: random.Random) -> bytes:
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data)
+
+
+def swap_digits(data: bytearray, rng: random.Random) -> bytes:
+    """Another number where one stands: huge, negative, none, or with a sign or a point."""
+    digits = [i for i, c in enumerate(data) if chr(c).isdigit()]
+    if digits:
+        at = rng.choice(digits)
+        new = (b"", b"-1", b"99999999999999999999", b"1e9", b".5", b"007", b"0x1f", b"2147483647")
+        data[at : at + 1] = rng.choice(new)
+    return bytes(data)
+
+
+def on_lines(data: bytearray, rng: random.Random) -> bytes:
+    """A line dropped, doubled, moved or cut, or two lines glued."""
+    lines = bytes(data).splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    action = rng.randrange(5)
+    if action == 0:
+        del lines[at]
+    elif action == 1:
+        lines.insert(at, lines[at])
+    elif action == 2:
+        lines.insert(rng.randrange(len(lines)), lines.pop(at))
+    elif action == 3:
+        lines[at] = lines[at][: rng.randrange(len(lines[at]))] + b"\n"
+    else:
+        lines[at] = lines[at].rstrip(b"\r\n")
+    return b"".join(lines)
+
+
+def truncate(data: bytearray, rng: random.Random) -> bytes:
+    return bytes(data[: rng.randrange(len(data))])
+
+
+def repeat(data: bytearray, rng: random.Random) -> bytes:
+    start = rng.randrange(len(data))
+    part = data[start : start + rng.randrange(1, 80)]
+    return bytes(data[:start] + part * rng.choice((2, 3, 200)) + data[start:])
+
+
+MUTATIONS = (flip, swap_digits, on_lines, truncate, repeat)
+
+
+def read_mutated(count: int, seed: int, folder: Path) -> tuple[int, float]:
+    """Read ``count`` broken files; how many ended in an error, and the slowest in seconds."""
+    rng = random.Random(seed)
+    errors, slowest = 0, 0.0
+    for _ in range(count):
+        format, dialect, files = rng.choice(ALL)
+        name = rng.choice(sorted(files))
+        data = files[name].encode()
+        for _ in range(rng.choice((1, 1, 1, 2, 4))):
+            data = rng.choice(MUTATIONS)(bytearray(data), rng) or b"\n"
+        start = time.perf_counter()
+        error = outcome(folder, {**files, name: data}, format=format, dialect=dialect)
+        slowest = max(slowest, time.perf_counter() - start)
+        assert "\n" not in str(error)
+        errors += error is not None
+    return errors, slowest
+
+
+def test_mutated_files_give_records_or_a_clear_error(tmp_path: Path) -> None:
+    errors, slowest = read_mutated(COUNT, 0, tmp_path)
+    assert 0 < errors < COUNT
+    assert slowest < 5
+
+
+@pytest.mark.slow
+def test_many_mutated_files(tmp_path: Path) -> None:
+    _, slowest = read_mutated(20_000, 1, tmp_path)
+    assert slowest < 5
