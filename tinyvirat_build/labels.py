@@ -35,7 +35,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "meva": "meva-to-tinyvirat",  # all three spellings of MEVA in one map
     "virat": "virat-to-tinyvirat",
     "virat-text": "virat-text-to-tinyvirat",
-    "demo": "virat-to-tinyvirat",
+    "demo": "demo-to-tinyvirat",
 }
 """The label map of each namespace where the settings name none."""
 

@@ -1,0 +1,149 @@
+"""The demo corpus: a small world that the project renders itself, the same from the same seed.
+
+Several cameras film people who stand, walk, run, carry, gesture and get into vehicles, and
+vehicles that start, stop and turn; annotated as KPF in three of its styles and as VIRAT Release
+2.0 text. Every window of 10×10 pixels of every frame tells its frame and its place
+(:func:`read_stamp`), so that a clip can be checked from its pixels alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import filelock
+import numpy as np
+
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import DataError
+from tinyvirat_build.sources import Discovery, Entry
+from tinyvirat_build.sources.demo.annotate import annotate, annotation_files
+from tinyvirat_build.sources.demo.cameras import Take, takes
+from tinyvirat_build.sources.demo.film import film
+from tinyvirat_build.sources.demo.stamp import read_stamp, read_stamps
+from tinyvirat_build.sources.demo.world import build
+
+__all__ = ["SOURCE", "Demo", "read_stamp", "read_stamps", "render"]
+
+VERSION: Final = 1  # of the corpus; raised whenever the same seed gives other files
+FOLDER: Final = "demo"
+_MARKER: Final = "corpus.json"
+
+
+def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) -> None:
+    """Render the whole corpus into ``out``: ``annotation/``, ``video/`` and ``corpus.json``.
+
+    The same seed and scale give the same bytes, whatever the number of workers.
+
+    Args:
+        out: a folder that does not exist yet or is empty.
+        seed: another seed, another world.
+        scale: 1 gives 20 videos of 420 frames, 0.1 about a tenth of the work.
+        workers: videos that are rendered at the same time.
+    """
+    (out / "annotation").mkdir(parents=True, exist_ok=True)
+    (out / "video").mkdir(exist_ok=True)
+
+    def one(number: int, take: Take) -> None:
+        rng = np.random.default_rng([seed, number])
+        scene = build(take, rng)
+        boxes = film(scene, out / "video" / take.file, rng)
+        annotate(scene, boxes, out / "annotation")
+
+    with ThreadPoolExecutor(workers) as pool:  # drawing and encoding release the GIL
+        list(pool.map(one, *zip(*enumerate(takes(scale)), strict=True)))
+    (out / _MARKER).write_text(json.dumps(_marker(seed, scale)) + "\n", "utf-8")
+
+
+def _marker(seed: int, scale: float) -> dict[str, float]:
+    return {"version": VERSION, "seed": seed, "scale": scale}
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The source ``demo``."""
+
+    name: str = "demo"
+    attribution: str = "The demo corpus of tinyvirat-build, rendered by the program itself."
+    license_text: str = "Apache-2.0"
+
+    def default_data(self, out: Path) -> Path:
+        """The corpus belongs to the build where the user names no other place."""
+        return out / "data"
+
+    def discover(self, data: Path, settings: Settings) -> Discovery:
+        """Find the corpus in ``data`` or in ``data/demo``, or render it into the latter.
+
+        A corpus of another version, seed or scale is rendered anew in its place.
+
+        Raises:
+            DataError: ``data/demo`` is something else, or cannot be written.
+        """
+        wanted = _marker(settings.demo.seed, settings.demo.scale)
+        root = data if _read_marker(data) == wanted else data / FOLDER
+        if _read_marker(root) != wanted:
+            _render_once(root, settings)
+        return Discovery(tuple(sorted(_entries(root, settings), key=lambda e: e.video_id)))
+
+
+def _read_marker(root: Path) -> Mapping[str, float] | None:
+    try:
+        found = json.loads((root / _MARKER).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _render_once(root: Path, settings: Settings) -> None:
+    """Render beside the place and move in at the end, so that the corpus is whole or absent."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(root.parent / f".{root.name}.lock"):
+            if _read_marker(root) == _marker(settings.demo.seed, settings.demo.scale):
+                return  # another process was faster
+            if root.exists() and _read_marker(root) is None:
+                raise DataError(f"{root} is not a demo corpus; move it away or give another --data")
+            partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+            try:
+                workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+                render(partial, seed=settings.demo.seed, scale=settings.demo.scale, workers=workers)
+                if root.exists():
+                    shutil.rmtree(root)
+                partial.chmod(0o755)
+                partial.rename(root)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as e:
+        raise DataError(f"cannot render the demo into {root}: {e}; give a writable --data") from e
+
+
+def _entries(root: Path, settings: Settings) -> list[Entry]:
+    return [
+        Entry(
+            source=SOURCE.name,
+            video_id=take.video_id,
+            annotation_set="text" if take.is_text else "kpf",
+            format="virat-text" if take.is_text else "kpf",
+            files=annotation_files(take.style, take.video_id, root / "annotation"),
+            video=root / "video" / take.file,
+            namespace="virat-text" if take.is_text else "demo",
+            camera=take.camera.name,
+            scene=take.camera.name,
+            session=take.group,
+            group=take.group,
+            width=take.camera.width,
+            height=take.camera.height,
+            fps=take.camera.fps,
+        )
+        for take in takes(settings.demo.scale)
+    ]
+
+
+SOURCE: Final = Demo()
