@@ -1,0 +1,111 @@
+"""The fused step on CUDA: the arithmetic of ``fused_cpu``, one launch for the whole batch.
+
+One program computes a tile of one output frame. Every output pixel adds up the pixels under its
+triangle; tiny frames lie in the cache after the first tap, so nothing is staged between passes.
+Under ``TRITON_INTERPRET=1`` the same kernel runs on host tensors, which is how it is tested.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+import triton
+import triton.language as tl
+
+INTS: Final = 8  # height, width, dy, dx, inner height, inner width, flip, unused
+FLOATS: Final = 16  # box: top, left, height, width; then the 3×4 matrix, row by row
+_TILE: Final = 256  # pixels a program
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _kernel(  # type: ignore[no-untyped-def]
+    data, places, ints, floats, low_high, out,
+    frames: tl.constexpr, size: tl.constexpr, tile: tl.constexpr,
+):  # fmt: skip
+    which = tl.program_id(0)
+    clip = which // frames
+    frame = which % frames
+    pixel = tl.program_id(1) * tile + tl.arange(0, tile)
+    inside = pixel < size * size
+    row = pixel // size
+    column = pixel % size
+
+    own = ints + clip * 8
+    height = tl.load(own)
+    width = tl.load(own + 1)
+    shift_y = tl.load(own + 2)
+    shift_x = tl.load(own + 3)
+    inner_height = tl.load(own + 4)
+    inner_width = tl.load(own + 5)
+    flip = tl.load(own + 6)
+    look = floats + clip * 16
+    scale_y = tl.load(look + 2) / size
+    scale_x = tl.load(look + 3) / size
+    support_y = tl.maximum(scale_y, 1.0)
+    support_x = tl.maximum(scale_x, 1.0)
+    column = tl.where(flip != 0, size - 1 - column, column)
+    centre_y = tl.load(look) + (row.to(tl.float32) + 0.5) * scale_y
+    centre_x = tl.load(look + 1) + (column.to(tl.float32) + 0.5) * scale_x
+    first_y = tl.maximum(tl.floor(centre_y - support_y + 0.5).to(tl.int32), 0)
+    first_x = tl.maximum(tl.floor(centre_x - support_x + 0.5).to(tl.int32), 0)
+    taps_y = (2 * support_y).to(tl.int32) + 2
+    taps_x = (2 * support_x).to(tl.int32) + 2
+
+    plane_y = data + tl.load(places + which)
+    plane_u = plane_y + height * width
+    plane_v = plane_u + (height // 2) * (width // 2)
+    luma = tl.full([tile], 0.0, tl.float32)
+    cb = tl.full([tile], 0.0, tl.float32)
+    cr = tl.full([tile], 0.0, tl.float32)
+    total = tl.full([tile], 0.0, tl.float32)
+    for k in range(taps_y):
+        y = first_y + k
+        weight_y = 1.0 - tl.abs(y.to(tl.float32) + 0.5 - centre_y) / support_y
+        weight_y = tl.where(y < inner_height, tl.maximum(weight_y, 0.0), 0.0)
+        for m in range(taps_x):
+            x = first_x + m
+            weight = 1.0 - tl.abs(x.to(tl.float32) + 0.5 - centre_x) / support_x
+            weight = tl.where(x < inner_width, tl.maximum(weight, 0.0), 0.0) * weight_y
+            seen = inside & (weight > 0.0)
+            at_y = y + shift_y
+            at_x = x + shift_x
+            half = (at_y // 2) * (width // 2) + at_x // 2
+            luma += weight * tl.load(plane_y + at_y * width + at_x, seen, 0).to(tl.float32)
+            cb += weight * tl.load(plane_u + half, seen, 0).to(tl.float32)
+            cr += weight * tl.load(plane_v + half, seen, 0).to(tl.float32)
+            total += weight
+    total = tl.where(inside, total, 1.0)
+    luma /= total
+    cb /= total
+    cr /= total
+    for c in tl.static_range(3):
+        value = luma * tl.load(look + 4 + 4 * c) + cb * tl.load(look + 5 + 4 * c)
+        value += cr * tl.load(look + 6 + 4 * c) + tl.load(look + 7 + 4 * c)
+        value = tl.minimum(tl.maximum(value, tl.load(low_high + c)), tl.load(low_high + 3 + c))
+        plane = ((clip * 3 + c) * frames + frame).to(tl.int64) * size * size
+        tl.store(out + plane + pixel, value.to(out.dtype.element_ty), inside)
+
+
+def fused(
+    data: torch.Tensor,
+    places: torch.Tensor,
+    ints: torch.Tensor,
+    floats: torch.Tensor,
+    low_high: torch.Tensor,
+    out: torch.Tensor,
+) -> None:
+    """Fill ``out`` ``(B, 3, T, S, S)``, float32, bfloat16 or float16, on the current stream.
+
+    Args:
+        data: flat uint8; frames of planes Y, U, V.
+        places: where in ``data`` each frame begins, int64 ``(B, T)``.
+        ints: int32 ``(B, INTS)``. floats: float32 ``(B, FLOATS)``.
+        low_high: float32 ``(6,)``: what 0 becomes, what 1 becomes.
+    """
+    clips, _, frames, size, _ = out.shape
+    grid = (clips * frames, triton.cdiv(size * size, _TILE))
+    kernel: Any = _kernel
+    kernel[grid](
+        data, places, ints, floats, low_high, out, frames, size, _TILE, enable_fp_fusion=True
+    )
