@@ -1,0 +1,154 @@
+"""Chunk: segments are cut to the length of clips.
+
+``chunk.length`` frames, or lengths drawn uniformly from ``chunk.lengths``; what becomes of the
+rest is ``chunk.remainder`` (docs/semantics.md, "Chunk"; TinyVIRAT, "long videos are split into
+chunks").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from typing import Final
+
+import pandas as pd
+
+from tinyvirat_build.config import Chunk
+from tinyvirat_build.records import Issue, StageResult
+from tinyvirat_build.stages.segment import read_tracks
+from tinyvirat_build.stages.tables import Builder, Columns, by_video, select
+
+
+def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> StageResult:
+    """The chunks of each video: table ``chunks``, by segment and time.
+
+    A chunk keeps its segment's labels, and names the tracks and activities of its own frames.
+    Chunks under ``min_frames`` are issues (``short``), the rest of a segment under
+    ``remainder: drop`` is one too (``remainder``). The balance counts frames.
+    """
+    tables = Columns(segments), Columns(tracks)
+    rows = by_video(segments), by_video(tracks)
+    out = Builder("chunk", "chunks", "frames")
+    for key, own in rows[0].items():
+        track_rows = select(rows[1], key)
+        track_ids = tables[1].ints("track_id", track_rows).tolist()
+        track_of = dict(zip(track_ids, read_tracks(tables[1], track_rows), strict=True))
+        values: dict[str, list[object]] = {
+            name: [] for name in ("segment_id", "start", "end", "labels", "activities", "tracks")
+        }
+        issues: list[Issue] = []
+        frames = kept = 0
+        for segment_id, start, end, labels, members, within in zip(
+            tables[0].ints("segment_id", own).tolist(),
+            tables[0].ints("start", own).tolist(),
+            tables[0].ints("end", own).tolist(),
+            tables[0].lists("labels", own),
+            tables[0].lists("activities", own),
+            tables[0].lists("tracks", own),
+            strict=True,
+        ):
+            frames += end - start
+            seed = (settings.seed, *key, start, end, *members)
+            cuts = [start + at for at in cut_points(end - start, settings, seed)]
+            for low, high in pairwise(cuts):
+                if high - low < settings.min_frames:
+                    issues.append(_issue("short", segment_id, low, high, members))
+                    continue
+                touched = [t for t in within if track_of[t][0] < high and track_of[t][1] > low]
+                values["segment_id"].append(segment_id)
+                values["start"].append(low)
+                values["end"].append(high)
+                values["labels"].append(labels)
+                values["activities"].append(
+                    tuple(sorted({a for t in touched for a in track_of[t][2]}))
+                )
+                values["tracks"].append(tuple(touched))
+                kept += high - low
+            if cuts[-1] < end:
+                issues.append(_issue("remainder", segment_id, cuts[-1], end, members))
+        out.add(key, values, records_in=frames, records_out=kept, issues=issues)
+    return out.result()
+
+
+def _issue(reason: str, segment_id: int, start: int, end: int, members: Sequence[str]) -> Issue:
+    return Issue(
+        "chunk",
+        reason,
+        "dropped",
+        f"segment {segment_id} frames [{start}, {end})",
+        count=end - start,
+        detail="activities " + " ".join(members),
+    )
+
+
+def cut_points(frames: int, settings: Chunk, seed: Sequence[object] = ()) -> list[int]:
+    """Where a segment of ``frames`` frames is cut: ascending, the first 0, the last the end.
+
+    The last is less than ``frames`` where a rest is dropped.
+
+    >>> cut_points(150, Chunk()), cut_points(150, Chunk(remainder="keep"))
+    ([0, 50, 100, 150], [0, 64, 128, 150])
+    >>> cut_points(150, Chunk(remainder="drop")), cut_points(150, Chunk(remainder="merge"))
+    ([0, 64, 128], [0, 64, 150])
+    """
+    lengths = draw_lengths(frames, settings, seed)
+    return _REMAINDERS[settings.remainder](frames, lengths, settings)
+
+
+def draw_lengths(frames: int, settings: Chunk, seed: Sequence[object]) -> list[int]:
+    """Lengths of chunks until they reach ``frames``.
+
+    Each is drawn from SHA-256 of the seed and its number, so that it depends on nothing else:
+    neither on other segments nor on a library's generator.
+    """
+    if not settings.lengths:
+        return [settings.length] * -(-frames // settings.length)
+    low, high = settings.lengths
+    text = "\x1f".join(map(str, seed))
+    found: list[int] = []
+    left = frames
+    while left > 0:
+        digest = hashlib.sha256(f"{text}\x1f{len(found)}".encode()).digest()
+        found.append(low + int.from_bytes(digest[:8], "big") % (high - low + 1))
+        left -= found[-1]
+    return found
+
+
+def _balance(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
+    """All frames, in as many parts as there are lengths; equal lengths give equal parts.
+
+    Drawn lengths are shortened in proportion to what they have above the least one, so that all
+    stay within bounds; where not even the least fits so often, the parts are equal.
+    """
+    least = settings.lengths[0] if settings.lengths else settings.length
+    n, total = len(lengths), sum(lengths)
+    spare, wanted = frames - n * least, total - n * least
+    if spare <= 0:
+        return [i * frames // n for i in range(n + 1)]
+    above = accumulate((one - least for one in lengths), initial=0)
+    return [i * least + spare * over // wanted for i, over in enumerate(above)]
+
+
+def _keep(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
+    """Whole lengths, then a shorter part."""
+    return [*accumulate(lengths[:-1], initial=0), frames]
+
+
+def _drop(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
+    """Whole lengths only."""
+    return [at for at in accumulate(lengths, initial=0) if at <= frames]
+
+
+def _merge(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
+    """Whole lengths, the last one with the rest; a segment under one length is one part."""
+    whole = _drop(frames, lengths, settings)
+    return [*(whole[:-1] or [0]), frames]
+
+
+_REMAINDERS: Final[dict[str, Callable[[int, list[int], Chunk], list[int]]]] = {
+    "balance": _balance,
+    "keep": _keep,
+    "drop": _drop,
+    "merge": _merge,
+}

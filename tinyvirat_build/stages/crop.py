@@ -1,0 +1,344 @@
+"""Crop: the window of every clip in space; a chunk with a window is a planned clip.
+
+The window has a constant size over the clip and holds every frame's box. By default it is the
+smallest even square, its centre follows the boxes, smoothed, and a window over 128 pixels is
+refused (docs/semantics.md, "Crop"; TinyVIRAT, "clips spatially smaller than 128×128 are kept").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from tinyvirat_build import geometry
+from tinyvirat_build.config import Crop
+from tinyvirat_build.geometry import Floats, Ints
+from tinyvirat_build.records import Issue, StageResult
+from tinyvirat_build.stages import window
+from tinyvirat_build.stages.activity_boxes import (
+    Activities,
+    ActivityBoxes,
+    read_activities,
+    read_boxes,
+)
+from tinyvirat_build.stages.merge import Track
+from tinyvirat_build.stages.segment import read_tracks
+from tinyvirat_build.stages.tables import Builder, Columns, Key, Rows, by_video, select
+from tinyvirat_build.stages.window import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Chunks or segments of one video: ``C`` of them."""
+
+    segment_id: list[int]
+    start: Ints
+    end: Ints
+    labels: list[tuple[str, ...]]
+    activities: list[tuple[str, ...]]
+    tracks: list[tuple[int, ...]]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def take(self, at: Ints) -> _Spans:
+        """Those at the positions ``at``."""
+        return _Spans(
+            [self.segment_id[i] for i in at],
+            self.start[at],
+            self.end[at],
+            [self.labels[i] for i in at],
+            [self.activities[i] for i in at],
+            [self.tracks[i] for i in at],
+        )
+
+
+def crop(
+    chunks: pd.DataFrame,
+    tracks: pd.DataFrame,
+    activities: pd.DataFrame,
+    boxes: pd.DataFrame,
+    videos: pd.DataFrame,
+    settings: Crop,
+    *,
+    classes: Sequence[str],
+    unit: Literal["component", "activity"] = "component",
+    segments: pd.DataFrame | None = None,
+    names: Mapping[str, str] | None = None,
+) -> StageResult:
+    """The clips of each video: table ``clips_planned``, in the order of the chunks.
+
+    ``unit`` is ``merge.unit``: with ``activity`` each clip has an ``activity_id``, and a
+    ``released_id`` ``<activity id>_<name>_<first frame>_<last frame>``, whose name goes through
+    ``names`` (annotated to released; a name that is not in it stays). ``segments`` is needed
+    with ``scope: segment``. The picture's size is that of ``videos``.
+
+    A chunk whose window would be larger than ``max_side`` (``too_large``), that has no label
+    (``unlabelled``), or no box (``no_geometry``) is an issue. The balance counts clips.
+
+    Raises:
+        ValueError: ``scope: segment`` without ``segments``.
+    """
+    if settings.scope == "segment" and segments is None:
+        raise ValueError("crop.scope segment measures segments; pass segments=")
+    tables = [Columns(t) for t in (chunks, tracks, activities, boxes, videos)]
+    rows = [by_video(t) for t in (chunks, tracks, activities, boxes, videos)]
+    whole = None if segments is None else (Columns(segments), by_video(segments))
+    out = Builder("crop", "clips_planned", "clips")
+    for key, own in rows[0].items():
+        chunk_table, track_table, activity_table, box_table, video_table = tables
+        video_rows = select(rows[4], key)
+        picture = (
+            int(video_table.ints("width", video_rows)[0]),
+            int(video_table.ints("height", video_rows)[0]),
+        )
+        track_rows = select(rows[1], key)
+        video = _Video(
+            key,
+            picture,
+            dict(
+                zip(
+                    track_table.ints("track_id", track_rows).tolist(),
+                    read_tracks(track_table, track_rows),
+                    strict=True,
+                )
+            ),
+            read_activities(activity_table, select(rows[2], key)),
+            box_table,
+            select(rows[3], key),
+            settings,
+        )
+        spans = _read_spans(chunk_table, own)
+        scope = None
+        if settings.scope == "segment" and whole is not None:
+            scope = _read_spans(whole[0], select(whole[1], key))
+        values, issues = video.plan(spans, scope, tuple(classes), unit, names or {})
+        out.add(
+            key,
+            values,
+            records_in=len(spans),
+            records_out=len(values["start"]),
+            issues=issues,
+        )
+    return out.result()
+
+
+def _read_spans(table: Columns, rows: Rows) -> _Spans:
+    return _Spans(
+        table.ints("segment_id", rows).tolist(),
+        table.ints("start", rows),
+        table.ints("end", rows),
+        table.lists("labels", rows),
+        table.lists("activities", rows),
+        table.lists("tracks", rows),
+    )
+
+
+class _Video:
+    """What the crop of one video needs."""
+
+    def __init__(
+        self,
+        key: Key,
+        picture: tuple[int, int],
+        tracks: Mapping[int, Track],
+        activities: Activities,
+        box_table: Columns,
+        box_rows: Rows,
+        settings: Crop,
+    ) -> None:
+        self.key, self.picture, self.tracks = key, picture, tracks
+        self.activities, self.settings = activities, settings
+        self.place = {name: i for i, name in enumerate(activities.ids)}
+        boxes = read_boxes(box_table, box_rows, activities)
+        if settings.grid == "even":
+            boxes = ActivityBoxes(
+                boxes.start, boxes.end, boxes.at, geometry.clip_to(boxes.reach, *picture)
+            )
+        self.boxes = boxes
+
+    def plan(
+        self,
+        chunks: _Spans,
+        segments: _Spans | None,
+        classes: tuple[str, ...],
+        unit: Literal["component", "activity"],
+        names: Mapping[str, str],
+    ) -> tuple[dict[str, list[object]], list[Issue]]:
+        """The columns of the clips, and the issues of the chunks that are none."""
+        settings = self.settings
+        reach, at = self.frames_of(chunks)
+        pieces, piece_at = self.pieces_of(reach, at)
+        extent = window.widest(pieces, piece_at, settings)
+        there = np.isfinite(extent[0])
+        if segments is not None:
+            measured = window.widest(*self.pieces_of(*self.frames_of(segments)), settings)
+            row = {s: i for i, s in enumerate(segments.segment_id)}
+            extent = measured[:, [row[s] for s in chunks.segment_id]]
+        size = window.snap(extent, settings)
+        fits = size.max(axis=0) <= settings.max_side
+        issues = [
+            self.issue(chunks, i, unit, "no_geometry", "no box on any frame")
+            for i in np.flatnonzero(~there).tolist()
+        ] + [
+            self.issue(chunks, i, unit, "too_large", f"side {size[:, i].max():g}")
+            for i in np.flatnonzero(there & ~fits).tolist()
+        ]
+        actor_side = np.maximum.reduceat(geometry.sizes(reach).max(axis=0), at[:-1])
+        kept = np.flatnonzero(there & fits)
+        pieces, piece_at = _pick(pieces, piece_at, kept)
+        chunks, size, actor_side = chunks.take(kept), size[:, kept], actor_side[kept]
+        windows = window.place(pieces, piece_at, size, self.picture, settings)
+        corner, rectangles = windows.corner, windows.crop
+        frame_at = geometry.offsets(chunks.end - chunks.start)
+        if settings.mode == "static":
+            length = np.diff(frame_at)
+            corner = np.repeat(corner, length, axis=1)
+            rectangles = np.repeat(rectangles, length, axis=1)
+        labels = chunks.labels
+        if settings.labels == "window":
+            labels = self.labels_met(chunks, frame_at, rectangles, classes)
+        labelled = np.fromiter(map(bool, labels), bool, len(labels))
+        issues += [
+            self.issue(chunks, i, unit, "unlabelled", "")
+            for i in np.flatnonzero(~labelled).tolist()
+        ]
+        chosen = np.flatnonzero(labelled).tolist()
+        windows = Windows(windows.size, corner, rectangles)
+        return self.columns(
+            chunks, windows, frame_at, actor_side, labels, chosen, unit, names
+        ), issues
+
+    def frames_of(self, spans: _Spans) -> tuple[Floats, Ints]:
+        """The union of the boxes of each span's activities, frame by frame, end to end."""
+        at = geometry.offsets(spans.end - spans.start)
+        reach = geometry.no_reach(int(at[-1]))
+        for first, start, end, within in zip(
+            at[:-1].tolist(), spans.start.tolist(), spans.end.tolist(), spans.tracks, strict=True
+        ):
+            for track in within:
+                begins, ends, members = self.tracks[track]
+                low, high = max(start, begins), min(end, ends)
+                goal = reach[:, first + low - start : first + high - start]
+                for activity in members:
+                    np.maximum(goal, self.boxes.slice(self.place[activity], low, high), out=goal)
+        return reach, at
+
+    def pieces_of(self, reach: Floats, at: Ints) -> tuple[Floats, Ints]:
+        """What one position of a window has to hold: a frame's box, or the whole clip's."""
+        if self.settings.mode == "follow":
+            return reach, at
+        return np.maximum.reduceat(reach, at[:-1], axis=1), np.arange(len(at))
+
+    def labels_met(
+        self, chunks: _Spans, at: Ints, rectangles: Floats, classes: tuple[str, ...]
+    ) -> list[tuple[str, ...]]:
+        """Each chunk's labels with those of every activity whose box meets its window.
+
+        On at least one common frame, with an area in common.
+        """
+        found = [set(own) for own in chunks.labels]
+        boxes = self.boxes
+        area = np.maximum.reduceat(rectangles, at[:-1], axis=1) if len(chunks) else rectangles
+        clip, other = geometry.meeting(
+            chunks.start, chunks.end, area, boxes.start, boxes.end, boxes.union()
+        )
+        start = np.maximum(chunks.start[clip], boxes.start[other])
+        length = np.minimum(chunks.end[clip], boxes.end[other]) - start
+        frames = geometry.ranges(at[clip] + start - chunks.start[clip], length)
+        hit = window.meets(
+            rectangles[:, frames], boxes.reach[:, boxes.places(other, start, length)]
+        )
+        pair = np.unique(np.repeat(np.arange(len(clip)), length)[hit])
+        for c, a in zip(clip[pair].tolist(), other[pair].tolist(), strict=True):
+            found[c].update(self.activities.labels[a])
+        place = {name: i for i, name in enumerate(classes)}
+        return [tuple(sorted(names, key=place.__getitem__)) for names in found]
+
+    def columns(
+        self,
+        chunks: _Spans,
+        windows: Windows,
+        at: Ints,
+        actor_side: Floats,
+        labels: Sequence[tuple[str, ...]],
+        chosen: Sequence[int],
+        unit: Literal["component", "activity"],
+        names: Mapping[str, str],
+    ) -> dict[str, list[object]]:
+        """The clips of the chosen chunks, column by column."""
+        corner = windows.corner.astype(np.int32)
+        size = windows.size.T.tolist()
+        lists = [corner[:, at[i] : at[i + 1]] for i in chosen]
+        single = unit == "activity"
+        return {
+            "clip_id": [
+                clip_id(
+                    self.key,
+                    int(chunks.start[i]),
+                    int(chunks.end[i]),
+                    chunks.activities[i],
+                    size[i],
+                    xy,
+                )
+                for i, xy in zip(chosen, lists, strict=True)
+            ],
+            "segment_id": [chunks.segment_id[i] for i in chosen],
+            "start": [int(chunks.start[i]) for i in chosen],
+            "end": [int(chunks.end[i]) for i in chosen],
+            "width": [size[i][0] for i in chosen],
+            "height": [size[i][1] for i in chosen],
+            "x": [tuple(xy[0].tolist()) for xy in lists],
+            "y": [tuple(xy[1].tolist()) for xy in lists],
+            "actor_side": [float(actor_side[i]) for i in chosen],
+            "labels": [labels[i] for i in chosen],
+            "activities": [chunks.activities[i] for i in chosen],
+            "activity_id": [chunks.activities[i][0] if single else None for i in chosen],
+            "released_id": [self.released_id(chunks, i, names) if single else None for i in chosen],
+        }
+
+    def released_id(self, chunks: _Spans, i: int, names: Mapping[str, str]) -> str:
+        """``<activity id>_<name>_<first>_<last>``, inclusive, as the released rows name clips."""
+        activity = chunks.activities[i][0]
+        name = self.activities.names[self.place[activity]]
+        return f"{activity}_{names.get(name, name)}_{chunks.start[i]}_{chunks.end[i] - 1}"
+
+    def issue(self, chunks: _Spans, i: int, unit: str, reason: str, detail: str) -> Issue:
+        """A chunk that is no clip."""
+        what = (
+            f"activity {chunks.activities[i][0]}"
+            if unit == "activity"
+            else f"segment {chunks.segment_id[i]}"
+        )
+        record = f"{what} frames [{chunks.start[i]}, {chunks.end[i]})"
+        return Issue("crop", reason, "dropped", record, detail=detail)
+
+
+def _pick(reach: Floats, at: Ints, chosen: Ints) -> tuple[Floats, Ints]:
+    """The pieces of the chosen clips only."""
+    lengths = np.diff(at)[chosen]
+    return reach[:, geometry.ranges(at[:-1][chosen], lengths)], geometry.offsets(lengths)
+
+
+def clip_id(
+    key: Key,
+    start: int,
+    end: int,
+    activities: Sequence[str],
+    size: Sequence[int],
+    corner: np.ndarray[tuple[int, int], np.dtype[np.int32]],
+) -> str:
+    """The id of a clip: 16 hex digits of SHA-256 over what it shows; labels take no part.
+
+    ``corner``: left and upper edges ``(2, T)``.
+    """
+    head = json.dumps([*key, start, end, sorted(activities), *size], separators=(",", ":"))
+    digest = hashlib.sha256(head.encode())
+    digest.update(corner.astype("<i4").tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,112 @@
+"""Segment: tracks are joined while they continue with equal labels, and cut where labels change.
+
+A component *continues* from one frame to the next if it shares an activity with exactly one
+component of the next frame, and that one with exactly it (docs/semantics.md, "Segment";
+TinyVIRAT, "clips are split where the labels change in time").
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tinyvirat_build.config import Merge
+from tinyvirat_build.records import StageResult
+from tinyvirat_build.stages.merge import Track
+from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
+
+
+def segment(
+    tracks: pd.DataFrame, activities: pd.DataFrame, settings: Merge, *, classes: Sequence[str]
+) -> StageResult:
+    """The segments of each video: table ``segments``, in the order of their first tracks.
+
+    A segment is a chain of tracks, each continuing the one before it, with one label set: the
+    union of their activities' labels, in the order of ``classes``. Where two components join or
+    one parts, all segments end and begin anew, even with equal labels. With
+    ``settings.unit == "activity"`` every track is a segment. The balance counts frames.
+    """
+    tables = Columns(tracks), Columns(activities)
+    rows = by_video(tracks), by_video(activities)
+    place = {name: i for i, name in enumerate(classes)}
+    out = Builder("segment", "segments", "frames")
+    for key, own in rows[0].items():
+        ids = tables[0].ints("track_id", own).tolist()
+        given = read_tracks(tables[0], own)
+        named = select(rows[1], key)
+        labels_of = dict(
+            zip(
+                tables[1].texts("activity_id", named),
+                tables[1].lists("labels", named),
+                strict=True,
+            )
+        )
+        labels = [
+            tuple(sorted({name for a in members for name in labels_of[a]}, key=place.__getitem__))
+            for _, _, members in given
+        ]
+        follows = continuations(given) if settings.unit == "component" else {}
+        chains: list[list[int]] = []
+        chain_of: dict[int, list[int]] = {}
+        for i in sorted(range(len(given)), key=lambda i: (given[i][0], ids[i])):
+            before = follows.get(i)
+            if before is not None and labels[before] == labels[i]:
+                chain = chain_of[before]
+            else:
+                chain = []
+                chains.append(chain)
+            chain.append(i)
+            chain_of[i] = chain
+        chains.sort(key=lambda chain: ids[chain[0]])
+        values = {
+            "segment_id": range(len(chains)),
+            "start": [given[chain[0]][0] for chain in chains],
+            "end": [given[chain[-1]][1] for chain in chains],
+            "labels": [labels[chain[0]] for chain in chains],
+            "activities": [
+                tuple(sorted({a for i in chain for a in given[i][2]})) for chain in chains
+            ],
+            "tracks": [tuple(ids[i] for i in chain) for chain in chains],
+        }
+        frames = sum(end - start for start, end, _ in given)
+        out.add(key, values, records_in=frames, records_out=frames)
+    return out.result()
+
+
+def read_tracks(table: Columns, rows: Rows) -> list[Track]:
+    """One video's rows of the table ``tracks``."""
+    return list(
+        zip(
+            table.ints("start", rows).tolist(),
+            table.ints("end", rows).tolist(),
+            table.lists("activities", rows),
+            strict=True,
+        )
+    )
+
+
+def continuations(tracks: Sequence[Track]) -> dict[int, int]:
+    """Which track continues which: position of the later to position of the earlier one.
+
+    >>> tracks = [(0, 5, ("a",)), (0, 5, ("b",)), (5, 9, ("a", "b")), (9, 12, ("b",))]
+    >>> continuations(tracks)
+    {3: 2}
+    """
+    ending: dict[tuple[int, str], int] = {}
+    for i, (_, end, members) in enumerate(tracks):
+        ending.update(dict.fromkeys(((end, a) for a in members), i))
+    befores = [
+        {ending[start, a] for a in members if (start, a) in ending} for start, _, members in tracks
+    ]
+    afters: dict[int, int] = defaultdict(int)
+    for found in befores:
+        for i in found:
+            afters[i] += 1
+    return {
+        i: before
+        for i, found in enumerate(befores)
+        for before in found
+        if len(found) == 1 and afters[before] == 1
+    }
