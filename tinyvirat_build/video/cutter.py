@@ -1,0 +1,411 @@
+"""All clips of a source video in one decoding pass.
+
+Decoded planes go straight to the clips that are open; a clip's frames wait in the raw file (the
+training pack's, at their final place) and are encoded when its last frame has come, so that
+memory depends neither on the video's length nor on the number of clips.
+
+The first pass decodes only what is asked for. Should the file turn out to be damaged there (a
+packet that does not decode, a frame that does not appear), everything is done again by decoding
+from the first packet on, as every player does, and frames that still do not appear are held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tinyvirat_build.config import Encode
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
+from tinyvirat_build.video.encode import encode_clip
+from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.packets import PacketReader
+from tinyvirat_build.video.spans import (
+    Estimate,
+    Run,
+    decoding_runs,
+    estimate,
+    needed_frames,
+    shown_for,
+)
+from tinyvirat_build.video.windows import Plane, Window, picture_planes
+
+__all__ = ["COLUMNS", "Estimate", "Profile", "cut_video", "estimate"]
+
+COLUMNS: Final = (
+    "clip_id",
+    "file",
+    "n_frames",
+    "held",
+    "sha256",
+    "pack_file",
+    "pack_offset",
+    "reason",
+)
+
+
+@dataclass(slots=True)
+class Profile:
+    """Where the time of a cut went, in seconds, and how much was decoded."""
+
+    decode: float = 0.0
+    crop: float = 0.0
+    encode: float = 0.0
+    write: float = 0.0
+    frames: int = 0
+    passes: int = 0
+
+
+@dataclass(slots=True)
+class _Clip:
+    clip_id: str
+    start: int
+    end: int
+    window: Window
+    reason: str | None = None
+    offset: int = 0
+    held: int = 0
+    sha256: str = ""
+    frame: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    planes: tuple[Plane, ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        return self.end - self.start
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_frames * self.window.frame_bytes
+
+    def open(self) -> None:
+        self.frame = np.empty(self.window.frame_bytes, np.uint8)
+        self.planes = self.window.planes(self.frame)
+
+    def close(self) -> None:
+        self.frame, self.planes = np.empty(0, np.uint8), ()
+
+
+class _DamagedError(Exception):
+    """The quick pass met something that only decoding from the beginning can settle."""
+
+
+def cut_video(
+    path: str | Path,
+    index: VideoIndex,
+    clips: pd.DataFrame,
+    out_dir: str | Path,
+    encode: Encode,
+    *,
+    max_held: float,
+    pack_path: str | Path | None = None,
+    progress: Callable[[int], None] | None = None,
+    profile: Profile | None = None,
+) -> pd.DataFrame:
+    """Cut every clip of one video, exactly, decoding each needed group of pictures once.
+
+    ``clips`` are rows of ``clips_planned`` (``clip_id, start, end, width, height, x, y``). Each
+    becomes ``<clip_id>.mp4`` in ``out_dir``. ``pack_path`` takes the clips' raw planes: clip
+    after clip in the order given, frame after frame, Y, U and V of the enclosing even window
+    (:class:`~tinyvirat_build.video.windows.Window`). ``max_held`` is the largest share of a
+    clip's frames that may repeat the one before because their packet was lost. ``progress`` is
+    called with the number of clips that are done since the last call.
+
+    Returns one row a clip in the order given, with :data:`COLUMNS` (file names relative to their
+    folders); a clip that could not be cut exactly has a ``reason`` and no file. Every file is
+    complete on disk before it bears its name.
+
+    Raises:
+        VideoError: the file cannot be opened, or is not the one that was indexed.
+        OSError: the output cannot be written.
+    """
+    out = Path(out_dir)
+    wanted = [_Clip(*row) for row in _rows(clips)]
+    offset = 0
+    for clip in wanted:
+        clip.reason = _refusal(clip, index, max_held)
+        if clip.reason is None:
+            clip.offset, offset = offset, offset + clip.n_bytes
+    kept = [c for c in wanted if c.reason is None]
+    report = progress or (lambda count: None)
+    report(len(wanted) - len(kept))
+    if kept:
+        with _raw_file(out, pack_path) as raw:
+            job = _Job(Path(path), index, out, encode, max_held, raw, profile or Profile(), report)
+            try:
+                job.run(kept, careful=False)
+            except _DamagedError:
+                job.run(kept, careful=True)
+            _compact(raw, kept)
+            _put_in_place(out, kept)
+    if pack_path is not None and all(c.reason for c in wanted):
+        Path(pack_path).unlink(missing_ok=True)
+    return _table(wanted, Path(pack_path).name if pack_path is not None else None)
+
+
+def _rows(clips: pd.DataFrame) -> Iterator[tuple[str, int, int, Window]]:
+    names = ("clip_id", "start", "end", "width", "height", "x", "y")
+    for clip_id, start, end, width, height, x, y in zip(
+        *(clips[n].tolist() for n in names), strict=True
+    ):
+        if not len(x) == len(y) == end - start > 0:
+            raise ValueError(f"clip {clip_id}: {end - start} frames, {len(x)} corners")
+        yield str(clip_id), int(start), int(end), Window.of(int(width), int(height), x, y)
+
+
+def _refusal(clip: _Clip, index: VideoIndex, max_held: float) -> str | None:
+    """Why the index alone forbids the clip."""
+    if clip.start < 0 or clip.end > index.n_frames:
+        return "beyond_end"
+    if index.is_uncertain(clip.start, clip.end):
+        return "uncertain_frames"
+    lost = np.searchsorted(index.lost, [clip.start, clip.end])
+    if lost[1] - lost[0] > _most_held(clip, max_held):
+        return "frames_missing"
+    if shown_for(index, np.array([clip.start]))[0] < 0:
+        return "frames_missing"
+    return None
+
+
+def _most_held(clip: _Clip, max_held: float) -> int:
+    return math.floor(max_held * clip.n_frames + 1e-9)
+
+
+@contextmanager
+def _raw_file(out: Path, pack_path: str | Path | None) -> Iterator[int]:
+    """A file descriptor for the raw planes: of the pack, or of a file without a name."""
+    if pack_path is None:
+        with tempfile.TemporaryFile(dir=out) as file:
+            yield file.fileno()
+        return
+    with atomic_path(Path(pack_path)) as temporary, temporary.open("r+b") as file:
+        yield file.fileno()
+
+
+def _compact(raw: int, clips: Sequence[_Clip]) -> None:
+    """Close the gaps that clips left which failed on the way."""
+    end = 0
+    for clip in clips:
+        if clip.reason is not None:
+            continue
+        if clip.offset != end:
+            _write_all(raw, os.pread(raw, clip.n_bytes, clip.offset), end)
+            clip.offset = end
+        end += clip.n_bytes
+    os.ftruncate(raw, end)
+
+
+def _partial(out: Path, clip: _Clip) -> Path:
+    return out / f"{clip.clip_id}.mp4{PARTIAL}"
+
+
+def _put_in_place(out: Path, clips: Sequence[_Clip]) -> None:
+    """Give the files their names once they are on disk; all at once, for a sync is slow."""
+    written = [_partial(out, c) for c in clips if c.reason is None]
+    for file in written:
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    for file in written:
+        file.rename(file.with_suffix(""))
+    sync_folder(out)
+
+
+def _write_all(raw: int, data: Any, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(raw, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _table(clips: Sequence[_Clip], pack: str | None) -> pd.DataFrame:
+    rows = [
+        (c.clip_id, None, None, None, None, None, None, c.reason)
+        if c.reason
+        else (c.clip_id, f"{c.clip_id}.mp4", c.n_frames, c.held, c.sha256)
+        + (pack, c.offset if pack else None, None)
+        for c in clips
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+@dataclass(slots=True)
+class _Job:
+    path: Path
+    index: VideoIndex
+    out: Path
+    encode: Encode
+    max_held: float
+    raw: int
+    profile: Profile
+    report: Callable[[int], None]
+    finished: set[str] = field(default_factory=set)  # clips that progress knows of
+
+    def run(self, clips: Sequence[_Clip], *, careful: bool) -> None:
+        """Decode once and finish every clip; ``careful`` from the first packet on."""
+        for clip in clips:
+            clip.held, clip.reason = 0, None
+        self.profile.passes += 1
+        index = self.index
+        frames = needed_frames(index.n_frames, [c.start for c in clips], [c.end for c in clips])
+        runs = decoding_runs(index, frames)
+        if careful:
+            last = max(r.last for r in runs)
+            runs = [Run(0, last, np.zeros(last + 1, bool))]
+        open_clips = _OpenClips(self, clips)
+        # The frame that each needed one shows: itself, or the one before where it was lost.
+        shows = index.present[shown_for(index, frames)]
+        waiting = 0
+        planes: list[Plane] = []
+        before = -1
+        with PacketReader(self.path, index) as packets:
+            for number, frame in self._decode(packets, runs, careful):
+                if number <= before:
+                    if careful or not _among(shows, number):
+                        continue
+                    raise _DamagedError
+                while waiting < len(frames) and frames[waiting] < number:
+                    if not careful and shows[waiting] != before:
+                        raise _DamagedError
+                    open_clips.take(int(frames[waiting]), planes, held=True)
+                    waiting += 1
+                before, planes = number, self._planes(frame)
+                if waiting < len(frames) and frames[waiting] == number:
+                    open_clips.take(number, planes, held=False)
+                    waiting += 1
+                if waiting == len(frames):
+                    return
+        while waiting < len(frames):
+            if not careful and shows[waiting] != before:
+                raise _DamagedError
+            open_clips.take(int(frames[waiting]), planes, held=True)
+            waiting += 1
+
+    def _planes(self, frame: Any) -> list[Plane]:
+        """The frame's planes; none where its size or format is not the video's."""
+        index = self.index
+        if (frame.width, frame.height) != (index.width, index.height):
+            return []
+        if frame.format.name != index.pix_fmt:
+            return []
+        return picture_planes(frame)
+
+    def _decode(
+        self, packets: PacketReader, runs: Sequence[Run], careful: bool
+    ) -> Iterator[tuple[int, Any]]:
+        """Decoded frames with their numbers, as the decoder puts them out."""
+        index, profile = self.index, self.profile
+        for run in runs:
+            numbers = index.frame[run.first : run.last + 1]
+            whole = index.uncertain.size == 0 and _contiguous(numbers)
+            for place, packet in _with_end(packets.read(run.first, run.last)):
+                if packet is not None and run.skip[place - run.first]:
+                    continue
+                began = perf_counter()
+                frames = self._decode_packet(packets.codec, place, packet, careful)
+                profile.decode += perf_counter() - began
+                for frame in frames:
+                    profile.frames += 1
+                    if frame.pts is None:
+                        continue
+                    if frame.is_corrupt and whole and not careful:
+                        raise _DamagedError
+                    number = int(index.frame[frame.pts])
+                    if number >= 0:
+                        yield number, frame
+            packets.codec.flush_buffers()
+
+    def _decode_packet(self, codec: Any, place: int, packet: Any, careful: bool) -> list[Any]:
+        if packet is not None:
+            packet.pts = packet.dts = place  # comes back as the decoded frame's pts
+        try:
+            return list(codec.decode(packet))
+        except av.error.FFmpegError as e:
+            if careful:
+                return []
+            raise _DamagedError from e
+
+    def finish(self, clip: _Clip) -> None:
+        """Encode a clip whose last frame has come, and put its file in place."""
+        if clip.held > _most_held(clip, self.max_held):
+            clip.reason = "frames_missing"
+        if clip.reason is None:
+            began = perf_counter()
+            raw = os.pread(self.raw, clip.n_bytes, clip.offset)
+            data = np.frombuffer(raw, np.uint8).reshape(clip.n_frames, -1)
+            read = perf_counter()
+            try:
+                file = encode_clip(
+                    data, clip.window, self.index.fps, self.index.colour, self.encode
+                )
+            except VideoError as e:
+                clip.reason = e.reason
+            else:
+                encoded = perf_counter()
+                clip.sha256 = hashlib.sha256(file).hexdigest()
+                _partial(self.out, clip).write_bytes(file)
+                self.profile.encode += encoded - read
+                self.profile.write += perf_counter() - encoded + read - began
+        if clip.reason is not None:
+            _partial(self.out, clip).unlink(missing_ok=True)
+        if clip.clip_id not in self.finished:
+            self.finished.add(clip.clip_id)
+            self.report(1)
+
+
+class _OpenClips:
+    """Hands each frame to the clips that hold it; frames come in ascending order."""
+
+    def __init__(self, job: _Job, clips: Sequence[_Clip]) -> None:
+        self._job = job
+        self._waiting = sorted(clips, key=lambda c: -c.start)  # the next one last
+        self._open: list[_Clip] = []
+
+    def take(self, number: int, planes: Sequence[Plane], *, held: bool) -> None:
+        began = perf_counter()
+        while self._waiting and self._waiting[-1].start <= number:
+            clip = self._waiting.pop()
+            clip.open()
+            self._open.append(clip)
+        raw = self._job.raw
+        for clip in self._open:
+            if not planes:
+                clip.reason = "frames_missing" if held and clip.reason is None else "size_change"
+                continue
+            i = number - clip.start
+            clip.window.crop(planes, i, clip.planes)
+            _write_all(raw, clip.frame, clip.offset + i * clip.window.frame_bytes)
+            clip.held += held
+        self._job.profile.crop += perf_counter() - began
+        if any(c.end == number + 1 for c in self._open):
+            for clip in self._open:
+                if clip.end == number + 1:
+                    clip.close()
+                    self._job.finish(clip)
+            self._open = [c for c in self._open if c.end > number + 1]
+
+
+def _among(numbers: npt.NDArray[np.int64], number: int) -> bool:
+    at = int(np.searchsorted(numbers, number))
+    return at < len(numbers) and int(numbers[at]) == number
+
+
+def _contiguous(numbers: npt.NDArray[np.int64]) -> bool:
+    shown = numbers[numbers >= 0]
+    return bool(len(shown) == 0 or shown.max() - shown.min() + 1 == len(shown))
+
+
+def _with_end(packets: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    yield from packets
+    yield -1, None

@@ -1,0 +1,110 @@
+"""One clip's frames to one file's bytes.
+
+Every encoder runs with one thread and every muxer without clocks or random ids, so that equal
+frames give equal bytes. FFV1 has no place in MP4: such a clip is Matroska under the name
+``.mp4``, which readers that look at the content (FFmpeg's, OpenCV's, PyAV's) open alike.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.codec.context import Flags
+
+from tinyvirat_build.config import Encode
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.video.index import Colour
+from tinyvirat_build.video.windows import Plane, Window
+
+LOSSLESS: Final = ("h264", "ffv1")
+
+_UNTAGGED: Final = Colour()
+_CODECS: Final = {"h264": "libx264", "h264-crf": "libx264", "mpeg4": "mpeg4", "ffv1": "ffv1"}
+
+
+def _options(encode: Encode) -> dict[str, str]:
+    quality = str(encode.quality)
+    return {
+        "h264": {"preset": "ultrafast", "qp": "0"},
+        "h264-crf": {"preset": "veryfast", "crf": quality},
+        "mpeg4": {"qmin": quality, "qmax": quality},  # one quantiser for all
+        "ffv1": {"level": "3", "slicecrc": "1", "g": "1"},
+    }[encode.codec]
+
+
+def encode_clip(
+    data: npt.NDArray[np.uint8], window: Window, fps: Fraction, colour: Colour, encode: Encode
+) -> bytes:
+    """Encode a clip; frame i is shown at i / fps, without audio.
+
+    ``data`` is ``(T, window.frame_bytes)``: the enclosing even window, planar 4:2:0. An odd
+    window becomes 4:4:4 with the source's chroma samples repeated (MPEG-4, which knows 4:2:0
+    alone, takes every second of them). Tags of colour that the source has are carried over.
+
+    Raises:
+        VideoError: ``encode_error``, with the encoder's words.
+    """
+    planes, pix_fmt = _planes(data, window, encode)
+    buffer = io.BytesIO()
+    try:
+        with av.open(
+            buffer,
+            "w",
+            format="matroska" if encode.codec == "ffv1" else "mp4",
+            options={"fflags": "+bitexact"},
+        ) as container:
+            stream: Any = container.add_stream(
+                _CODECS[encode.codec], rate=fps, options=_options(encode)
+            )
+            context = stream.codec_context
+            stream.width, stream.height, stream.pix_fmt = window.width, window.height, pix_fmt
+            stream.time_base = context.time_base = 1 / fps
+            context.thread_count = 1
+            context.flags |= Flags.bitexact
+            _tag(context, colour)
+            for i in range(len(data)):
+                frame = _frame([p[i] for p in planes], pix_fmt)
+                frame.pts, frame.time_base = i, context.time_base
+                _tag(frame, colour)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except (av.error.FFmpegError, ValueError) as e:
+        raise VideoError("encode_error", f"{encode.codec} at {fps} frames a second: {e}") from e
+    return buffer.getvalue()
+
+
+def _planes(
+    data: npt.NDArray[np.uint8], window: Window, encode: Encode
+) -> tuple[tuple[Plane, Plane, Plane], str]:
+    if window.even:
+        return window.planes(data), "yuv420p"
+    y, u, v = window.full_chroma(data)
+    if encode.codec == "mpeg4":
+        return (y, u[..., ::2, ::2], v[..., ::2, ::2]), "yuv420p"
+    return (y, u, v), "yuv444p"
+
+
+def _frame(planes: Sequence[Plane], pix_fmt: str) -> Any:
+    height, width = planes[0].shape
+    frame: Any = av.VideoFrame(width, height, pix_fmt)
+    for plane, samples in zip(frame.planes, planes, strict=True):
+        h, w = samples.shape
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:h, :w] = samples
+    return frame
+
+
+def _tag(target: Any, colour: Colour) -> None:
+    if colour.range:
+        target.color_range = colour.range
+    if colour.matrix != _UNTAGGED.matrix:
+        target.colorspace = colour.matrix
+    if colour.primaries != _UNTAGGED.primaries:
+        target.color_primaries = colour.primaries
+    if colour.transfer != _UNTAGGED.transfer:
+        target.color_trc = colour.transfer

@@ -1,0 +1,394 @@
+"""Packets to frame numbers, by demuxing alone.
+
+The number of a frame is its place in the picture sequence that the annotators saw:
+
+- AVI carries decoding timestamps alone, one a slot of constant duration; a slot without a packet
+  is a lost frame. The number is the slot, which is what setting a packet's ``pts`` to its ``dts``
+  gives (the ``pts`` that demuxers guess for AVI are wrong and are not used).
+- AVI with reordered pictures (B-frames): the slots of a group, from one picture that resets the
+  decoder to the next, are given to its pictures in the order in which the bitstream says they are
+  shown. A group with lost packets is *uncertain*, and no clip is cut from it.
+- Elsewhere presentation timestamps order the frames: the number is the rank among the packets
+  that are shown (an edit list hides some), whatever the rate does and wherever time starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.video import bitstream
+from tinyvirat_build.video.bitstream import B, I, Picture
+
+PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "gray")
+NO_TIME: Final = np.iinfo(np.int64).min
+_UNSPECIFIED: Final = 2  # of matrix, primaries and transfer
+_MIB: Final = 1 << 20
+_INTERLACED: Final = (2, 3, 4, 5)  # AVFieldOrder: tt, bb, tb, bt
+_ARRAYS: Final = ("pts", "dts", "pos", "size", "frame", "sync", "disposable", "uncertain")
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """A video's colour tags as FFmpeg's numbers; 2 is unspecified, 0 for the range."""
+
+    range: int = 0  # 1 limited, 2 full
+    matrix: int = _UNSPECIFIED
+    primaries: int = _UNSPECIFIED
+    transfer: int = _UNSPECIFIED
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """A video's packets in file order, and which frame each one holds.
+
+    The arrays have one entry a packet, shape ``(P,)``; ``frame`` is the 0-based frame number, −1
+    for a packet that is decoded and not shown. ``uncertain`` has shape ``(K, 2)``: half-open
+    spans of frame numbers, ordered, not overlapping.
+    """
+
+    codec: str
+    container: str
+    fps: Fraction
+    width: int
+    height: int
+    pix_fmt: str
+    colour: Colour
+    time_base: Fraction
+    timed: bool  # ``pts`` are the container's own, and order the frames
+    fingerprint: str
+    pts: Ints
+    dts: Ints
+    pos: Ints
+    size: Ints
+    frame: Ints
+    sync: Bools
+    disposable: Bools
+    uncertain: Ints
+
+    @property
+    def n_packets(self) -> int:
+        """Number of packets."""
+        return len(self.frame)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the sequence, lost ones included."""
+        return int(self.frame.max()) + 1
+
+    @cached_property
+    def present(self) -> Ints:
+        """The numbers of the frames that have a packet, ascending, shape ``(F,)``."""
+        return np.asarray(self.frame[self._shown], np.int64)
+
+    @cached_property
+    def packet_of_present(self) -> Ints:
+        """The packet of each frame in :attr:`present`, shape ``(F,)``."""
+        return self._shown
+
+    @cached_property
+    def _shown(self) -> Ints:
+        order = np.argsort(self.frame, kind="stable")
+        return np.asarray(order[np.searchsorted(self.frame[order], 0) :], np.int64)
+
+    @property
+    def lost(self) -> Ints:
+        """The numbers of the frames that have no packet, ascending."""
+        here = np.zeros(self.n_frames, bool)
+        here[self.present] = True
+        return np.flatnonzero(~here)
+
+    def is_uncertain(self, start: int, end: int) -> bool:
+        """Whether frames ``[start, end)`` meet a span whose numbers are not certain."""
+        return bool(np.any((self.uncertain[:, 0] < end) & (self.uncertain[:, 1] > start)))
+
+    def to_bytes(self) -> bytes:
+        """The index as bytes, the same for equal indexes."""
+        head = {
+            "codec": self.codec,
+            "container": self.container,
+            "fps": str(self.fps),
+            "width": self.width,
+            "height": self.height,
+            "pix_fmt": self.pix_fmt,
+            "colour": asdict(self.colour),
+            "time_base": str(self.time_base),
+            "timed": self.timed,
+            "fingerprint": self.fingerprint,
+        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
+        out = io.BytesIO()
+        np.savez_compressed(out, head=text, **arrays)
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> VideoIndex:
+        """The index that :meth:`to_bytes` wrote."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as npz:
+            head = json.loads(npz["head"].tobytes())
+            arrays = {name: npz[name] for name in _ARRAYS}
+        head["fps"] = Fraction(head["fps"])
+        head["time_base"] = Fraction(head["time_base"])
+        head["colour"] = Colour(**head["colour"])
+        return cls(**head, **arrays)
+
+
+def index_video(path: str | Path) -> VideoIndex:
+    """Read a video's packets and number its frames; only the first frame is decoded.
+
+    Raises:
+        VideoError: the video cannot be cut exactly: ``unreadable``, ``no_frames``,
+            ``pixel_format``, ``rotated``, ``interlaced``, ``size_change`` or, where no rule
+            names the frames, ``uncertain_frames``.
+    """
+    path = Path(path)
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError("no_frames", f"{path} holds no video; replace the file")
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            return _index(path, container, stream)
+    except (OSError, av.error.FFmpegError) as e:
+        reason = e.strerror or type(e).__name__
+        raise VideoError("unreadable", f"{path}: {reason}; replace the file") from e
+
+
+def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
+    read = _picture_reader(stream.codec_context)
+    rows: list[tuple[int, int, int, int, bool, bool]] = []
+    pictures: list[Picture] = []
+    first = None
+    sizes: set[tuple[int, int]] = set()
+    for packet in container.demux(stream):
+        if packet.size == 0:  # the end, or a slot whose packet was lost
+            continue
+        rows.append(
+            (
+                NO_TIME if packet.pts is None else packet.pts,
+                NO_TIME if packet.dts is None else packet.dts,
+                -1 if packet.pos is None else packet.pos,
+                packet.size,
+                packet.is_keyframe,
+                packet.is_discard,
+            )
+        )
+        if read is not None:
+            pictures.append(read(bytes(packet)))
+        if first is None:
+            first = _first_frame(stream.codec_context, packet)
+    if first is None:
+        frames = _decoded(stream.codec_context, None)
+        first = frames[0] if frames else None
+    if not rows or first is None:
+        raise VideoError("no_frames", f"{path}: no frame decodes; replace the file")
+    _refuse_inexact(path, stream, first, pictures)
+    sizes.add((first.width, first.height))
+    pts, dts, pos, size = (np.array([r[k] for r in rows], np.int64) for k in range(4))
+    key, hidden = (np.array([r[k] for r in rows], bool) for k in (4, 5))
+    numbers = _number(path, container.format.name, stream, pts, dts, hidden, pictures)
+    intra = np.array([p.kind == I for p in pictures], bool) if pictures else key
+    sync = key & intra
+    sync[0] = True
+    disposable = np.zeros(len(rows), bool)
+    if stream.codec_context.name == "h264":
+        disposable = np.array([p.disposable and p.pictures == 1 for p in pictures], bool)
+    return VideoIndex(
+        codec=stream.codec_context.name,
+        container=container.format.name.split(",")[0],
+        fps=_rate(container.format.name, stream, numbers, pts),
+        width=first.width,
+        height=first.height,
+        pix_fmt=first.format.name,
+        colour=_colour(first),
+        time_base=Fraction(stream.time_base),
+        timed=numbers.timed,
+        fingerprint=_fingerprint(path, pts, dts, pos, size, key),
+        pts=pts,
+        dts=dts,
+        pos=pos,
+        size=size,
+        frame=numbers.frame,
+        sync=sync,
+        disposable=disposable,
+        uncertain=numbers.uncertain,
+    )
+
+
+def _picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
+    if codec.name == "h264":
+        return bitstream.H264Reader(codec.extradata).read
+    if codec.name == "mpeg4":
+        return bitstream.read_mpeg4
+    if codec.name in ("mpeg1video", "mpeg2video"):
+        return bitstream.read_mpeg12
+    return None
+
+
+def _decoded(codec: Any, packet: Any) -> list[Any]:
+    try:
+        return list(codec.decode(packet))
+    except av.error.FFmpegError:
+        return []  # a damaged packet; a later one may decode
+
+
+def _first_frame(codec: Any, packet: Any) -> Any:
+    frames = _decoded(codec, packet)
+    return frames[0] if frames else None
+
+
+def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]) -> None:
+    if first.format.name not in PIXEL_FORMATS:
+        raise VideoError(
+            "pixel_format",
+            f"{path}: {first.format.name} cannot be cut exactly (only {', '.join(PIXEL_FORMATS)}); "
+            "convert it to 8-bit 4:2:0",
+        )
+    if first.rotation % 360:
+        raise VideoError(
+            "rotated",
+            f"{path}: the file asks players to turn the picture by {first.rotation} degrees; "
+            "turn the pixels themselves, or remove the mark",
+        )
+    field_coded = any(p.field for p in pictures)
+    if first.interlaced_frame or field_coded or stream.codec_context.field_order in _INTERLACED:
+        raise VideoError("interlaced", f"{path}: interlaced video; deinterlace it first")
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    frame: Ints
+    uncertain: Ints
+    timed: bool
+
+
+def _spans(*spans: tuple[int, int]) -> Ints:
+    return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def _number(
+    path: Path,
+    container: str,
+    stream: Any,
+    pts: Ints,
+    dts: Ints,
+    hidden: Bools,
+    pictures: list[Picture],
+) -> _Numbers:
+    shown_pts = pts[~hidden]
+    if container != "avi" and not np.any(shown_pts == NO_TIME):
+        if len(np.unique(shown_pts)) < len(shown_pts):
+            raise VideoError("uncertain_frames", f"{path}: two frames share a time; remux it")
+        frame = np.full(len(pts), -1, np.int64)
+        frame[~hidden] = np.argsort(np.argsort(shown_pts, kind="stable"), kind="stable")
+        return _Numbers(frame, _spans(), True)
+    slot = np.arange(len(dts)) if container != "avi" else dts
+    if np.any(slot == NO_TIME) or np.any(np.diff(slot) <= 0) or slot[0] < 0:
+        raise VideoError(
+            "uncertain_frames", f"{path}: the times of packets do not ascend; remux it"
+        )
+    everything = _spans((0, int(slot[-1]) + 1))
+    codec = stream.codec_context.name
+    if codec in ("hevc", "vc1", "wmv3", "vvc", "av1", "vp9") or any(
+        p.pictures > 1 for p in pictures
+    ):
+        return _Numbers(slot.astype(np.int64), everything, False)
+    kinds = np.array([p.kind for p in pictures], np.int64)
+    if codec == "h264":
+        return _number_by_order(slot, pictures, kinds, everything)
+    if np.any(kinds == B):
+        return _number_by_kind(slot, kinds)
+    return _Numbers(slot.astype(np.int64), _spans(), False)
+
+
+def _number_by_order(
+    slot: Ints, pictures: list[Picture], kinds: Ints, everything: Ints
+) -> _Numbers:
+    """Slots in picture order within each group from an IDR picture to the next (H.264 §8.2.1)."""
+    frame = slot.astype(np.int64)
+    if any(p.order is None for p in pictures):
+        return _Numbers(frame, everything if np.any(kinds == B) else _spans(), False)
+    order = np.array([p.order for p in pictures], np.int64)
+    reset = np.array([p.reset for p in pictures], bool)
+    starts = np.flatnonzero(reset)
+    starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
+    ends = np.r_[starts[1:], len(slot)]
+    uncertain = []
+    for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
+        shown = np.argsort(order[a:b], kind="stable")
+        if np.array_equal(shown, np.arange(b - a)):
+            continue  # decoded in the order shown: the slots are the numbers, lost ones or not
+        frame[a + shown] = slot[a:b]
+        after = int(slot[b]) if b < len(slot) else int(slot[b - 1]) + 1
+        if after - int(slot[a]) != b - a or not reset[a]:
+            uncertain.append((int(slot[a]), after))
+    return _Numbers(frame, _spans(*uncertain), False)
+
+
+def _number_by_kind(slot: Ints, kinds: Ints) -> _Numbers:
+    """One picture of delay: a B picture is shown at once, any other when the next one comes."""
+    after = int(slot[-1]) + 1
+    held = np.flatnonzero(kinds != B)
+    frame = slot - 1
+    frame[held] = np.r_[slot[held[1:]], after] - 1
+    starts = np.flatnonzero(kinds == I)
+    starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
+    begins, ends = slot[starts], np.r_[slot[starts[1:]], after]
+    lossy = (ends - begins) != np.diff(np.r_[starts, len(slot)])
+    # A group's B pictures that are shown before its first one refer to the group before.
+    marks = np.c_[begins, ends + 2][lossy]
+    spans: list[tuple[int, int]] = []
+    for begin, end in marks.tolist():
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((begin, end))
+    return _Numbers(frame, _spans(*spans), False)
+
+
+def _rate(container: str, stream: Any, numbers: _Numbers, pts: Ints) -> Fraction:
+    """The exact rate where all frames are equally long, else the container's own estimate."""
+    base = Fraction(stream.time_base)
+    if container == "avi":
+        return 1 / base
+    if numbers.timed:
+        steps = np.unique(np.diff(np.sort(pts[numbers.frame >= 0])))
+        # A coarse clock (milliseconds) rounds the steps: only a fine one gives the rate itself.
+        if len(steps) == 1 and base * 1000 < 1:
+            return 1 / (int(steps[0]) * base)
+    rate = stream.guessed_rate or stream.average_rate or stream.base_rate
+    return Fraction(rate) if rate else Fraction(25)
+
+
+def _colour(frame: Any) -> Colour:
+    full = 2 if frame.format.name == "yuvj420p" else int(frame.color_range)
+    return Colour(full, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
+
+
+def _fingerprint(path: Path, *arrays: npt.NDArray[Any]) -> str:
+    """Size, packet index, first and last MiB: what changes when a video is replaced."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    for array in arrays:
+        digest.update(array.tobytes())
+    with path.open("rb") as file:
+        digest.update(file.read(_MIB))
+        file.seek(max(0, size - _MIB))
+        digest.update(file.read(_MIB))
+    return digest.hexdigest()

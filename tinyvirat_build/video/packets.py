@@ -1,0 +1,131 @@
+"""Reads a video's packets again, each known by its place in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.stream import Discard
+
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.video.index import NO_TIME, VideoIndex
+
+_READ_ON = 64  # packets that are cheaper to read past than to seek over
+
+
+class PacketReader:
+    """Packets of an indexed video, from any place on; a context manager.
+
+    A packet is recognised by its position in the file, or by its timestamp where the container
+    has no positions; a seek that lands too late is repaired by reading from the beginning.
+    """
+
+    def __init__(self, path: Path, index: VideoIndex) -> None:
+        self._path, self._index = path, index
+        self._place = _places(index)
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._container = av.open(str(self._path))
+        except (OSError, av.error.FFmpegError) as e:
+            reason = e.strerror or type(e).__name__
+            raise VideoError("unreadable", f"{self._path}: {reason}; replace the file") from e
+        self._stream: Any = self._container.streams.video[0]
+        for other in self._container.streams:
+            if other.index != self._stream.index:
+                other.discard = Discard.all
+        self.codec: Any = self._stream.codec_context
+        self.codec.thread_count = 1
+        # MPEG-4 and its kin are exact between decoders only with this flag; others ignore it.
+        self.codec.flags |= Flags.bitexact
+        self._packets = self._demux()
+        self._next = 0
+
+    def __enter__(self) -> PacketReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._container.close()
+
+    def _demux(self) -> Iterator[Any]:
+        return (p for p in self._container.demux(self._stream) if p.size)
+
+    def read(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
+        """Packets ``first`` to ``last``, both included, with their places.
+
+        Raises:
+            VideoError: ``source_changed`` where the file is not the one that was indexed.
+        """
+        ahead = first - self._next
+        if ahead < 0 or (ahead > _READ_ON and self._place):
+            self._seek(first)
+        for place, packet in self._following():
+            if place >= first:
+                yield place, packet
+            if place >= last:
+                return
+        raise VideoError(
+            "source_changed", f"{self._path} ends before packet {last} of its index; build again"
+        )
+
+    def _following(self) -> Iterator[tuple[int, Any]]:
+        for packet in self._packets:
+            place = self._next
+            if self._place and self._place.get(_name(self._index, packet), -1) != place:
+                raise VideoError(
+                    "source_changed",
+                    f"{self._path}: packet {place} is not the one that was indexed; build again",
+                )
+            self._next = place + 1
+            yield place, packet
+
+    def _seek(self, first: int) -> None:
+        index = self._index
+        time = next((int(t[first]) for t in (index.dts, index.pts) if t[first] != NO_TIME), None)
+        if self._place and time is not None and first:
+            try:
+                self._container.seek(time, stream=self._stream, backward=True)
+                self._packets = self._demux()
+                packet = next(self._packets, None)
+            except av.error.FFmpegError:
+                packet = None
+            place = self._place.get(_name(index, packet)) if packet is not None else None
+            if packet is not None and place is not None and place <= first:
+                self._packets = _prepend(packet, self._packets)
+                self._next = place
+                return
+        self._container.close()
+        self._open()
+
+
+def _prepend(packet: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield packet
+    yield from rest
+
+
+def _places(index: VideoIndex) -> dict[int, int]:
+    """From what names a packet to its place; empty where nothing names packets."""
+    names = index.pos if _positioned(index) else index.dts
+    if len(np.unique(names)) < len(names) or np.any(names == NO_TIME):
+        return {}
+    return {int(n): i for i, n in enumerate(names.tolist())}
+
+
+def _positioned(index: VideoIndex) -> bool:
+    return bool(index.pos[0] >= 0)
+
+
+def _name(index: VideoIndex, packet: Any) -> int:
+    value = packet.pos if _positioned(index) else packet.dts
+    return NO_TIME if value is None else int(value)

@@ -1,0 +1,137 @@
+"""Which packets have to be decoded for which frames, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tinyvirat_build.video.index import Bools, Ints, VideoIndex
+
+# Measured on one core of a small server: 1080p H.264 at 5 Mb/s, lossless clips of 100 pixels.
+_SECONDS_PER_PIXEL_IN = 2.2e-9
+_SECONDS_PER_PIXEL_OUT = 2.5e-8
+_BYTES_PER_PIXEL_OUT = 2.1  # the lossless clip and the pack's planes
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Packets ``[first, last]`` in file order, decoded in one go; ``skip`` marks those left out.
+
+    ``skip`` has one entry a packet of the run.
+    """
+
+    first: int
+    last: int
+    skip: Bools
+
+
+def needed_frames(n_frames: int, starts: npt.ArrayLike, ends: npt.ArrayLike) -> Ints:
+    """The frames of ``[0, n_frames)`` that lie in any of the spans ``[start, end)``, ascending."""
+    edges = np.zeros(n_frames + 1, np.int64)
+    np.add.at(edges, np.clip(starts, 0, n_frames), 1)
+    np.add.at(edges, np.clip(ends, 0, n_frames), -1)
+    return np.flatnonzero(np.cumsum(edges)[:-1] > 0)
+
+
+def shown_for(index: VideoIndex, frames: Ints) -> Ints:
+    """For each frame its place in ``index.present``, or the place before where it is lost."""
+    return np.asarray(np.searchsorted(index.present, frames, "right") - 1, np.int64)
+
+
+def decoding_runs(index: VideoIndex, frames: Ints) -> list[Run]:
+    """The runs of packets that yield ``frames`` exactly, each from a picture that needs no other.
+
+    A run begins at the last sync picture that is shown no later than the frame, so that
+    pictures shown before their own sync picture (an open GOP) have what they refer to.
+    Non-reference pictures that nobody asked for are left out; a run ends with the last packet
+    that is asked for. Lost frames ask for the frame before them.
+    """
+    places = np.unique(shown_for(index, frames))
+    packets = np.sort(index.packet_of_present[places[places >= 0]])
+    if not len(packets):
+        return []
+    shown = index.pts if index.timed else index.frame
+    syncs = np.flatnonzero(index.sync)
+    at = np.searchsorted(syncs, packets, "right") - 1
+    while np.any(late := (at > 0) & (shown[syncs[at]] > shown[packets])):
+        at[late] -= 1
+    begins = np.where(at > 0, syncs[at], 0)
+    order = np.lexsort((packets, begins))
+    wanted = np.zeros(index.n_packets, bool)
+    wanted[packets] = True
+    unwanted = index.disposable & ~wanted
+    runs: list[Run] = []
+    begins, packets = begins[order], packets[order]
+    reach = np.maximum.accumulate(packets)
+    new = np.flatnonzero(np.r_[True, begins[1:] > reach[:-1] + 1])
+    for a, b in zip(new, np.r_[new[1:], len(begins)], strict=True):
+        first, last = int(begins[a]), int(reach[b - 1])
+        runs.append(Run(first, last, unwanted[first : last + 1]))
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What cutting will cost; adds up over videos. Seconds are of one worker."""
+
+    frames_to_decode: int = 0
+    gops: int = 0
+    bytes_to_read: int = 0
+    seconds: float = 0.0
+    bytes_out: int = 0
+    clips: int = 0
+
+    @classmethod
+    def zero(cls) -> Estimate:
+        """The cost of nothing."""
+        return cls()
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def describe(self, workers: int = 1) -> str:
+        """One line for people.
+
+        >>> Estimate(1200, 5, 3_000_000, 8.0, 20_000_000, 60).describe(2)
+        '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
+        """
+        seconds = self.seconds / max(1, workers)
+        time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
+        return (
+            f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
+            f"decode, {_size(self.bytes_to_read)} to read, {_size(self.bytes_out)} to write, "
+            f"about {time}"
+        )
+
+
+def _size(count: int) -> str:
+    for unit, scale in (("TB", 1e12), ("GB", 1e9)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count / 1e6:.0f} MB"
+
+
+def estimate(index: VideoIndex, clips: pd.DataFrame) -> Estimate:
+    """What cutting these clips (rows of ``clips_planned``) out of the video will cost."""
+    starts, ends = clips["start"].to_numpy(np.int64), clips["end"].to_numpy(np.int64)
+    runs = decoding_runs(index, needed_frames(index.n_frames, starts, ends))
+    decoded = sum(int(np.count_nonzero(~r.skip)) for r in runs)
+    area = clips["width"].to_numpy(np.int64) * clips["height"].to_numpy(np.int64)
+    pixels = int((area * (ends - starts)).sum())
+    seconds = decoded * index.width * index.height * _SECONDS_PER_PIXEL_IN
+    return Estimate(
+        frames_to_decode=decoded,
+        gops=_count(runs, index.sync),
+        bytes_to_read=sum(int(index.size[r.first : r.last + 1].sum()) for r in runs),
+        seconds=seconds + pixels * _SECONDS_PER_PIXEL_OUT,
+        bytes_out=int(pixels * _BYTES_PER_PIXEL_OUT),
+        clips=len(clips),
+    )
+
+
+def _count(runs: Sequence[Run], sync: Bools) -> int:
+    return sum(int(np.count_nonzero(sync[r.first : r.last + 1])) for r in runs)

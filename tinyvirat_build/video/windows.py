@@ -1,0 +1,122 @@
+"""A clip's window on a decoded picture: planes in, planar 4:2:0 bytes out.
+
+The planes are cut as they lie in the decoder's memory. What is stored is the *enclosing even
+window*, whose chroma samples are whole: a window that is odd, or at an odd corner, is widened to
+even edges, and ``dx, dy`` (0 or 1) say where its own pixels begin. Outside the picture the
+picture's edge pixels repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.uint8]
+_GRAY = 128  # the chroma of a picture without colour
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A clip's window: its own size and, per frame, the corner of the enclosing even window.
+
+    >>> Window.of(55, 55, [3, 3], [-2, -2]).enclosing
+    (56, 58)
+    """
+
+    width: int
+    height: int
+    dx: int
+    dy: int
+    left: tuple[int, ...]  # even
+    top: tuple[int, ...]
+
+    @classmethod
+    def of(cls, width: int, height: int, x: Sequence[int], y: Sequence[int]) -> Window:
+        """The window of a clip whose corner at frame start + i is ``x[i], y[i]``.
+
+        Raises:
+            ValueError: an empty window, or corners that are odd at one frame and even at another
+                (such a clip has no one place in its enclosing window).
+        """
+        dx, dy = int(x[0]) & 1, int(y[0]) & 1
+        if width < 1 or height < 1:
+            raise ValueError(f"a window of {width}x{height} pixels")
+        if any((int(v) & 1) != dx for v in x) or any((int(v) & 1) != dy for v in y):
+            raise ValueError("the corners of a window are all odd or all even")
+        return cls(
+            width, height, dx, dy, tuple(int(v) - dx for v in x), tuple(int(v) - dy for v in y)
+        )
+
+    @property
+    def enclosing(self) -> tuple[int, int]:
+        """Height and width of the enclosing even window."""
+        h, w = self.height + self.dy, self.width + self.dx
+        return h + h % 2, w + w % 2
+
+    @property
+    def even(self) -> bool:
+        """Whether the window is its own enclosing window, so that 4:2:0 holds it exactly."""
+        return self.enclosing == (self.height, self.width)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame: Y, then U and V at half the sides."""
+        h, w = self.enclosing
+        return h * w * 3 // 2
+
+    def planes(self, data: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
+        """Views of Y, U and V in frames of ``(..., frame_bytes)``."""
+        h, w = self.enclosing
+        luma, chroma = h * w, h * w // 4
+        lead = data.shape[:-1]
+        return (
+            data[..., :luma].reshape(*lead, h, w),
+            data[..., luma : luma + chroma].reshape(*lead, h // 2, w // 2),
+            data[..., luma + chroma :].reshape(*lead, h // 2, w // 2),
+        )
+
+    def crop(self, picture: Sequence[Plane], i: int, out: Sequence[Plane]) -> None:
+        """Copy the window's part of ``picture`` at the clip's frame ``i`` to the planes ``out``."""
+        _crop(picture[0], self.left[i], self.top[i], out[0])
+        if len(picture) == 1:
+            out[1][...] = out[2][...] = _GRAY
+            return
+        _crop(picture[1], self.left[i] >> 1, self.top[i] >> 1, out[1])
+        _crop(picture[2], self.left[i] >> 1, self.top[i] >> 1, out[2])
+
+    def full_chroma(self, data: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
+        """The clip's own pixels as 4:4:4, ``(..., height, width)`` each.
+
+        Every chroma sample is the source's own at that place, repeated, never interpolated.
+        """
+        rows = slice(self.dy, self.dy + self.height)
+        cols = slice(self.dx, self.dx + self.width)
+        y, u, v = self.planes(data)
+        return (
+            y[..., rows, cols],
+            u.repeat(2, -2).repeat(2, -1)[..., rows, cols],
+            v.repeat(2, -2).repeat(2, -1)[..., rows, cols],
+        )
+
+
+def _crop(plane: Plane, x: int, y: int, out: Plane) -> None:
+    h, w = out.shape
+    high, wide = plane.shape
+    if x >= 0 and y >= 0 and x + w <= wide and y + h <= high:
+        out[...] = plane[y : y + h, x : x + w]
+        return
+    rows = np.clip(np.arange(y, y + h), 0, high - 1)
+    cols = np.clip(np.arange(x, x + w), 0, wide - 1)
+    out[...] = plane[rows[:, None], cols]
+
+
+def picture_planes(frame: Any) -> list[Plane]:
+    """A decoded frame's planes as views of the decoder's memory, line padding left out."""
+    return [
+        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
+        for p in frame.planes
+    ]
