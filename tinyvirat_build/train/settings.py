@@ -27,9 +27,9 @@ class Data:
     size: int = 0  # pixels; 0: the model's own
     stride: int = 1
     batch: int = 64  # clips a step, over all ranks and before accumulation
-    mode: Literal["stream", "resident"] = "stream"
+    mode: Literal["auto", "stream", "resident"] = "auto"
     augment: bool = True
-    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    sampler: Literal["shuffled", "balanced"] = "shuffled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
 
 def _tensors(file: Path) -> dict[str, Tensor]:
     tree = read_checkpoint(file)
-    for key in ("ema", "state_dict", "model_state_dict", "model"):
+    for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(tree.get(key), Mapping):
             tree = dict(tree[key])
             break

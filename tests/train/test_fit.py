@@ -1,0 +1,333 @@
+"""The runner on a small loader in memory: it learns, resumes exactly, stops on NaN, shares work."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tinyvirat_build.errors import SettingsError, TrainError  # noqa: E402
+from tinyvirat_build.train import fit as runner  # noqa: E402
+from tinyvirat_build.train import models, runs, settings  # noqa: E402
+from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
+from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
+from tinyvirat_build.train.ranks import Ranks, join_ranks  # noqa: E402
+from tinyvirat_build.train.weights import load_weights  # noqa: E402
+
+CLASSES = ("up", "down", "still")
+
+
+class MemoryLoader:
+    """The loader's protocol over random clips: order a pure function of (seed, epoch)."""
+
+    def __init__(self, clips: int = 24, batch: int = 4, rank: int = 0, world: int = 1) -> None:
+        random = np.random.default_rng(7)
+        self.labels = random.integers(0, 2, (clips, len(CLASSES))).astype(np.float32)
+        noise = random.standard_normal((clips, 3, 4, 16, 16)).astype(np.float32)
+        self.clips = noise + 2 * self.labels[:, :, None, None, None]
+        self.batch, self.rank, self.world = batch, rank, world
+        self.epoch, self.done = 0, 0
+        self.kill_at: int | None = None
+        self.bad: int | None = None
+        self.training = True
+
+    def __len__(self) -> int:
+        return len(self.clips) // self.batch
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.done = epoch, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.done = state["epoch"], state["done"]
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, list[str]]]:
+        order = np.random.default_rng(self.epoch).permutation(len(self.clips))
+        if not self.training:
+            order.sort()
+        part = self.batch // self.world
+        epoch = self.epoch
+        for i in range(self.done, len(self)):
+            if self.kill_at == epoch * len(self) + i:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rows = order[i * self.batch :][self.rank * part : (self.rank + 1) * part]
+            clips = torch.from_numpy(self.clips[rows])
+            if self.bad is not None and self.bad in rows:
+                clips = clips * float("nan")
+            self.done = i + 1
+            if self.done == len(self):
+                self.epoch, self.done = self.epoch + 1, 0
+            yield clips, torch.from_numpy(self.labels[rows]), [f"{r:05d}" for r in rows]
+
+
+def small(*overrides: str) -> settings.TrainSettings:
+    base = ["model=resnet3d10-narrow", "epochs=3", "deterministic=true", "read_every=2"]
+    base += ["optim.lr=0.003", "data.frames=4", "data.size=16", "schedule.milestones=[2]"]
+    return settings.load("paper", overrides=[*base, *overrides])
+
+
+def start(
+    out: Path,
+    chosen: settings.TrainSettings,
+    loader: MemoryLoader | None = None,
+    ranks: Ranks | None = None,
+) -> runner.FitResult:
+    torch.manual_seed(chosen.seed)
+    dropout = None if chosen.dropout < 0 else chosen.dropout
+    model = models.build(chosen.model, len(CLASSES), dropout=dropout)
+    rank, world = (ranks.rank, ranks.world_size) if ranks else (0, 1)
+    val = MemoryLoader(8, 4, rank, world)
+    val.training = False
+    return runner.fit(
+        model,
+        loader or MemoryLoader(),
+        val,
+        chosen,
+        out,
+        classes=CLASSES,
+        device=torch.device("cpu"),
+        ranks=ranks,
+        progress=False,
+    )
+
+
+def weights(out: Path) -> dict[str, Any]:
+    return runs.load_checkpoint(out / "last.pt")["model"]
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "log.csv").open() as f:
+        return list(csv.DictReader(f))
+
+
+def test_learns_and_logs(tmp_path: Path) -> None:
+    result = start(tmp_path / "run", small("epochs=6", "optim.lr=0.01"))
+    log = rows(tmp_path / "run")
+    assert [row["epoch"] for row in log] == list("012345")
+    assert float(log[-1]["loss"]) < float(log[0]["loss"]) * 0.8
+    assert float(log[-1]["lr"]) == pytest.approx(0.001)
+    assert result.best == pytest.approx(max(float(row["val_map"]) for row in log), abs=1e-5)
+    assert result.steps == 36
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    run = runs.open_run(tmp_path / "run")
+    assert run.classes == CLASSES
+    assert run.settings == small("epochs=6", "optim.lr=0.01")
+    assert run.model()(torch.zeros(1, 3, 4, 16, 16)).shape == (1, 3)
+    again = start(tmp_path / "run", small("epochs=6", "optim.lr=0.01"))
+    assert again.steps == 36
+    assert len(rows(tmp_path / "run")) == 6
+
+
+def _killed(out: Path, chosen: settings.TrainSettings, at: int) -> None:
+    torch.set_num_threads(1)
+    loader = MemoryLoader()
+    loader.kill_at = at
+    start(out, chosen, loader)
+
+
+EVERYTHING = (
+    "dropout=0.3",
+    "ema=0.9",
+    "optim.name=adamw",
+    "optim.clip_norm=1",
+    "optim.accumulate=2",
+    "optim.weight_decay=0.05",
+    "schedule.name=cosine",
+    "schedule.warmup=1",
+    "loss.name=asymmetric",
+    "save_every=2",
+)
+
+
+@pytest.mark.parametrize("extra", [("save_every=1",), EVERYTHING], ids=["plain", "everything"])
+def test_killed_in_mid_epoch_and_resumed_ends_with_the_same_weights(
+    tmp_path: Path, extra: tuple[str, ...]
+) -> None:
+    chosen = small(*extra)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        start(tmp_path / "whole", chosen)
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=_killed, args=(tmp_path / "cut", chosen, 9))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        place = runs.load_checkpoint(tmp_path / "cut" / "last.pt")["place"]
+        assert place["epoch"] == 1
+        assert 0 < place["batch"] < 6
+        start(tmp_path / "cut", chosen)
+    finally:
+        torch.set_num_threads(threads)
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    timings = {"clips_per_s", "waiting", "seconds"}
+    plain = [
+        [{k: v for k, v in row.items() if k not in timings} for row in rows(tmp_path / name)]
+        for name in ("whole", "cut")
+    ]
+    assert plain[0] == plain[1]
+
+
+def _rank(rank: int, world: int, port: int, out: Path, chosen: settings.TrainSettings) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    with join_ranks("cpu") as (ranks, _):
+        start(out, chosen, MemoryLoader(rank=rank, world=world), ranks)
+
+
+def test_two_gloo_ranks_end_as_one(tmp_path: Path) -> None:
+    import socket
+
+    chosen = small("freeze_bn=true", "dropout=0", "optim.accumulate=2", "optim.name=adamw")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_rank, args=(rank, 2, port, tmp_path / "two", chosen))
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    start(tmp_path / "one", chosen)
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
+    assert [r["val_map"] for r in rows(tmp_path / "two")] == [
+        r["val_map"] for r in rows(tmp_path / "one")
+    ]
+    assert len(rows(tmp_path / "two")) == 3
+
+
+def test_stops_on_nan_with_the_ids_of_the_batch(tmp_path: Path) -> None:
+    loader = MemoryLoader()
+    loader.bad = 11
+    batches = [ids for _, _, ids in MemoryLoader() if "00011" in ids]
+    with pytest.raises(TrainError, match="not finite") as caught:
+        start(tmp_path, small("read_every=3", "save_every=1000"), loader)
+    assert ", ".join(batches[0]) in str(caught.value)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    start(tmp_path, small("epochs=1", "schedule.milestones=[]"))
+    with pytest.raises(TrainError, match="other settings"):
+        start(tmp_path, small("epochs=1", "schedule.milestones=[]", "seed=5"))
+
+
+def test_accumulation_equals_the_large_batch(tmp_path: Path) -> None:
+    one = small("epochs=1", "freeze_bn=true", "schedule.milestones=[]")
+    two = small("epochs=1", "freeze_bn=true", "schedule.milestones=[]", "optim.accumulate=2")
+    start(tmp_path / "one", one, MemoryLoader(batch=8))
+    start(tmp_path / "two", two, MemoryLoader(batch=4))
+    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["precision=bf16", "channels_last=true", "ema=0.5"])
+def test_options_train(tmp_path: Path, option: str) -> None:
+    result = start(tmp_path, small("epochs=1", "schedule.milestones=[]", option))
+    assert np.isfinite(float(rows(tmp_path)[0]["loss"]))
+    assert result.steps == 6
+
+
+def test_weights_by_name_with_the_head_replaced(tmp_path: Path) -> None:
+    given = models.build("resnet3d10-narrow", 400)
+    wrapped = {f"module.{k}": v for k, v in given.state_dict().items()}
+    wrapped["module.extra"] = torch.zeros(1)
+    del wrapped["module.bn1.bias"]
+    torch.save({"state_dict": wrapped, "epoch": 3}, tmp_path / "w.pt")
+    model = models.build("resnet3d10-narrow", 26)
+    head = model.fc.weight.clone()
+    report = load_weights(model, tmp_path / "w.pt", head="fc.")
+    assert torch.equal(model.layer1[0].conv1.weight, given.layer1[0].conv1.weight)
+    assert torch.equal(model.fc.weight, head)
+    assert report.head == ("fc.weight", "fc.bias")
+    assert report.missing == ("bn1.bias",)
+    assert report.unexpected == ("module.extra",)
+    assert len(report.matched) == len(model.state_dict()) - 3
+    assert "entries loaded" in report.lines()[0]
+
+
+def test_flat_i3d_weights_fit_the_nested_one(tmp_path: Path) -> None:
+    torch.save(models.build("i3d-224", 400).state_dict(), tmp_path / "flat.pt")
+    model = models.build("i3d-112", 26)
+    report = load_weights(model, tmp_path / "flat.pt", head="logits.")
+    assert not report.missing
+    assert not report.unexpected
+    assert len(report.matched) == 342
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    model = models.build("resnet3d10-narrow", 26)
+    torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt")
+    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
+    torch.save({"a": Path("x")}, tmp_path / "code.pt")
+    for name, what in (("other", "no entry fits"), ("broken", "not a"), ("code", "not a")):
+        with pytest.raises(TrainError, match=what):
+            load_weights(model, tmp_path / f"{name}.pt", head="fc.")
+    with pytest.raises(TrainError, match="no such file"):
+        load_weights(model, tmp_path / "none.pt", head="fc.")
+
+
+def test_asymmetric_without_asymmetry_is_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(5, 4) * 3, torch.randint(0, 2, (5, 4)).float()
+    ours = asymmetric(logits, labels, gamma_neg=0, gamma_pos=0, clip=0)
+    torch.testing.assert_close(ours, binary_cross_entropy(logits, labels))
+
+
+def test_asymmetric_by_its_formula() -> None:
+    torch.manual_seed(1)
+    logits = (torch.randn(6, 5) * 2).requires_grad_()
+    labels = torch.randint(0, 2, (6, 5)).float()
+    p = torch.sigmoid(logits)
+    m = (p - 0.05).clamp(min=0)
+    formula = labels * (1 - p) ** 1 * p.log() + (1 - labels) * m**4 * (1 - m).log()
+    ours = asymmetric(logits, labels, gamma_neg=4, gamma_pos=1, clip=0.05)
+    torch.testing.assert_close(ours, -formula.mean(dim=1))
+    far = torch.tensor([[60.0, -60.0], [-60.0, 60.0]], requires_grad=True)
+    asymmetric(
+        far, torch.tensor([[0.0, 1.0], [0.0, 1.0]]), gamma_neg=4, gamma_pos=1, clip=0.05
+    ).sum().backward()
+    assert torch.isfinite(far.grad).all()
+
+
+def test_mirror_swaps_left_and_right_only() -> None:
+    names = ["vehicle_turning_left", "Riding", "vehicle_turning_right", "bright_left"]
+    assert mirror_classes(names).tolist() == [2, 1, 0, 3]
+
+
+def test_presets_load() -> None:
+    assert settings.presets() == ["demo", "paper", "strong"]
+    for name in settings.presets():
+        loaded = settings.load(name)
+        assert loaded.preset == name
+    assert settings.load("paper").clip_shape == (16, 112)
+    with pytest.raises(SettingsError, match=r"optim\.lr"):
+        settings.load("paper", overrides=["optim.lr=0"])
+    with pytest.raises(SettingsError, match="no train preset"):
+        settings.load("papr")

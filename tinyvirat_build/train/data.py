@@ -1,0 +1,79 @@
+"""The runner's loaders over the pack of a build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tinyvirat_build.dataset.packfile import Pack, open_pack
+from tinyvirat_build.errors import TrainError
+from tinyvirat_build.train.augment import Augment
+from tinyvirat_build.train.loader import ClipLoader
+from tinyvirat_build.train.ranks import Ranks
+from tinyvirat_build.train.settings import TrainSettings
+
+
+def dense_loader(
+    settings: TrainSettings,
+    pack: Pack,
+    split: str,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    *,
+    mode: Literal["auto", "stream", "resident"] = "stream",
+) -> ClipLoader:
+    """All windows of all clips of a split, unvaried; each rank its share."""
+    ranks = ranks or Ranks()
+    frames, size = settings.clip_shape
+    return ClipLoader(
+        pack,
+        split,
+        frames,
+        settings.data.stride,
+        size,
+        batch_size=max(settings.data.batch // ranks.world_size, 1),
+        device=device,
+        mode=mode,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        temporal="dense",
+        training=False,
+    )
+
+
+def make_loaders(
+    settings: TrainSettings, build: Path, device: torch.device, ranks: Ranks
+) -> tuple[ClipLoader, ClipLoader | None]:
+    """The loader of the training clips, and that of val's windows where val has clips.
+
+    Raises:
+        TrainError: the build has no training clips, or none of them has a label.
+    """
+    pack = open_pack(build)
+    here = set(pack.split.tolist())
+    if "train" not in here:
+        raise TrainError(f"{build}: no training clips; choose a build with a train split")
+    frames, size = settings.clip_shape
+    augment = Augment(mixup=settings.mixup) if settings.data.augment else None
+    if augment is None and settings.mixup:
+        raise TrainError("mixup is part of the augmentation; set data.augment to true")
+    train_loader = ClipLoader(
+        pack,
+        "train",
+        frames,
+        settings.data.stride,
+        size,
+        batch_size=settings.data.batch // ranks.world_size,
+        device=device,
+        mode=settings.data.mode,
+        augment=augment,
+        sampler=settings.data.sampler,
+        seed=settings.seed,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        training=True,
+    )
+    val = dense_loader(settings, pack, "val", device, ranks) if "val" in here else None
+    return train_loader, val

@@ -1,0 +1,460 @@
+"""The runner: trains a model on a build, goes on exactly where it was killed.
+
+No step waits for the device: losses and counts add up there and are read every ``read_every``
+steps. All randomness of a step comes from (seed, step, rank), that of a batch from the loader's
+own (seed, epoch, place), so that a resumed run takes the very steps of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from tinyvirat_build.errors import TrainError
+from tinyvirat_build.train import metrics, models, runs
+from tinyvirat_build.train.inference import Batches, score_clips
+from tinyvirat_build.train.losses import LossFunction, make_loss
+from tinyvirat_build.train.meter import Meter
+from tinyvirat_build.train.ranks import Ranks, join_ranks
+from tinyvirat_build.train.schedule import rate_at
+from tinyvirat_build.train.settings import TrainSettings
+from tinyvirat_build.train.weights import WeightsReport, load_weights
+
+
+class TrainLoader(Protocol):
+    """What the runner asks of a loader; ``ClipLoader`` is one."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Sequence[str]]]:
+        """The epoch's batches from where it stands: clips (B, 3, T, H, W), labels (B, C), ids."""
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch, equal on all ranks."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the one just restored keeps its place."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, as plain values."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where ``state_dict`` was taken."""
+
+
+@dataclass(slots=True)
+class Place:
+    """How far a run is."""
+
+    epoch: int = 0
+    batch: int = 0  # batches of this epoch that are done
+    step: int = 0  # optimiser steps of the run
+    best: float = -1.0  # of the monitored number on val
+    best_epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What a run came to."""
+
+    out: Path
+    epochs: int
+    steps: int
+    best: float | None  # the monitored number on val; None without val clips
+    best_epoch: int | None
+    weights: WeightsReport | None = None
+
+
+@dataclass(slots=True)
+class Trainer:
+    """A model with all that changes in training, on one device."""
+
+    model: nn.Module
+    settings: TrainSettings
+    device: torch.device
+    ranks: Ranks = field(default_factory=Ranks)
+    forward: nn.Module = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    ema: AveragedModel | None = field(init=False, default=None)
+    _loss: LossFunction = field(init=False)
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self.model.to(self.device)
+        if s.channels_last:
+            self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(self.model, s, fused=self.device.type == "cuda")
+        if s.ema:
+            average = get_ema_multi_avg_fn(s.ema)  # type: ignore[no-untyped-call]
+            self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        if s.compile:
+            self.model.compile()
+        self.forward = self.model
+        if self.ranks.world_size > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            self.forward = DistributedDataParallel(self.model, device_ids=ids)
+        self._loss = make_loss(s.loss)
+
+    def train_mode(self) -> None:
+        """Training mode, except for batch normalisation where that is frozen."""
+        self.model.train()
+        if self.settings.freeze_bn:
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def backward(
+        self, clips: Tensor, labels: Tensor, *, parts: int, last: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of one batch, a ``parts``-th of a step; gives (loss (), logits (B, C)).
+
+        Ranks share gradients in the ``last`` part only.
+        """
+        s = self.settings
+        x = clips.to(self.device, non_blocking=True)
+        y = labels.to(self.device, non_blocking=True)
+        if s.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        if isinstance(self.forward, DistributedDataParallel):
+            self.forward.require_backward_grad_sync = last
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bf16"):
+            logits = self.forward(x)
+        loss = self._loss(logits, y).mean()
+        (loss / parts).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), logits.detach()
+
+    def update(self, rate: float) -> None:
+        """One step of the optimiser over the gradients that have added up."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.settings.optim.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optim.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The weights to predict with: the averaged ones where there are any."""
+        return self.model if self.ema is None else self.ema.module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, averaged weights and optimiser."""
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        if self.ema is not None:
+            state["ema"] = self.ema.module.state_dict()
+            state["ema_updates"] = self.ema.n_averaged.clone()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+            self.ema.n_averaged.copy_(state["ema_updates"])
+
+
+def make_optimizer(model: nn.Module, s: TrainSettings, *, fused: bool) -> torch.optim.Optimizer:
+    """Adam or AdamW; AdamW decays neither biases nor batch normalisation (1-d parameters)."""
+    if s.optim.name == "adam":
+        return torch.optim.Adam(
+            model.parameters(), s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused
+        )
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused)
+
+
+def fit(
+    model: nn.Module,
+    train_loader: TrainLoader,
+    val_loader: Batches | None,
+    settings: TrainSettings,
+    out: Path,
+    *,
+    classes: Sequence[str],
+    device: torch.device,
+    ranks: Ranks | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train ``model`` to the end of the settings' epochs, from ``out/last.pt`` where it exists.
+
+    Args:
+        model: clips (B, 3, T, H, W) -> logits (B, C).
+        train_loader: equally long on all ranks.
+        val_loader: all windows of the val clips (ids repeat), each rank its share; or none.
+        settings: the run's settings; those of an existing run must be equal.
+        out: the run's folder.
+        classes: the class list, in the order of the labels.
+        device: where the model is trained.
+        ranks: this process among several; the process group exists already.
+        progress: show a progress bar (first rank only).
+
+    Raises:
+        TrainError: a loss is not finite (with the batch's ids), or ``out`` holds another run.
+    """
+    return _Fit(
+        Trainer(model, settings, device, ranks or Ranks()),
+        train_loader,
+        val_loader,
+        out,
+        tuple(classes),
+        progress,
+    ).run()
+
+
+@dataclass(slots=True)
+class _Fit:
+    trainer: Trainer
+    loader: TrainLoader
+    val: Batches | None
+    out: Path
+    classes: tuple[str, ...]
+    progress: bool
+    place: Place = field(default_factory=Place)
+    meter: Meter = field(init=False)
+    log: runs.Log | None = field(init=False, default=None)
+
+    def run(self) -> FitResult:
+        s, first = self.settings, self.trainer.ranks.first
+        if s.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        self.meter = Meter(len(self.classes), self.trainer.device)
+        resumed = self._resume()
+        if first:
+            if not resumed:
+                runs.create(self.out, s, self.classes, self.trainer.model)
+            self.log = runs.Log(self.out, step=self.place.step)
+        try:
+            while self.place.epoch < s.epochs:
+                self._epoch()
+        finally:
+            if self.log:
+                self.log.close()
+            if s.deterministic:
+                torch.use_deterministic_algorithms(False)
+        place = self.place
+        known = place.best_epoch >= 0
+        return FitResult(
+            self.out,
+            place.epoch,
+            place.step,
+            place.best if known else None,
+            place.best_epoch if known else None,
+        )
+
+    @property
+    def settings(self) -> TrainSettings:
+        """The run's settings."""
+        return self.trainer.settings
+
+    def _resume(self) -> bool:
+        file = self.out / "last.pt"
+        if not file.is_file():
+            return False
+        state = runs.load_checkpoint(file)
+        if state["settings"] != self.settings.to_dict() or state["classes"] != list(self.classes):
+            raise TrainError(
+                f"{self.out}: holds a run with other settings or classes; choose another --out"
+            )
+        self.trainer.load_state_dict(state["trainer"])
+        self.loader.load_state_dict(state["loader"])
+        self.meter.load_state_dict(state["meter"])
+        self.place = Place(**state["place"])
+        return True
+
+    def _save(self) -> None:
+        """Everything needed to go on; only what is known to be finite is ever saved."""
+        self._read()
+        if self.trainer.ranks.first:
+            tree = {
+                "trainer": self.trainer.state_dict(),
+                "loader": self.loader.state_dict(),
+                "meter": self.meter.state_dict(),
+                "place": {name: getattr(self.place, name) for name in Place.__slots__},
+                "settings": self.settings.to_dict(),
+                "classes": list(self.classes),
+                "model": self.trainer.predictor.state_dict(),
+            }
+            runs.save_checkpoint(self.out / "last.pt", tree)
+
+    def _epoch(self) -> None:
+        s, place, trainer = self.settings, self.place, self.trainer
+        trainer.train_mode()
+        self.loader.set_epoch(place.epoch)
+        total = len(self.loader)
+        batches = iter(self.loader)
+        shown = self.progress and trainer.ranks.first
+        with tqdm(
+            total=total,
+            initial=place.batch,
+            desc=f"epoch {place.epoch + 1}/{s.epochs}",
+            unit="batch",
+            disable=not shown,
+            leave=False,
+        ) as bar:
+            while place.batch < total:
+                self._step(batches, total)
+                done = place.batch - bar.n
+                bar.update(done)
+                if place.step % s.read_every == 0:
+                    bar.set_postfix_str(self._read())
+                if place.step % s.save_every == 0 and place.batch < total:
+                    self._save()
+        self._end_of_epoch()
+
+    def _step(self, batches: Iterator[tuple[Tensor, Tensor, Sequence[str]]], total: int) -> None:
+        """One step of the optimiser: ``accumulate`` batches, fewer at the end of an epoch."""
+        s, place, trainer = self.settings, self.place, self.trainer
+        parts = min(s.optim.accumulate, total - place.batch)
+        torch.manual_seed(step_seed(s.seed, place.step, trainer.ranks.rank))
+        for part in range(parts):
+            asked = time.perf_counter()
+            clips, labels, ids = next(batches)
+            self.meter.waited(time.perf_counter() - asked)
+            loss, logits = trainer.backward(clips, labels, parts=parts, last=part == parts - 1)
+            self.meter.add(loss, logits, labels, ids)
+            place.batch += 1
+        rate = rate_at(s.schedule, place.epoch + (place.batch - parts) / total, s.epochs)
+        trainer.update(rate * s.optim.lr)
+        place.step += 1
+
+    def _read(self) -> str:
+        """Look at the device: stop on a loss that is not finite, else tell how it goes."""
+        reading = self.meter.read()
+        if reading.broken is not None:
+            shown = ", ".join(reading.broken)
+            raise TrainError(
+                f"loss is not finite at step {self.place.step} (epoch {self.place.epoch + 1}), "
+                f"batch of clips {shown}; lower optim.lr, set optim.clip_norm, or look at the "
+                f"clips; {self.out / 'last.pt'} is from before it"
+            )
+        if self.log and reading.losses:
+            rate = self.trainer.optimizer.param_groups[0]["lr"]
+            self.log.step(self.place.step, sum(reading.losses) / len(reading.losses), rate)
+        return reading.text()
+
+    def _end_of_epoch(self) -> None:
+        s, place = self.settings, self.place
+        self._read()
+        reading = self.meter.epoch(self.trainer.ranks)
+        row: dict[str, float | None] = {
+            "epoch": place.epoch,
+            "step": place.step,
+            "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),
+            "loss": reading.loss,
+            "train_f1": reading.f1,
+            "clips_per_s": reading.clips_per_s,
+            "waiting": reading.waiting,
+            "seconds": reading.seconds,
+        }
+        place.epoch, place.batch = place.epoch + 1, 0
+        if self.val is not None and (place.epoch % s.eval_every == 0 or place.epoch == s.epochs):
+            row |= self._validate()
+        self.meter.reset()
+        self.loader.set_epoch(place.epoch)
+        if self.log:
+            self.log.epoch(row)
+        self._save()
+        self.trainer.ranks.barrier()
+
+    def _validate(self) -> dict[str, float | None]:
+        s, place, trainer = self.settings, self.place, self.trainer
+        assert self.val is not None
+        found = score_clips(
+            trainer.predictor,
+            self.val,
+            self.classes,
+            device=trainer.device,
+            precision=s.precision,
+            channels_last=s.channels_last,
+            ranks=trainer.ranks,
+        )
+        f1 = metrics.score(found.labels, found.scores >= 0.5).macro("present").f1
+        mean_ap = metrics.mean_average_precision(found.labels, found.scores)
+        value = f1 if s.monitor == "f1" else mean_ap
+        if value > place.best:
+            place.best, place.best_epoch = value, place.epoch - 1
+            if trainer.ranks.first:
+                tree = {"model": trainer.predictor.state_dict(), "epoch": place.epoch - 1}
+                runs.save_checkpoint(self.out / "best.pt", {**tree, "score": value})
+        return {"val_f1": f1, "val_map": mean_ap}
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of a step's dropout: a pure function, so that nothing needs to be remembered."""
+    return (seed * 1_000_003 + step) * 4_099 + rank
+
+
+def train(
+    settings: TrainSettings,
+    build: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    weights: Path | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Train a baseline on the pack of a build; started again on the same ``out`` it goes on.
+
+    Under ``torchrun`` each process is a rank; ``data.batch`` is shared out among them.
+
+    Args:
+        settings: of the run, see :func:`settings.load`.
+        build: folder of a build, or of a pack.
+        out: folder of the run.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ….
+        weights: a checkpoint to begin from, loaded by name; the head stays our own.
+        progress: show a progress bar.
+
+    Raises:
+        TrainError: weights that do not fit, a folder with another run, a loss that is not finite.
+        PackError: the build has no pack that can be used.
+    """
+    with join_ranks(device) as (ranks, chosen):
+        if settings.data.batch % ranks.world_size:
+            raise TrainError(
+                f"data.batch {settings.data.batch} cannot be shared by {ranks.world_size} ranks; "
+                f"set a multiple of {ranks.world_size}"
+            )
+        from tinyvirat_build.train.data import make_loaders
+
+        train_loader, val_loader = make_loaders(settings, build, chosen, ranks)
+        torch.manual_seed(settings.seed)
+        dropout = None if settings.dropout < 0 else settings.dropout
+        model = models.build(settings.model, len(train_loader.classes), dropout=dropout)
+        report = None
+        if weights is not None and not (out / "last.pt").is_file():
+            head = models.architecture(settings.model).head
+            report = load_weights(model, weights, head=head)
+            if progress and ranks.first:
+                tqdm.write("\n".join(report.lines()))
+        result = fit(
+            model,
+            train_loader,
+            val_loader,
+            settings,
+            out,
+            classes=train_loader.classes,
+            device=chosen,
+            ranks=ranks,
+            progress=progress,
+        )
+        return FitResult(
+            result.out, result.epochs, result.steps, result.best, result.best_epoch, report
+        )

@@ -1,0 +1,79 @@
+"""Which of several processes this is, as ``torchrun`` says, and what they do together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from tinyvirat_build.errors import TrainError
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those of the run; alone it is rank 0 of 1."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everybody's value, in the order of the ranks; values are pickled."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """``auto`` is this rank's GPU where CUDA exists, else the CPU.
+
+    Raises:
+        TrainError: there is no such device here.
+    """
+    if name == "auto":
+        name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as e:
+        raise TrainError(f"no device {name!r}; use auto, cpu, or cuda:0") from e
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise TrainError(f"device {name} asked for, but CUDA is not there; use --device cpu")
+    return device
+
+
+@contextlib.contextmanager
+def join_ranks(device: str = "auto") -> Iterator[tuple[Ranks, torch.device]]:
+    """This process's place and device; under ``torchrun`` the group exists while in the block.
+
+    NCCL on CUDA, gloo on the CPU. A group that exists already is used and left as it is.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    ranks = Ranks(int(os.environ.get("RANK", "0")), world, int(os.environ.get("LOCAL_RANK", "0")))
+    chosen = choose_device(device, ranks.local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world == 1 or dist.is_initialized():
+        yield ranks, chosen
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield ranks, chosen
+    finally:
+        dist.destroy_process_group()

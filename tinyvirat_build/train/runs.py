@@ -1,0 +1,180 @@
+"""The folder of a training run: what it was made with, its checkpoints, its log.
+
+RUN/settings.yaml    resolved settings; `--preset RUN/settings.yaml` repeats the run
+RUN/run.json         model, classes, parameters, versions
+RUN/last.pt          all that is needed to go on: weights, optimiser, place in the epoch
+RUN/best.pt          the weights of the best epoch on val (averaged ones where there are any)
+RUN/log.csv          one row an epoch
+RUN/tensorboard/     the same for TensorBoard
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from tinyvirat_build.errors import TrainError
+from tinyvirat_build.store import atomic_path, write_json, write_text
+from tinyvirat_build.train import models
+from tinyvirat_build.train import settings as settings_module
+from tinyvirat_build.train.settings import TrainSettings
+from tinyvirat_build.train.weights import read_checkpoint
+
+FORMAT: Final = 1
+COLUMNS: Final = (
+    "epoch",
+    "step",
+    "lr",
+    "loss",  # of training
+    "train_f1",  # macro over present classes at 0.5, of the batches as they were seen
+    "val_f1",  # macro over present classes at 0.5
+    "val_map",
+    "clips_per_s",
+    "waiting",  # share of the time spent waiting for data
+    "seconds",
+)
+
+
+def save_checkpoint(file: Path, tree: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that it is whole or absent, whenever the process dies."""
+    with atomic_path(file) as temporary:
+        torch.save({"format": FORMAT, **tree}, temporary)
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint of a run.
+
+    Raises:
+        TrainError: missing, broken, or of another version.
+    """
+    tree = read_checkpoint(file)
+    if tree.get("format") != FORMAT:
+        raise TrainError(f"{file}: not a checkpoint of a run of this version; train anew")
+    return tree
+
+
+def create(folder: Path, settings: TrainSettings, classes: Sequence[str], model: nn.Module) -> None:
+    """Write a new run's settings and description."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "settings.yaml", settings.to_yaml())
+    frames, size = settings.clip_shape
+    about = {
+        "model": settings.model,
+        "classes": list(classes),
+        "input": [3, frames, size, size],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    write_json(folder / "run.json", about, indent=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run read back from its folder."""
+
+    folder: Path
+    settings: TrainSettings
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, by which tables and figures call the run."""
+        return self.folder.resolve().name
+
+    def model(self, which: Literal["best", "last"] = "best") -> nn.Module:
+        """The trained model, ready to predict; ``last`` where the run has no best.
+
+        Raises:
+            TrainError: the run has no checkpoint, or one of another model.
+        """
+        file = self.folder / f"{which}.pt"
+        if which == "best" and not file.is_file():
+            file = self.folder / "last.pt"
+        tree = load_checkpoint(file)
+        model = models.build(self.settings.model, len(self.classes))
+        try:
+            model.load_state_dict(tree["model"])
+        except (RuntimeError, KeyError) as e:
+            raise TrainError(f"{file}: not of {self.settings.model}; train anew") from e
+        return model.eval()
+
+
+def open_run(folder: Path) -> Run:
+    """Read a run's settings and classes.
+
+    Raises:
+        TrainError: the folder is not a run.
+    """
+    try:
+        about = json.loads((folder / "run.json").read_text("utf-8"))
+        classes = tuple(about["classes"])
+    except FileNotFoundError as e:
+        raise TrainError(f"{folder}: not a run (no run.json); `train --out` makes one") from e
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise TrainError(f"{folder}/run.json: cannot be read ({e}); train anew") from e
+    return Run(folder, settings_module.load(folder / "settings.yaml"), classes)
+
+
+class Log:
+    """A run's numbers, a row an epoch, in CSV and for TensorBoard.
+
+    Rows of steps after ``step`` (of a run that was killed after its last checkpoint) are taken
+    out first, so that a resumed run's log has each epoch once.
+    """
+
+    def __init__(self, folder: Path, *, step: int = 0) -> None:
+        self.file = folder / "log.csv"
+        kept = [row for row in read_log(folder) if int(row["step"]) <= step]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+        write_text(self.file, text.getvalue())
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def epoch(self, row: Mapping[str, float | None]) -> None:
+        """Add a row; ``None`` stands for what was not measured in this epoch."""
+        with self.file.open("a", encoding="utf-8", newline="") as f:
+            csv.DictWriter(f, COLUMNS, lineterminator="\n").writerow(
+                {k: _number(row.get(k)) for k in COLUMNS}
+            )
+        for name in COLUMNS[2:]:
+            value = row.get(name)
+            if value is not None:
+                self._board.add_scalar(name, value, int(row["step"] or 0))
+        self._board.flush()
+
+    def step(self, step: int, loss: float, rate: float) -> None:
+        """Note a step's loss and learning rate for TensorBoard."""
+        self._board.add_scalar("step/loss", loss, step)
+        self._board.add_scalar("step/lr", rate, step)
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._board.close()
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def read_log(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's log.csv, none where there is no log."""
+    file = folder / "log.csv"
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as f:
+        return [row for row in csv.DictReader(f) if row.get("step", "").isdigit()]
