@@ -183,7 +183,8 @@ class H264Reader:
             order, is_field = self._order(bits, reset, reference)
         except (IndexError, KeyError):
             order, is_field = None, False
-        return Picture(kind, reset, reference == 0, order, is_field)
+        # An IDR picture without references exists in damaged streams alone.
+        return Picture(kind, reset, reference == 0 and not reset, order, is_field)
 
     def _order(self, bits: _Bits, reset: bool, reference: int) -> tuple[int | None, bool]:
         sps = self._sps[self._sps_of_pps[bits.ue()]]

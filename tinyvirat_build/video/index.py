@@ -175,7 +175,6 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     rows: list[tuple[int, int, int, int, bool, bool]] = []
     pictures: list[Picture] = []
     first = None
-    sizes: set[tuple[int, int]] = set()
     for packet in container.demux(stream):
         if packet.size == 0:  # the end, or a slot whose packet was lost
             continue
@@ -199,7 +198,6 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     if not rows or first is None:
         raise VideoError("no_frames", f"{path}: no frame decodes; replace the file")
     _refuse_inexact(path, stream, first, pictures)
-    sizes.add((first.width, first.height))
     pts, dts, pos, size = (np.array([r[k] for r in rows], np.int64) for k in range(4))
     key, hidden = (np.array([r[k] for r in rows], bool) for k in (4, 5))
     numbers = _number(path, container.format.name, stream, pts, dts, hidden, pictures)
@@ -208,7 +206,7 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     sync[0] = True
     disposable = np.zeros(len(rows), bool)
     if stream.codec_context.name == "h264":
-        disposable = np.array([p.disposable and p.pictures == 1 for p in pictures], bool)
+        disposable = np.array([p.disposable for p in pictures], bool) & ~sync
     return VideoIndex(
         codec=stream.codec_context.name,
         container=container.format.name.split(",")[0],
