@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import av
 import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from tinyvirat_build.report.frames import frames_at
 
 CLIPS: Final = 4  # of each class
 FRAMES: Final = 3  # of each clip: the first, the middle, the last
@@ -32,7 +32,7 @@ def contact_sheets(
         chosen = rows[np.linspace(0, len(rows) - 1, min(CLIPS, len(rows))).round().astype(int)]
         strips = []
         for row in there.iloc[chosen].itertuples():
-            strip = _strip(root / str(row.path))
+            strip = _strip(root / str(row.path), int(row.end - row.start))
             if strip is not None:
                 frames = f"{row.end - row.start} frames of {row.width}×{row.height}"
                 others = ", ".join(name for name in row.labels if name != label)
@@ -43,20 +43,10 @@ def contact_sheets(
             yield label, strips
 
 
-def frames_at(path: Path, shares: Sequence[float]) -> list[NDArray[np.uint8]]:
-    """The frames of a clip at these shares of its length, (H, W, 3) RGB; none if it fails."""
-    try:
-        with av.open(str(path)) as container:
-            frames = list(container.decode(video=0))
-            wanted = [frames[round(share * (len(frames) - 1))] for share in shares if frames]
-            return [np.asarray(f.to_ndarray(format="rgb24"), dtype=np.uint8) for f in wanted]
-    except (OSError, av.FFmpegError):
-        return []
-
-
-def _strip(path: Path) -> bytes | None:
+def _strip(path: Path, n_frames: int) -> bytes | None:
     """The clip's frames side by side as one JPEG."""
-    frames = frames_at(path, np.linspace(0, 1, FRAMES).tolist())
+    places = np.linspace(0, n_frames - 1, FRAMES).round().astype(int).tolist()
+    frames = frames_at(path, places)
     if not frames:
         return None
     scale = HEIGHT / frames[0].shape[0]
