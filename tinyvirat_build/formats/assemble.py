@@ -105,6 +105,7 @@ def assemble(
         boxes = fill_gaps(boxes, options.max_gap, found)
     runs = _runs(boxes)
     rows = []
+    bare = []  # without a box
     seen: dict[str, RawActivity] = {}
     for order, a in enumerate(activities):
         refusal = _refusal(a, seen, options)
@@ -114,10 +115,13 @@ def assemble(
             a = _distinct(a, seen, file, found)
             issue = _coverage(a, runs, no_geometry, file, found)
         seen.setdefault(a.activity_id, a)
-        if issue is not None:
-            found.append(issue)
+        row = (a.activity_id, a.name, a.start, a.end, a.actors, a.status, order)
+        if issue is None:
+            rows.append(row)
             continue
-        rows.append((a.activity_id, a.name, a.start, a.end, a.actors, a.status, order))
+        found.append(issue)
+        if issue.reason == "no_geometry":
+            bare.append(row)
     return VideoAnnotation(
         video_id=video_id,
         activities=_activity_table(rows),
@@ -139,6 +143,7 @@ def assemble(
         issues=tuple(found),
         records_in=records_in,
         regions=regions,
+        without_geometry=_activity_table(bare) if bare else None,
     )
 
 
