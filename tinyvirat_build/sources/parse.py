@@ -6,7 +6,7 @@ list, boxes inside the picture, and the user's regions; nothing that falls is wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -85,15 +85,16 @@ def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) ->
     dropped = annotation.records_in - len(activities)
     balance = Balance(STAGE, "activities", annotation.records_in, len(activities), dropped)
     keys = {key: getattr(entry, key) for key in KEYS}
+    key_types = {key: pd.CategoricalDtype([value]) for key, value in keys.items()}
     x1, y1, x2, y2 = geometry.corners(reach)
     sides = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
     return Parsed(
-        _keyed("activities", activities, entry, labels=_labels_of(activities, label_map)),
-        _keyed("boxes", boxes, entry, **sides),
-        _keyed("actors", annotation.actors, entry),
+        _keyed("activities", activities, key_types, labels=_labels_of(activities, label_map)),
+        _keyed("boxes", boxes, key_types, **sides),
+        _keyed("actors", annotation.actors, key_types),
         issues_frame(issues, **keys),
         balance_frame(balance, **keys),
-        _keyed("activities", bare, entry, labels=_labels_of(bare, label_map)),
+        _keyed("activities", bare, key_types, labels=_labels_of(bare, label_map)),
     )
 
 
@@ -147,11 +148,14 @@ def _unreadable(entry: Entry, error: AnnotationError) -> Parsed:
     )
 
 
-def _keyed(table: str, rows: pd.DataFrame, entry: Entry, **more: object) -> pd.DataFrame:
+def _keyed(
+    table: str, rows: pd.DataFrame, key_types: Mapping[str, pd.CategoricalDtype], **more: object
+) -> pd.DataFrame:
     """The table's columns in their order, with the entry's keys as one-word categories."""
     zeros = np.zeros(len(rows), np.int8)
     made: dict[str, Any] = {
-        key: pd.Categorical.from_codes(zeros, pd.Index([getattr(entry, key)])) for key in KEYS
+        key: pd.Categorical.from_codes(zeros, dtype=kind, validate=False)
+        for key, kind in key_types.items()
     }
     for name in columns(table)[len(KEYS) :]:
         made[name] = more[name] if name in more else rows[name].array

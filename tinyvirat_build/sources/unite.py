@@ -55,6 +55,7 @@ def _add(
     file_order = activities["file_order"] + _next(first.activities["file_order"])
     known = set(first.actors["actor_id"])
     actors = second.actors[[a not in same and a not in known for a in second.actors["actor_id"]]]
+    bare = (first.without_geometry, second.without_geometry)
     return VideoAnnotation(
         first.video_id,
         _stack([first.activities, activities.assign(file_order=file_order)]),
@@ -63,7 +64,7 @@ def _add(
         [*first.issues, *second.issues, *issues],
         first.records_in + second.records_in,
         first.regions if second.regions is None else second.regions,
-        _stack([t for t in (first.without_geometry, second.without_geometry) if t is not None]),
+        _stack([t for t in bare if t is not None]) if any(t is not None for t in bare) else None,
     )
 
 
@@ -158,8 +159,7 @@ def _joined_boxes(
 
 
 def _stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    filled = [t for t in tables if len(t)] or list(tables[:1])
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return pd.concat([t for t in tables if len(t)] or [tables[0]], ignore_index=True)
 
 
 def _next(order: pd.Series[int]) -> int:
