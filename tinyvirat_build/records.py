@@ -7,6 +7,7 @@ with the key columns ``source, video_id, annotation_set`` and its rows lie in th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -278,6 +279,12 @@ def empty(table: str) -> pd.DataFrame:
     >>> empty("tracks").columns.tolist()[3:]
     ['track_id', 'start', 'end', 'activities']
     """
+    return _blank(table).copy(deep=False)
+
+
+@functools.cache
+def _blank(table: str) -> pd.DataFrame:
+    # Made once: pandas takes 2 ms for it, and a build asks thousands of times.
     return pd.DataFrame({name: [] for name in columns(table)}).astype(
         {f.name: _PANDAS.get(f.type, "object") for f in SCHEMAS[table]}
     )

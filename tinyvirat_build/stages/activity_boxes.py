@@ -96,23 +96,22 @@ def read_boxes(table: Columns, rows: Rows, activities: Activities) -> ActivityBo
     reach = geometry.no_reach(int(at[-1]))
     actor, names = _actor_codes(table["actor_id", rows])
     frame = table.ints("frame", rows)
-    same = actor[1:] == actor[:-1]
-    if not ((actor[1:] >= actor[:-1]) & (~same | (frame[1:] >= frame[:-1]))).all():
+    heads, tails = _actor_runs(actor)
+    order: Ints | slice = slice(None)
+    if len(np.unique(actor[heads])) < len(heads) or _turns_back(actor, frame):
         order = np.lexsort((frame, actor))
         actor, frame = actor[order], frame[order]
-        columns = [table[c, rows][order] for c in ("x1", "y1", "x2", "y2")]
-    else:
-        columns = [table[c, rows] for c in ("x1", "y1", "x2", "y2")]
-    boxes = np.stack(columns) if len(frame) else geometry.no_reach(0)
+        heads, tails = _actor_runs(actor)
+    boxes = np.stack([table[c, rows][order] for c in ("x1", "y1", "x2", "y2")])
     boxes[:2] *= -1
-    bounds = np.searchsorted(actor, np.arange(len(names) + 1))
-    code = {name: i for i, name in enumerate(names)}
+    bounds = {
+        str(names[code]): (head, tail)
+        for code, head, tail in zip(actor[heads], heads.tolist(), tails.tolist(), strict=True)
+    }
     for i, actors in enumerate(activities.actors):
         start, end = activities.start[i], activities.end[i]
         for name in dict.fromkeys(actors):
-            if name not in code:
-                continue
-            low, high = bounds[code[name]], bounds[code[name] + 1]
+            low, high = bounds.get(name, (0, 0))
             first, last = np.searchsorted(frame[low:high], (start, end)) + low
             if first >= last:
                 continue
@@ -127,8 +126,16 @@ def read_boxes(table: Columns, rows: Rows, activities: Activities) -> ActivityBo
     return ActivityBoxes(activities.start, activities.end, at, reach)
 
 
-def _actor_codes(column: Any) -> tuple[Ints, list[str]]:
+def _actor_codes(column: Any) -> tuple[Ints, Any]:
     if isinstance(column, pd.Categorical):
-        return column.codes.astype(np.int64), [str(name) for name in column.categories]
+        return column.codes.astype(np.int64), column.categories
     codes, names = pd.factorize(np.asarray(column, object))
-    return codes.astype(np.int64), [str(name) for name in names]
+    return codes.astype(np.int64), names
+
+
+def _actor_runs(actor: Ints) -> tuple[Ints, Ints]:
+    return geometry.run_bounds(np.r_[True, actor[1:] != actor[:-1]][: len(actor)])
+
+
+def _turns_back(actor: Ints, frame: Ints) -> bool:
+    return bool(((actor[1:] == actor[:-1]) & (frame[1:] < frame[:-1])).any())

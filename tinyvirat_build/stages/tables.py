@@ -6,7 +6,8 @@ met here only, since one call of it costs more than the work on a small video.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,13 +18,10 @@ import pyarrow as pa
 from tinyvirat_build.records import (
     KEYS,
     SCHEMAS,
-    Balance,
     Issue,
     StageResult,
-    balance_frame,
     columns,
     empty,
-    issues_frame,
 )
 
 
@@ -66,8 +64,9 @@ def by_video(table: pd.DataFrame) -> dict[Key, Rows]:
 
 
 def _codes(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], Any]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy().astype(np.int64), column.cat.categories
+    values = column.array
+    if isinstance(values, pd.Categorical):
+        return values.codes.astype(np.int64), values.categories
     codes, names = pd.factorize(column.to_numpy(dtype=object))
     return codes.astype(np.int64), names
 
@@ -77,21 +76,27 @@ def _key(codes: Sequence[Any], names: Sequence[Any], row: int) -> Key:
 
 
 class Columns:
-    """A table's columns as arrays, to be cut into videos: ``columns["start", rows]``."""
+    """A table's columns as arrays, to be cut into videos: ``columns["start", rows]``.
+
+    A categorical column stays one: its words are as many as its rows are not.
+    """
 
     def __init__(self, table: pd.DataFrame) -> None:
         self._table = table
-        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        self._arrays: dict[str, Any] = {}
 
-    def __getitem__(self, at: tuple[str, Rows]) -> npt.NDArray[Any]:
+    def __getitem__(self, at: tuple[str, Rows]) -> Any:
         name, rows = at
         if name not in self._arrays:
-            self._arrays[name] = self._table[name].to_numpy()
+            column = self._table[name]
+            categorical = isinstance(column.array, pd.Categorical)
+            self._arrays[name] = column.array if categorical else column.to_numpy()
         return self._arrays[name][rows]
 
     def ints(self, name: str, rows: Rows) -> npt.NDArray[np.int64]:
         """A column of integers."""
-        return self[name, rows].astype(np.int64)
+        found: npt.NDArray[np.int64] = self[name, rows].astype(np.int64)
+        return found
 
     def texts(self, name: str, rows: Rows) -> list[str]:
         """A column of strings."""
@@ -116,75 +121,81 @@ class Builder:
     """The rows of one table and its issues and balances, gathered video by video."""
 
     def __init__(self, stage: str, table: str, unit: str) -> None:
-        self.stage, self.table, self.unit = stage, table, unit
-        self._parts: list[tuple[Key, int]] = []
-        self._values: dict[str, list[Any]] = {c: [] for c in columns(table)[len(KEYS) :]}
-        self._issues: list[pd.DataFrame] = []
-        self._balances: list[tuple[Key, Balance]] = []
+        self.stage, self.unit = stage, unit
+        self._rows, self._issues = _Gatherer(table), _Gatherer("issues")
+        self._balance = _Gatherer("balance")
 
     def add(
         self,
         key: Key,
-        values: Mapping[str, Iterable[Any]],
+        values: Mapping[str, Sequence[Any]],
         *,
         records_in: int,
         records_out: int,
         issues: Sequence[Issue] = (),
     ) -> None:
-        """Add a video's rows, one sequence a column, its issues, and what it was given and gave."""
-        n = len(self._values[next(iter(values))])
-        for name, found in values.items():
-            self._values[name].extend(found)
-        self._parts.append((key, len(self._values[next(iter(values))]) - n))
+        """Add a video's rows, one sequence a column, its issues, and what it was given and gave.
+
+        ``records_in`` and ``records_out`` are in the stage's unit.
+        """
         dropped = sum(i.count for i in issues if i.action in ("dropped", "quarantined"))
         if records_in != records_out + dropped:
             raise AssertionError(
                 f"{self.stage} of {key.video_id}: {records_in} {self.unit} in, {records_out} out, "
                 f"{dropped} dropped"
             )
-        self._balances.append(
-            (key, Balance(self.stage, self.unit, records_in, records_out, dropped))
-        )
+        self._rows.add(key, values)
         if issues:
-            self._issues.append(issues_frame(issues, **key._asdict()))
+            names = columns("issues")[len(KEYS) :]
+            self._issues.add(key, {n: [getattr(i, n) for i in issues] for n in names})
+        counts = (self.stage, self.unit, records_in, records_out, dropped)
+        names = columns("balance")[len(KEYS) :]
+        self._balance.add(key, {n: [value] for n, value in zip(names, counts, strict=True)})
 
     def result(self) -> StageResult:
         """The table, the issues and the balance of all videos."""
-        return StageResult(self._frame(), _concat("issues", self._issues), self._balance())
+        return StageResult(self._rows.frame(), self._issues.frame(), self._balance.frame())
 
-    def _frame(self) -> pd.DataFrame:
-        rows = sum(n for _, n in self._parts)
-        if not rows:
+
+class _Gatherer:
+    """The rows of one table, gathered video by video."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+        self.fields = list(SCHEMAS[table])[len(KEYS) :]
+        self.counts: list[tuple[Key, int]] = []
+        self.values: dict[str, list[Any]] = {field.name: [] for field in self.fields}
+
+    def add(self, key: Key, values: Mapping[str, Sequence[Any]]) -> None:
+        for name, found in values.items():
+            self.values[name].extend(found)
+        self.counts.append((key, len(values[self.fields[0].name])))
+
+    def frame(self) -> pd.DataFrame:
+        if not any(n for _, n in self.counts):
             return empty(self.table)
-        made: dict[str, Any] = self._key_columns()
-        for field in list(SCHEMAS[self.table])[len(KEYS) :]:
-            found = self._values[field.name]
-            made[field.name] = (
-                np.array(found, _DTYPES[field.type])
-                if field.type in _DTYPES
-                else pd.Series(np.fromiter(found, object, len(found)), dtype=object, copy=False)
-            )
-        return pd.DataFrame(made)
+        made: dict[str, Any] = self.key_columns()
+        for field in self.fields:
+            found = self.values[field.name]
+            if field.type in _DTYPES and None not in found:
+                made[field.name] = np.array(found, _DTYPES[field.type])
+            else:
+                made[field.name] = np.fromiter(found, object, len(found))
+        return pd.DataFrame(made, copy=False)
 
-    def _key_columns(self) -> dict[str, "pd.Categorical[str]"]:
-        made = {}
+    def key_columns(self) -> dict[str, Any]:
+        made: dict[str, Any] = {}
         for i, name in enumerate(KEYS):
-            words = sorted({key[i] for key, _ in self._parts})
+            words = tuple(sorted({key[i] for key, _ in self.counts}))
             place = {word: at for at, word in enumerate(words)}
-            codes = [place[key[i]] for key, n in self._parts for _ in range(n)]
-            made[name] = pd.Categorical.from_codes(codes, pd.Index(words))
+            codes = [place[key[i]] for key, n in self.counts for _ in range(n)]
+            made[name] = pd.Categorical.from_codes(codes, dtype=_categories(words))
         return made
 
-    def _balance(self) -> pd.DataFrame:
-        return _concat(
-            "balance", [balance_frame(found, **key._asdict()) for key, found in self._balances]
-        )
 
-
-def _concat(table: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    if not frames:
-        return empty(table)
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+@functools.lru_cache(maxsize=1024)
+def _categories(words: tuple[str, ...]) -> pd.CategoricalDtype[str]:
+    return pd.CategoricalDtype(pd.Index(words, dtype=object))
 
 
 def select(rows: Mapping[Key, Rows], key: Key) -> Rows:
