@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import filelock
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,42 +102,66 @@ def sync_folder(path: Path) -> None:
 def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
     """A DataFrame in the written schema of table ``name``; missing columns become null."""
     schema = SCHEMAS[name]
+    if not len(table):
+        return schema.empty_table()
+    given = dict(table.items())
     columns = [
-        _array(table[f.name], f.type) if f.name in table else pa.nulls(len(table), f.type)
+        _array(given[f.name], f.type) if f.name in given else pa.nulls(len(table), f.type)
         for f in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _array(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(kind) and not isinstance(column.dtype, pd.CategoricalDtype):
-        return pa.array(column.astype(object), pa.string()).dictionary_encode().cast(kind)
+    """A column as one Arrow array; the short ways come first, since there are many columns."""
+    values: Any = column.array
+    if isinstance(values, pd.arrays.NumpyExtensionArray):
+        values = values.to_numpy()
+        if values.dtype != object:
+            return pa.array(values, kind)
     if pa.types.is_list(kind):
-        values = [None if v is None else list(v) for v in column]
-        return pa.array(values, kind)
-    array = pa.array(column, from_pandas=True)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_dictionary(kind) and not pa.types.is_string(array.type.value_type):
-        values = array.dictionary.cast(pa.string())
-        return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), values)
-    return array.cast(kind)
+        return pa.array([None if v is None else list(v) for v in values], kind)
+    if pa.types.is_dictionary(kind) and not isinstance(values, pd.Categorical):
+        first = values[0]
+        if isinstance(first, str) and (values == first).all():  # one video's key columns
+            codes = pa.array(np.zeros(len(values), np.int32))
+            return pa.DictionaryArray.from_arrays(codes, pa.array([first], pa.string()))
+        return pa.array(np.asarray(values, dtype=object), pa.string()).dictionary_encode()
+    if isinstance(values, pd.Categorical):
+        words = pa.array(np.asarray(values.categories, dtype=object), pa.string())
+        missing = values.codes < 0
+        codes = pa.array(values.codes.astype(np.int32), mask=missing if missing.any() else None)
+        array = pa.DictionaryArray.from_arrays(codes, words)
+    else:
+        array = pa.array(values, from_pandas=True)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+    return array if array.type == kind else array.cast(kind)
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:
     """A DataFrame with categorical words and tuples where the schema has lists."""
-    frame: dict[str, Any] = {}
-    for field, column in zip(table.schema, table.columns, strict=True):
-        if pa.types.is_list(field.type):
-            lists = column.to_pylist()
-            values = pd.Series([None] * len(lists), dtype=object)
-            values[:] = [None if v is None else tuple(v) for v in lists]
-            frame[field.name] = values
-        elif pa.types.is_integer(field.type) and column.null_count:
-            frame[field.name] = column.to_pandas().astype("Int64")
-        else:
-            frame[field.name] = column.to_pandas()
-    return pd.DataFrame(frame)
+    frame = {f.name: _series(c, f.type) for f, c in zip(table.schema, table.columns, strict=True)}
+    return pd.DataFrame(frame, copy=False)
+
+
+def _series(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        lists = column.to_pylist()
+        tuples = (None if v is None else tuple(v) for v in lists)
+        return np.fromiter(tuples, dtype=object, count=len(lists))
+    if pa.types.is_dictionary(kind):
+        array = column.unify_dictionaries().combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0) if array.num_chunks else pa.array([], kind)
+        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        dtype = pd.CategoricalDtype(array.dictionary.to_pylist())
+        return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
+    if pa.types.is_integer(kind) and column.null_count:
+        return column.to_pandas().astype("Int64")
+    if pa.types.is_string(kind) or column.null_count:
+        return column.to_pandas()
+    return column.to_numpy()
 
 
 def concat(name: str, tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
