@@ -1,0 +1,212 @@
+"""A source's frames from the ffmpeg program, each with its number found by its timestamp.
+
+This is the decoder that the cutter is checked against: another build of FFmpeg, another process,
+no seeking, nothing left out. The program is driven through ffmpeg-python, here alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+
+from tinyvirat_build.errors import DataError
+from tinyvirat_build.video.index import Ints, VideoIndex
+
+Planes = list[npt.NDArray[np.uint8]]
+_CLOSE: Final = 64  # frames apart that are asked for in one span
+_MOST_SPANS: Final = 200
+
+
+@cache
+def program() -> str:
+    """The path of the ffmpeg program: that of imageio-ffmpeg, else the system's.
+
+    Raises:
+        DataError: there is none.
+    """
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        found = shutil.which("ffmpeg")
+    if found is None:
+        raise DataError("no ffmpeg program; pip install imageio-ffmpeg, or install ffmpeg")
+    return found
+
+
+@cache
+def _source_time_base() -> str:
+    """How this version is asked to keep the source's own time base."""
+    text = subprocess.run([program(), "-version"], capture_output=True, text=True).stdout
+    major = re.search(r"version n?(\d+)", text)
+    return "-1" if major is not None and int(major[1]) < 7 else "demux"
+
+
+def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
+    """Decode a video once with one thread; yield ``(number, planes)``, numbers ascending.
+
+    At least those of ``frames`` (ascending numbers) that decode are yielded; nothing after the
+    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, or Y alone
+    for gray. The number is found by the frame's timestamp, never by counting.
+    """
+    if not len(frames):
+        return
+    numbers = _Numbers(index)
+    # A container whose timestamps do not name frames is passed on with the index's own.
+    own_times = not index.timed and (
+        index.container != "avi" or bool(np.any(np.diff(index.frame) < 0))
+    )
+    stream = ffmpeg.input(
+        "pipe:0" if own_times else str(path.resolve()),
+        **{"flags:v": "bitexact", "threads": 1, "copyts": None},
+        **({"f": "nut"} if own_times else {}),
+    )["v:0"]
+    spans = _spans(frames)
+    if len(spans) <= _MOST_SPANS:
+        wanted = "+".join(
+            f"between(pts,{numbers.time(a, own_times)},{numbers.time(b, own_times)})"
+            for a, b in spans
+        )
+        stream = stream.filter("select", wanted)
+    command = ffmpeg.output(
+        stream,
+        "pipe:1",
+        format="nut",
+        vcodec="rawvideo",
+        fps_mode="passthrough",
+        enc_time_base=_source_time_base(),
+        avoid_negative_ts="disabled",
+        loglevel="quiet",
+    ).compile(cmd=program())
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE if own_times else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    feeder = None
+    if own_times:
+        feeder = threading.Thread(target=_feed, args=(path, index, process.stdin), daemon=True)
+        feeder.start()
+    try:
+        assert process.stdout is not None
+        yield from _read(process.stdout, index, numbers, int(frames[-1]), own_times)
+    finally:
+        process.kill()
+        if process.stdout is not None:
+            process.stdout.close()
+        process.wait()
+        if feeder is not None:
+            feeder.join()
+
+
+class _Numbers:
+    """Between frame numbers and times in the source's time base."""
+
+    def __init__(self, index: VideoIndex) -> None:
+        self._index = index
+        self.delay = _delay(index)
+        if index.timed:
+            self._of_time = dict(
+                zip(
+                    index.pts[index.packet_of_present].tolist(), index.present.tolist(), strict=True
+                )
+            )
+
+    def time(self, number: int, own_times: bool) -> int:
+        index = self._index
+        if own_times:
+            return number + self.delay
+        if not index.timed:
+            return number
+        place = int(np.searchsorted(index.present, number, "right")) - 1
+        return int(index.pts[index.packet_of_present[max(place, 0)]])
+
+    def number(self, time: int, own_times: bool) -> int | None:
+        if own_times:
+            return time - self.delay
+        if not self._index.timed:
+            return time
+        return self._of_time.get(time)
+
+
+def _delay(index: VideoIndex) -> int:
+    return max(0, int(np.max(np.arange(index.n_packets) - index.frame)))
+
+
+def _spans(frames: Ints) -> list[tuple[int, int]]:
+    breaks = np.flatnonzero(np.diff(frames) > _CLOSE)
+    firsts, lasts = frames[np.r_[0, breaks + 1]], frames[np.r_[breaks, len(frames) - 1]]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def _read(
+    pipe: Any, index: VideoIndex, numbers: _Numbers, last: int, own_times: bool
+) -> Iterator[tuple[int, Planes]]:
+    base = 1 / index.fps if own_times else index.time_base
+    try:
+        container: Any = av.open(pipe, format="nut")
+    except (OSError, av.error.FFmpegError):
+        return  # the program put nothing out; the caller misses its frames
+    with container:
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            if not packet.size or packet.pts is None:
+                continue
+            time = Fraction(packet.pts) * packet.time_base / base
+            number = numbers.number(round(time), own_times)
+            if number is None or (time.denominator != 1 and not own_times):
+                continue
+            planes = _planes(bytes(packet), index)
+            if planes:
+                yield number, planes
+            if number >= last:
+                return
+
+
+def _planes(data: bytes, index: VideoIndex) -> Planes:
+    """A raw picture's planes; none where its size is not the video's."""
+    h, w = index.height, index.width
+    shapes = [(h, w)]
+    if index.pix_fmt != "gray":
+        shapes += [((h + 1) // 2, (w + 1) // 2)] * 2
+    if len(data) != sum(a * b for a, b in shapes):
+        return []
+    planes, at = [], 0
+    for a, b in shapes:
+        planes.append(np.frombuffer(data, np.uint8, a * b, at).reshape(a, b))
+        at += a * b
+    return planes
+
+
+def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
+    """Pass the video's packets on with their frame numbers as presentation times."""
+    base, delay = 1 / index.fps, _delay(index)
+    try:
+        with av.open(str(path)) as source, av.open(pipe, "w", format="nut") as out:
+            stream = source.streams.video[0]
+            copy = out.add_stream_from_template(stream)
+            copy.time_base = base
+            place = 0
+            for packet in source.demux(stream):
+                if not packet.size:
+                    continue
+                packet.pts, packet.dts = int(index.frame[place]) + delay, place
+                packet.time_base, packet.stream = base, copy
+                out.mux(packet)
+                place += 1
+        pipe.close()
+    except (OSError, ValueError, av.error.FFmpegError):
+        return  # the reader had enough and closed the pipe

@@ -1,0 +1,292 @@
+"""Clips against their source, decoded by another program.
+
+Everything is compared at the clip's own pixels, each with its chroma sample: a clip in 4:2:0 with
+its samples repeated, a clip in 4:4:4 as it is, the pack inside its enclosing window. What the
+source should show there is worked out pixel by pixel from the manifest, by none of the cutter's
+code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tinyvirat_build.video.index import Ints, VideoIndex
+from tinyvirat_build.video.source_frames import Planes, decoded_frames
+from tinyvirat_build.video.spans import needed_frames, shown_for
+
+LEAST_PSNR: Final = 20.0  # decibels of a lossy clip's luma; below it shows something else
+
+Pixels = npt.NDArray[np.uint8]
+_COLUMNS: Final = (
+    "clip_id", "start", "end", "width", "height", "x", "y",
+    "file", "n_frames", "held", "sha256", "pack_file", "pack_offset",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something of a build that is not as it should be: which check, where, and what it found."""
+
+    check: str
+    where: str
+    detail: str
+
+
+@dataclass(slots=True)
+class _Clip:
+    clip_id: str
+    start: int
+    end: int
+    width: int
+    height: int
+    x: Sequence[int]
+    y: Sequence[int]
+    file: str
+    n_frames: int
+    held: int
+    sha256: str
+    pack_file: str | None
+    pack_offset: int | None
+    pixels: Pixels | None = None  # (T, 3, height, width)
+    packed: Pixels | None = None
+    held_here: int = 0
+    wrong: list[int] = field(default_factory=list)
+    wrong_pack: list[int] = field(default_factory=list)
+    squares: float = 0.0
+
+    def problem(self, check: str, detail: str) -> Problem:
+        return Problem(check, f"clip {self.clip_id}", detail)
+
+
+def verify_video(
+    path: str | Path,
+    index: VideoIndex,
+    clips: pd.DataFrame,
+    root: str | Path,
+    *,
+    lossless: bool = True,
+) -> list[Problem]:
+    """Compare every clip of one video with the source, frame by frame and pixel by pixel.
+
+    ``clips`` are rows of ``clips`` with the columns of ``cuts`` (files relative to ``root``),
+    those without a file left out. Also checked: the checksum, the number of frames by two readers
+    (PyAV and OpenCV) and by the container, the rate, timestamps from 0, colour tags, the count
+    of held frames and the pack's planes. Clips of a lossy codec (``lossless=False``) must be
+    within :data:`LEAST_PSNR` of the source instead of equal. Memory: the clips that are open at
+    one time, decoded.
+    """
+    waiting = sorted(_rows(clips), key=lambda c: -c.start)
+    problems: list[Problem] = []
+    frames = needed_frames(index.n_frames, [c.start for c in waiting], [c.end for c in waiting])
+    for clip in waiting:
+        if clip.end > index.n_frames:
+            problems.append(
+                clip.problem("frames", f"ends after the {index.n_frames} of the source")
+            )
+    open_clips: list[_Clip] = []
+    for number, planes, held in _shown(Path(path), index, frames):
+        while waiting and waiting[-1].start <= number:
+            clip = waiting.pop()
+            problems += _open(clip, Path(root), index)
+            open_clips.append(clip)
+        for clip in open_clips:
+            _compare(clip, number, planes, held, lossless)
+        for clip in [c for c in open_clips if c.end <= number + 1]:
+            problems += _close(clip, lossless)
+        open_clips = [c for c in open_clips if c.end > number + 1]
+    problems += [
+        c.problem("source", "the ffmpeg program did not decode the source's frames")
+        for c in waiting + open_clips
+    ]
+    return problems
+
+
+def _rows(clips: pd.DataFrame) -> Iterator[_Clip]:
+    pack = "pack_file" in clips
+    columns: list[list[Any]] = [
+        [None] * len(clips) if name.startswith("pack_") and not pack else clips[name].tolist()
+        for name in _COLUMNS
+    ]
+    for row in zip(*columns, strict=True):
+        clip = _Clip(*row)
+        if clip.pack_file is None or pd.isna(clip.pack_file) or pd.isna(clip.pack_offset):
+            clip.pack_file = clip.pack_offset = None
+        yield clip
+
+
+def _shown(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes, bool]]:
+    """What each of ``frames`` shows: its own picture, or the one before where it is lost."""
+    if not len(frames):
+        return
+    sources = index.present[np.maximum(shown_for(index, frames), 0)]
+    at = 0
+    before: Planes = []
+    for number, planes in decoded_frames(path, index, np.unique(sources)):
+        while at < len(frames) and frames[at] < number:
+            if before:
+                yield int(frames[at]), before, True
+            at += 1
+        if at < len(frames) and frames[at] == number:
+            yield number, planes, False
+            at += 1
+        before = planes
+    while at < len(frames) and before:
+        yield int(frames[at]), before, True
+        at += 1
+
+
+def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
+    """Decode the clip with two readers and check what does not need the source."""
+    file = root / clip.file
+    if not file.is_file():
+        return [clip.problem("file", f"{clip.file} is missing")]
+    problems = []
+    if hashlib.sha256(file.read_bytes()).hexdigest() != clip.sha256:
+        problems.append(clip.problem("checksum", f"{clip.file} is not the file that was written"))
+    expected = clip.end - clip.start
+    counts = {"table": int(clip.n_frames), "OpenCV": _count_opencv(file)}
+    try:
+        pixels, count, rate, tags = _decode(file, index)
+    except (OSError, av.error.FFmpegError, IndexError, ValueError) as e:
+        return [*problems, clip.problem("file", f"{clip.file} does not decode: {e}")]
+    counts |= {"PyAV": len(pixels), "container": count}
+    odd = [f"{k} {v}" for k, v in counts.items() if v != expected]
+    if odd:
+        problems.append(clip.problem("frames", f"{expected} frames, but {', '.join(odd)}"))
+    elif pixels.shape[2:] != (clip.height, clip.width):
+        size = f"{pixels.shape[3]}x{pixels.shape[2]}"
+        problems.append(clip.problem("size", f"{size}, not {clip.width}x{clip.height}"))
+    else:
+        clip.pixels = pixels
+    if rate != index.fps:
+        problems.append(clip.problem("rate", f"{rate} frames a second, not {index.fps}"))
+    if tags != (index.colour.range, index.colour.matrix):
+        problems.append(clip.problem("colour", f"tags {tags} are not the source's"))
+    if clip.pack_file is not None:
+        clip.packed = _unpack(clip, root)
+        if clip.packed is None:
+            problems.append(clip.problem("pack", f"{clip.pack_file} ends early or is missing"))
+    return problems
+
+
+def _decode(file: Path, index: VideoIndex) -> tuple[Pixels, int, Fraction, tuple[int, int]]:
+    """Frames ``(T, 3, H, W)``, the container's count, rate, and tags of range and matrix.
+
+    Raises:
+        ValueError: frame i is not shown at i / rate.
+    """
+    with av.open(str(file)) as container:
+        stream: Any = container.streams.video[0]
+        stream.thread_count = 1
+        context = stream.codec_context
+        pictures = []
+        for i, frame in enumerate(container.decode(stream)):
+            # Matroska's clock ticks in milliseconds, MP4's divides the frame exactly.
+            if abs(frame.pts * stream.time_base - i / index.fps) * 1000 > 1:
+                raise ValueError(f"frame {i} is shown at {frame.time} s")
+            pictures.append(_full(frame))
+        tags = (int(context.color_range), int(context.colorspace))
+        count = stream.frames or len(pictures)
+        return np.array(pictures), count, Fraction(stream.average_rate), tags
+
+
+def _full(frame: Any) -> Pixels:
+    y, u, v = (
+        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
+        for p in frame.planes
+    )
+    if u.shape != y.shape:
+        h, w = y.shape
+        u, v = (c.repeat(2, 0).repeat(2, 1)[:h, :w] for c in (u, v))
+    return np.stack([y, u, v])
+
+
+def _count_opencv(file: Path) -> int:
+    """Frames by OpenCV; −1 where they are not as many as it announces."""
+    capture = cv2.VideoCapture(str(file))
+    announced = round(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count if count == announced else -1
+
+
+def _unpack(clip: _Clip, root: Path) -> Pixels | None:
+    """The clip's own pixels in the pack, ``(T, 3, height, width)``."""
+    dx, dy = int(clip.x[0]) % 2, int(clip.y[0]) % 2
+    w, h = -(-(clip.width + dx) // 2) * 2, -(-(clip.height + dy) // 2) * 2
+    count, size = clip.end - clip.start, w * h * 3 // 2
+    file = root / str(clip.pack_file)
+    if not file.is_file():
+        return None
+    raw = np.fromfile(file, np.uint8, count * size, offset=int(clip.pack_offset or 0))
+    if len(raw) < count * size:
+        return None
+    raw = raw.reshape(count, size)
+    y = raw[:, : w * h].reshape(count, h, w)
+    u, v = (
+        raw[:, at : at + w * h // 4].reshape(count, h // 2, w // 2).repeat(2, 1).repeat(2, 2)
+        for at in (w * h, w * h * 5 // 4)
+    )
+    inner = (slice(None), slice(dy, dy + clip.height), slice(dx, dx + clip.width))
+    return np.stack([y[inner], u[inner], v[inner]], axis=1)
+
+
+def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: bool) -> None:
+    i = number - clip.start
+    clip.held_here += held
+    truth = _truth(clip, i, planes)
+    if clip.packed is not None and not np.array_equal(clip.packed[i], truth):
+        clip.wrong_pack.append(number)
+    if clip.pixels is None:
+        return
+    if lossless:
+        if not np.array_equal(clip.pixels[i], truth):
+            clip.wrong.append(number)
+    else:
+        difference = clip.pixels[i, 0].astype(np.float64) - truth[0]
+        clip.squares += float((difference**2).mean())
+
+
+def _truth(clip: _Clip, i: int, planes: Planes) -> Pixels:
+    """What the window shows at the clip's frame ``i``: ``(3, height, width)``."""
+    high, wide = planes[0].shape
+    rows = np.clip(np.arange(clip.height) + int(clip.y[i]), 0, high - 1)
+    cols = np.clip(np.arange(clip.width) + int(clip.x[i]), 0, wide - 1)
+    luma = planes[0][np.ix_(rows, cols)]
+    if len(planes) == 1:
+        gray = np.full_like(luma, 128)
+        return np.stack([luma, gray, gray])
+    return np.stack([luma, *(p[np.ix_(rows // 2, cols // 2)] for p in planes[1:])])
+
+
+def _close(clip: _Clip, lossless: bool) -> Iterator[Problem]:
+    if clip.wrong:
+        yield clip.problem("pixels", f"{_some(clip.wrong)} differ from the source")
+    if clip.wrong_pack:
+        yield clip.problem("pack", f"{_some(clip.wrong_pack)} differ from the source")
+    if clip.held_here != int(clip.held):
+        yield clip.problem("held", f"{clip.held_here} frames are held, not {clip.held}")
+    if clip.pixels is not None and not lossless and clip.squares:
+        mean = clip.squares / (clip.end - clip.start)
+        psnr = 10 * float(np.log10(255**2 / mean))
+        if psnr < LEAST_PSNR:
+            yield clip.problem("pixels", f"luma is {psnr:.1f} dB from the source")
+    clip.pixels = clip.packed = None
+
+
+def _some(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:4])) + (", …" if len(numbers) > 4 else "")
+    return f"{len(numbers)} frames ({shown} of the source)"
