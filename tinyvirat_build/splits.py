@@ -22,7 +22,7 @@ import pandas as pd
 
 from tinyvirat_build import sources, store
 from tinyvirat_build.config import Partition, Settings, annotations_dir
-from tinyvirat_build.errors import AnnotationError, SettingsError, TinyviratError
+from tinyvirat_build.errors import AnnotationError, DataError, SettingsError, TinyviratError
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages.partition import (
     SPLITS,
@@ -141,7 +141,7 @@ def count_meva(data: Path) -> Counts:
     Boxes are not read: only activities count.
 
     Raises:
-        DataError: no MEVA annotation lies there.
+        DataError: no MEVA annotation lies there, or none with an activity.
     """
     settings = Settings.load(overrides=["meva.sets=kitware"])
     entries = sources.get("meva").discover(data, settings).entries
@@ -153,7 +153,10 @@ def count_meva(data: Path) -> Counts:
         parsed = parse_entry(bare, settings, width=entry.width, height=entry.height)
         activities += [parsed.activities, parsed.without_geometry]
     groups = assign_groups(videos, settings.partition, lists={})
-    counts = label_counts(pd.concat([a for a in activities if len(a)], ignore_index=True), groups)
+    found = [table for table in activities if len(table)]
+    if not found:
+        raise DataError(f"no activity in the {len(entries)} clips below {data}; give all of MEVA")
+    counts = label_counts(pd.concat(found, ignore_index=True), groups)
     bare_names = tuple(group.removeprefix("meva/") for group in counts.groups)
     return Counts(bare_names, counts.labels, counts.table)
 
@@ -230,8 +233,10 @@ def main(data: Path | None, out: Path | None) -> None:
             write_counts(count_meva(data), counts_file)
             click.echo(f"wrote {counts_file}")
         regenerate(counts_file, out / "meva.csv")
-    except TinyviratError as e:
-        raise click.ClickException(str(e)) from e
+    except (TinyviratError, OSError) as e:
+        error = click.ClickException(str(e))
+        error.exit_code = 2
+        raise error from e
     click.echo(f"wrote {out / 'meva.csv'}")
 
 
