@@ -62,7 +62,7 @@ def test_a_dialect_that_the_boxes_contradict_is_reported(dialect: Dialect, tmp_p
 
 
 def test_sparse_keyframes_hold_until_the_next(tmp_path: Path) -> None:
-    """The example of FORMATS: on from 1 to 1528, 1-based, exclusive."""
+    """On from 1 to 1528, 1-based, exclusive."""
     signal = {"7": box(1), "10": box(5), "12": {}, "20": box(9), "1528": {}}
     text = document(activity({"1": 1, "1528": 0}, person(signal)))
     found = read(tmp_path, {".json": text}, format="actev-json", dialect="nist")

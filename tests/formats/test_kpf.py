@@ -93,7 +93,7 @@ def line(frame: int, box: str, actor: int = 5) -> str:
     return f"- {{ geom: {{id1: {actor}, id0: 1, ts0: {frame}, ts1: 0.10, g0: {box} }} }}"
 
 
-# every line kind that FORMATS shows for geometry
+# every line kind of geometry that the corpora have
 SHOWN = {
     "- { geom: {id1: 6773005562166421415, id0: 1, ts0: 8540, ts1: 284.67, "
     "g0: 1468 24 1496 83, keyframe: true } }": ("6773005562166421415", 8540, 1468, 24, 1496, 83),

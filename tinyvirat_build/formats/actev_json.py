@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats.assemble import STAGE, RawActivity, assemble
+from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.formats.safety import MAX_BOXES, MAX_FRAME, read_bytes, refuse_unsafe_video
@@ -54,7 +54,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     for position, record in enumerate(records):
         try:
             found.append(_activity(record, issues, file))
-        except _MalformedError as e:
+        except MalformedError as e:
             name = record.get("activityID") if isinstance(record, dict) else None
             label = f"activity {name if isinstance(name, int | str) else f'number {position}'}"[
                 :200
@@ -112,10 +112,6 @@ def load(path: Path) -> Any:
         raise AnnotationError(
             f"not JSON ({e.msg})", file=path, line=e.lineno, remedy="restore or correct the file"
         ) from e
-
-
-class _MalformedError(Exception):
-    """One record cannot be used; it becomes an issue and the reading goes on."""
 
 
 @dataclass(slots=True)
@@ -179,20 +175,20 @@ def _localized(record: Any) -> Iterator[str]:
 
 def _activity(record: Any, issues: list[Issue], file: str) -> _Activity:
     if not isinstance(record, dict):
-        raise _MalformedError("an activity is a mapping")
+        raise MalformedError("an activity is a mapping")
     activity_id = _identity(record.get("activityID"), "activityID")
     name = record.get("activity")
     if not isinstance(name, str) or not name:
-        raise _MalformedError("no activity name")
+        raise MalformedError("no activity name")
     keys, _ = _signal(record.get("localization"))
     if not keys:
-        raise _MalformedError("no frames in the localization")
+        raise MalformedError("no frames in the localization")
     objects = []
     listed = record.get("objects")
     for o in listed if isinstance(listed, list) else ():
         try:
             objects.append(_object(o, activity_id, file, issues))
-        except _MalformedError as e:
+        except MalformedError as e:
             label = f"activity {activity_id}"[:200]
             issues.append(Issue(STAGE, "malformed", "noted", label, file, detail=f"object: {e}"))
     return _Activity(activity_id, name, keys[0], keys[-1], objects)
@@ -200,7 +196,7 @@ def _activity(record: Any, issues: list[Issue], file: str) -> _Activity:
 
 def _object(record: Any, activity_id: str, file: str, issues: list[Issue]) -> _Object:
     if not isinstance(record, dict):
-        raise _MalformedError("an object is a mapping")
+        raise MalformedError("an object is a mapping")
     object_id = _identity(record.get("objectID"), "objectID")
     kind = record.get("objectType")
     keys, values = _signal(record.get("localization"))
@@ -226,12 +222,12 @@ def _object(record: Any, activity_id: str, file: str, issues: list[Issue]) -> _O
 def _signal(localization: Any) -> tuple[list[int], list[Any]]:
     """The frames, ascending, and values of a localization; empty objects have none."""
     if not isinstance(localization, dict):
-        raise _MalformedError("no localization")
+        raise MalformedError("no localization")
     signal: Any = next(iter(localization.values()), {})
     if not isinstance(signal, dict):
-        raise _MalformedError("a localization maps frames to values")
+        raise MalformedError("a localization maps frames to values")
     if not all(map(_FRAME.fullmatch, signal)):
-        raise _MalformedError("a frame that is no number")
+        raise MalformedError("a frame that is no number")
     pairs = sorted(zip(map(int, signal), signal.values(), strict=True), key=lambda p: p[0])
     return [k for k, _ in pairs], [v for _, v in pairs]
 
@@ -249,7 +245,7 @@ def _corners(value: Any) -> tuple[float, float, float, float] | None:
 
 def _identity(value: Any, key: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise _MalformedError(f"no {key}")
+        raise MalformedError(f"no {key}")
     return str(value)
 
 

@@ -6,6 +6,7 @@ judged alike, and so that the balance of activity records closes in one place.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +21,10 @@ from tinyvirat_build.formats.safety import MAX_BOXES, MAX_COORDINATE, MAX_FRAME,
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 STAGE: Final = "parse"
+
+
+class MalformedError(Exception):
+    """One record cannot be used: the reader makes it an issue and goes on."""
 
 
 @dataclass(slots=True)
@@ -107,12 +112,13 @@ def assemble(
     rows = []
     bare = []  # without a box
     seen: dict[str, RawActivity] = {}
+    copies: Counter[str] = Counter()
     for order, a in enumerate(activities):
         refusal = _refusal(a, seen, options)
         if refusal is not None:
             issue: Issue | None = _dropped(a, file, *refusal)
         else:
-            a = _distinct(a, seen, file, found)
+            a = _distinct(a, seen, copies, file, found)
             issue = _coverage(a, runs, no_geometry, file, found)
         seen.setdefault(a.activity_id, a)
         row = (a.activity_id, a.name, a.start, a.end, a.actors, a.status, order)
@@ -357,15 +363,19 @@ def _dropped(a: RawActivity, file: str | None, reason: str, detail: str) -> Issu
 
 
 def _distinct(
-    a: RawActivity, seen: Mapping[str, RawActivity], file: str | None, issues: list[Issue]
+    a: RawActivity,
+    seen: Mapping[str, RawActivity],
+    copies: Counter[str],
+    file: str | None,
+    issues: list[Issue],
 ) -> RawActivity:
     """The activity under an id that no other one of the video has."""
     if a.activity_id not in seen:
         return a
-    copy = 2
-    while f"{a.activity_id}#{copy}" in seen:
-        copy += 1
-    new_id = f"{a.activity_id}#{copy}"
+    new_id = a.activity_id
+    while new_id in seen:
+        copies[a.activity_id] += 1
+        new_id = f"{a.activity_id}#{copies[a.activity_id] + 1}"
     issues.append(
         Issue(
             STAGE,

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_json import load
-from tinyvirat_build.formats.assemble import STAGE, RawActivity, assemble
+from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import refuse_unsafe_video
@@ -50,7 +50,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     for key, record in tree.items():
         try:
             activity, instance = _activity(key, record, issues, path.name)
-        except _MalformedError as e:
+        except MalformedError as e:
             label = f"activity {key}"[:200]
             issues.append(Issue(STAGE, "malformed", "dropped", label, path.name, detail=str(e)))
             continue
@@ -71,26 +71,22 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     )
 
 
-class _MalformedError(Exception):
-    """One record cannot be used; it becomes an issue and the reading goes on."""
-
-
 def _activity(
     key: str, record: Any, issues: list[Issue], file: str
 ) -> tuple[RawActivity, Instance]:
     if not isinstance(record, dict):
-        raise _MalformedError("an activity is a mapping")
+        raise MalformedError("an activity is a mapping")
     name: Any = record.get("event_type")
     start: Any = record.get("start_frame")
     end: Any = record.get("end_frame")
     if not isinstance(name, str) or not name:
-        raise _MalformedError("no event_type")
+        raise MalformedError("no event_type")
     if not all(isinstance(f, int) and abs(f) < 1 << 31 for f in (start, end)):
-        raise _MalformedError("start_frame and end_frame are integers")
+        raise MalformedError("start_frame and end_frame are integers")
     identity = record.get("identity", key)
     trajectory = record.get("trajectory")
     if not isinstance(identity, int | str) or not isinstance(trajectory, dict):
-        raise _MalformedError("no identity or no trajectory")
+        raise MalformedError("no identity or no trajectory")
     boxes = {int(f): b for f, b in trajectory.items() if _FRAME.fullmatch(f) and _is_box(b)}
     bad = len(trajectory) - len(boxes)
     if bad:

@@ -9,7 +9,7 @@ other line is read whole through libyaml, with the same result.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
 from tinyvirat_build.formats.kpf_lines import (
     Text,
     scan_activities,
@@ -29,7 +29,6 @@ from tinyvirat_build.formats.safety import (
     Mapping,
     read_bytes,
     refuse_unsafe_video,
-    safe_name,
     truth,
     yaml_items,
 )
@@ -43,7 +42,7 @@ _INTEGER = re.compile(r"-?\d{1,19}$")
 
 
 def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
-    """Read one clip's KPF files; see FORMATS for what each may hold.
+    """Read one clip's KPF files: its activities, and its geometry, types and regions if given.
 
     A missing or empty geometry file is not an error: every activity becomes an issue
     ``no_geometry``. Object types are optional.
@@ -125,36 +124,38 @@ def _activities(path: Path, issues: list[Issue]) -> tuple[list[RawActivity], int
 def _slow_activities(
     data: bytes, path: Path, metas: list[str], issues: list[Issue]
 ) -> Iterable[RawActivity | None]:
-    for item in yaml_items(data, path):
-        body = _body(item, "act", path, metas, issues)
-        if body is None:
-            continue
+    for body in _bodies(data, "act", path, metas, issues):
         try:
-            yield _slow_activity(body)
-        except _MalformedError as e:
-            issues.append(
-                _issue("malformed", "dropped", f"activity {e.record}", path, body.line, str(e))
-            )
+            activity, spans = _slow_activity(body)
+        except MalformedError as e:
+            issues.append(_issue("malformed", "dropped", "activity", path, body.line, str(e)))
             yield None
+            continue
+        if spans > 1:
+            detail = f"{spans} timespans, read as one from the first to the last"
+            record = f"activity {activity.activity_id}"
+            issues.append(_issue("malformed", "noted", record, path, body.line, detail))
+        yield activity
 
 
-def _slow_activity(body: Mapping) -> RawActivity:
+def _slow_activity(body: Mapping) -> tuple[RawActivity, int]:
+    """The activity and the number of its timespans."""
     id2 = _identity(body, "id2")
     try:
         names = body.get("act2", body.get("act3"))
         if isinstance(names, Mapping) and names:
             name = _likeliest(names)
         else:
-            raise _MalformedError("no name in act2")
+            raise MalformedError("no name in act2")
         spans = _spans(body)
         actors = body.get("actors") or []
         if not isinstance(actors, list) or not all(isinstance(a, Mapping) for a in actors):
-            raise _MalformedError("actors are a list of mappings")
+            raise MalformedError("actors are a list of mappings")
         ids = dict.fromkeys(_identity(a, "id1") for a in actors)
-    except _MalformedError as e:
-        raise _MalformedError(str(e), id2) from e
+    except MalformedError as e:
+        raise MalformedError(f"activity {id2}: {e}") from e
     status = body.get("src_status", body.get("src", ""))
-    return RawActivity(
+    activity = RawActivity(
         id2,
         name,
         min(s for s, _ in spans),
@@ -163,6 +164,7 @@ def _slow_activity(body: Mapping) -> RawActivity:
         status if isinstance(status, str) else "",
         body.line,
     )
+    return activity, len(spans)
 
 
 def _spans(body: Mapping) -> list[tuple[int, int]]:
@@ -171,10 +173,10 @@ def _spans(body: Mapping) -> list[tuple[int, int]]:
     for span in timespan if isinstance(timespan, list) else []:
         ends = span.get("tsr0") if isinstance(span, Mapping) else None
         if not isinstance(ends, list) or len(ends) != 2:
-            raise _MalformedError("no tsr0: [first, last]")
+            raise MalformedError("no tsr0: [first, last]")
         spans.append((_integer(ends[0], "tsr0"), _integer(ends[1], "tsr0")))
     if not spans:
-        raise _MalformedError("no timespan")
+        raise MalformedError("no timespan")
     return spans
 
 
@@ -185,17 +187,16 @@ def _types(path: Path, issues: list[Issue]) -> dict[str, str]:
     if found is not None:
         return found
     types = {}
-    for item in yaml_items(data, path):
-        body = _body(item, "types", path, [], issues)
-        if body is None:
-            continue
+    faults = _Faults()
+    for body in _bodies(data, "types", path, [], issues):
         try:
             names = next((v for k, v in body.items() if k.startswith("cset")), None)
             if not isinstance(names, Mapping) or not names:
-                raise _MalformedError("no type in cset3")
+                raise MalformedError("no type in cset3")
             types[_identity(body, "id1")] = _likeliest(names)
-        except _MalformedError as e:
-            issues.append(_issue("malformed", "noted", "types", path, body.line, str(e)))
+        except MalformedError as e:
+            faults.add(str(e), body.line)
+    issues += faults.issues("types", path)
     return types
 
 
@@ -211,42 +212,41 @@ def _geometry(path: Path, issues: list[Issue]) -> RawBoxes:
 
 def _slow_geometry(data: bytes, path: Path, issues: list[Issue]) -> RawBoxes:
     rows = []
-    for item in yaml_items(data, path):
-        body = _body(item, "geom", path, [], issues)
-        if body is None:
-            continue
+    faults = _Faults()
+    for body in _bodies(data, "geom", path, [], issues):
         try:
             g0 = body.get("g0")
             corners = [_real(x, "g0") for x in g0.split()] if isinstance(g0, str) else []
             if len(corners) != 4:
-                raise _MalformedError("g0 is x1 y1 x2 y2")
+                raise MalformedError("g0 is not x1 y1 x2 y2")
             frame = _integer(body.get("ts0"), "ts0")
-            rows.append(
-                (_identity(body, "id1"), frame, corners, truth(body.get("keyframe")), body.line)
-            )
-        except _MalformedError as e:
-            issues.append(_issue("malformed", "noted", "geom", path, body.line, str(e)))
+            actor = _identity(body, "id1")
+        except MalformedError as e:
+            faults.add(str(e), body.line)
+            continue
+        rows.append((actor, frame, corners, truth(body.get("keyframe")), body.line))
+    issues += faults.issues("geom", path)
     return _from_rows(rows, path.name)
 
 
 def _regions(path: Path, issues: list[Issue]) -> tuple[pd.DataFrame, RawBoxes]:
     """Polygons (KPF's specification has them, no real file does) and their bounds as boxes."""
     rows, polygons = [], []
-    for item in yaml_items(read_bytes(path), path):
-        body = _body(item, "regions", path, [], issues)
-        if body is None:
-            continue
+    faults = _Faults()
+    for body in _bodies(read_bytes(path), "regions", path, [], issues):
         try:
             poly = body.get("poly0")
             if not isinstance(poly, list) or len(poly) < 3:
-                raise _MalformedError("poly0 is a list of three or more [x, y]")
+                raise MalformedError("poly0 is not a list of three or more [x, y]")
             points = np.array([_point(p) for p in poly])
-            corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
             actor, frame = _identity(body, "id1"), _integer(body.get("ts0"), "ts0")
-            rows.append((actor, frame, corners, truth(body.get("keyframe")), body.line))
-            polygons.append((actor, frame, tuple(map(tuple, points.tolist()))))
-        except _MalformedError as e:
-            issues.append(_issue("malformed", "noted", "regions", path, body.line, str(e)))
+        except MalformedError as e:
+            faults.add(str(e), body.line)
+            continue
+        corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+        rows.append((actor, frame, corners, truth(body.get("keyframe")), body.line))
+        polygons.append((actor, frame, tuple(map(tuple, points.tolist()))))
+    issues += faults.issues("regions", path)
     return (
         pd.DataFrame(polygons, columns=["actor_id", "frame", "polygon"]),
         _from_rows(rows, path.name),
@@ -269,27 +269,37 @@ def _from_rows(rows: Sequence[tuple[str, int, list[float], bool, int]], file: st
     )
 
 
-class _MalformedError(Exception):
-    """One record cannot be used; it becomes an issue and the reading goes on."""
+class _Faults:
+    """Records that could not be used, by what was wrong: where the first was, and how many."""
 
-    def __init__(self, what: str, record: str = "?") -> None:
-        self.record = record
-        super().__init__(what)
+    def __init__(self) -> None:
+        self._found: dict[str, list[int]] = {}
+
+    def add(self, detail: str, line: int | None) -> None:
+        self._found.setdefault(detail, [line or 0, 0])[1] += 1
+
+    def issues(self, record: str, path: Path) -> list[Issue]:
+        return [
+            Issue(STAGE, "malformed", "noted", record, path.name, line or None, count, detail)
+            for detail, (line, count) in self._found.items()
+        ]
 
 
-def _body(item: Any, key: str, path: Path, metas: list[str], issues: list[Issue]) -> Mapping | None:
-    """What a record holds under ``key``; a meta line or another kind of record gives None."""
-    if isinstance(item, Mapping):
-        body = item.get(key)
+def _bodies(
+    data: bytes, key: str, path: Path, metas: list[str], issues: list[Issue]
+) -> Iterator[Mapping]:
+    """What each record holds under ``key``; meta lines are kept aside, other records noted."""
+    faults = _Faults()
+    for item in yaml_items(data, path):
+        body = item.get(key) if isinstance(item, Mapping) else None
         if isinstance(body, Mapping):
-            return body
-        if "meta" in item:
+            yield body
+        elif isinstance(item, Mapping) and "meta" in item:
             metas.append(str(item["meta"]))
-            return None
-    line = getattr(item, "line", None)
-    detail = f"a record that is neither {key} nor meta"
-    issues.append(_issue("malformed", "noted", key, path, line, detail))
-    return None
+        else:
+            detail = f"a record that is neither {key} nor meta"
+            faults.add(detail, getattr(item, "line", None))
+    issues += faults.issues(key, path)
 
 
 def _issue(
@@ -301,18 +311,16 @@ def _issue(
 def _identity(body: Mapping, key: str) -> str:
     value = body.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise _MalformedError(f"no {key}")
-    if not safe_name(value):
-        raise _MalformedError(f"unsafe {key}")
+        raise MalformedError(f"no {key}")
     return value
 
 
 def _integer(value: Any, key: str) -> int:
     if not isinstance(value, str) or not _INTEGER.match(value):
-        raise _MalformedError(f"{key} is not an integer")
+        raise MalformedError(f"{key} is not an integer")
     number = int(value)
     if not -(1 << 31) <= number < 1 << 31:
-        raise _MalformedError(f"{key} is out of range")
+        raise MalformedError(f"{key} is out of range")
     return number
 
 
@@ -320,12 +328,12 @@ def _real(value: Any, key: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as e:
-        raise _MalformedError(f"{key} is not a number") from e
+        raise MalformedError(f"{key} is not a number") from e
 
 
 def _point(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
-        raise _MalformedError("poly0 has points [x, y]")
+        raise MalformedError("poly0 has points [x, y]")
     return _real(value[0], "poly0"), _real(value[1], "poly0")
 
 

@@ -37,6 +37,7 @@ def unite(
     for i, instance in enumerate(instances):
         groups.setdefault(instance.object_id, []).append(i)
     names = [instance.object_id for instance in instances]
+    taken = set(groups)
     parts: list[tuple[str, Instance, NDArray[np.int64]]] = []
     for object_id, members in groups.items():
         group = [instances[i] for i in members]
@@ -57,8 +58,9 @@ def unite(
         )
         for copy, i in enumerate(members):
             name = f"{object_id}@{instances[i].activity_id}"
-            if name in names[:i] or name in groups:
+            if name in taken:
                 name = f"{name}.{copy}"
+            taken.add(name)
             names[i] = name
             parts.append((name, instances[i], np.arange(len(instances[i].frame))))
     counts = [len(rows) for _, _, rows in parts]
