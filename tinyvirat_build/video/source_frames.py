@@ -28,6 +28,7 @@ from tinyvirat_build.video.index import Ints, VideoIndex
 Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span
 _MOST_SPANS: Final = 200
+_OWN_BASE: Final = Fraction(1, 1000)
 
 
 @cache
@@ -75,10 +76,7 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     )["v:0"]
     spans = _spans(frames)
     if len(spans) <= _MOST_SPANS:
-        wanted = "+".join(
-            f"between(pts,{numbers.time(a, own_times)},{numbers.time(b, own_times)})"
-            for a, b in spans
-        )
+        wanted = "+".join(numbers.between(a, b, own_times) for a, b in spans)
         stream = stream.filter("select", wanted)
     command = ffmpeg.output(
         stream,
@@ -125,10 +123,16 @@ class _Numbers:
                 )
             )
 
-    def time(self, number: int, own_times: bool) -> int:
+    def between(self, first: int, last: int, own_times: bool) -> str:
+        """What selects frames ``[first, last]`` in a filter."""
+        if own_times:  # in seconds, for the container chooses its own clock
+            ends = [float((n + self.delay) * _OWN_BASE) for n in (first, last)]
+            margin = float(_OWN_BASE) / 2
+            return f"between(t,{ends[0] - margin:.6f},{ends[1] + margin:.6f})"
+        return f"between(pts,{self._time(first)},{self._time(last)})"
+
+    def _time(self, number: int) -> int:
         index = self._index
-        if own_times:
-            return number + self.delay
         if not index.timed:
             return number
         place = int(np.searchsorted(index.present, number, "right")) - 1
@@ -155,7 +159,7 @@ def _spans(frames: Ints) -> list[tuple[int, int]]:
 def _read(
     pipe: Any, index: VideoIndex, numbers: _Numbers, last: int, own_times: bool
 ) -> Iterator[tuple[int, Planes]]:
-    base = 1 / index.fps if own_times else index.time_base
+    base = _OWN_BASE if own_times else index.time_base
     try:
         container: Any = av.open(pipe, format="nut")
     except (OSError, av.error.FFmpegError):
@@ -193,18 +197,18 @@ def _planes(data: bytes, index: VideoIndex) -> Planes:
 
 def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
     """Pass the video's packets on with their frame numbers as presentation times."""
-    base, delay = 1 / index.fps, _delay(index)
+    delay = _delay(index)
     try:
         with av.open(str(path)) as source, av.open(pipe, "w", format="nut") as out:
             stream = source.streams.video[0]
             copy = out.add_stream_from_template(stream)
-            copy.time_base = base
+            copy.time_base = _OWN_BASE
             place = 0
             for packet in source.demux(stream):
                 if not packet.size:
                     continue
                 packet.pts, packet.dts = int(index.frame[place]) + delay, place
-                packet.time_base, packet.stream = base, copy
+                packet.time_base, packet.stream = _OWN_BASE, copy
                 out.mux(packet)
                 place += 1
         pipe.close()
