@@ -17,13 +17,16 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import yaml
 
 from tinyvirat_build.errors import SettingsError
 
 T = TypeVar("T")
+
+BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
+"""The settings that a source may have for itself: those of the stages that see one video."""
 
 
 def annotations_dir() -> Path:
@@ -101,6 +104,7 @@ class Crop:
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
     grid: Literal["even", "truncate"] = "even"  # truncate: §8's arithmetic, odd sides at the edge
     labels: Literal["own", "window"] = "own"  # window: of every activity that meets the window
+    names: str = ""  # list of annotated and released names, for released_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ class Settings:
     videos: Videos = Videos()
     encode: Encode = Encode()
     publish: Publish = Publish()
+    by_source: dict[str, Any] = field(default_factory=dict)  # source -> its own planning settings
 
     @classmethod
     def load(
@@ -188,6 +193,29 @@ class Settings:
         settings: Settings = _build(cls, tree, "")
         _check(settings)
         return settings
+
+    def of(self, source: str) -> Settings:
+        """The settings of one source: these, under those that ``by_source`` has for it alone.
+
+        >>> v2 = Settings.load(preset="tinyvirat-v2")
+        >>> v2.of("meva").merge.unit, v2.of("virat").merge.unit
+        ('activity', 'component')
+
+        Raises:
+            SettingsError: an unknown key, a value of the wrong type, or a setting that is not
+                about one video.
+        """
+        tree = self.to_dict()
+        own = tree.pop("by_source").get(source)
+        if not own:
+            return self
+        if not isinstance(own, dict) or not own.keys() <= BY_SOURCE:
+            raise SettingsError(
+                f"setting by_source.{source} is a mapping with {', '.join(sorted(BY_SOURCE))}; "
+                f"found {own!r}"
+            )
+        _update(tree, own)
+        return self.from_dict(tree)
 
     def override(self, overrides: Sequence[str]) -> Settings:
         """These settings with ``key=value`` overrides.
@@ -341,7 +369,10 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise SettingsError(f"setting {key} is a mapping, found {value!r}")
-        return {str(k): _coerce(str, v, f"{key}.{k}") for k, v in value.items()}
+        item = typing.get_args(hint)[1]
+        if item is Any:
+            return dict(value)
+        return {str(k): _coerce(item, v, f"{key}.{k}") for k, v in value.items()}
     if origin is types.UnionType:
         if value is None:
             return None
@@ -379,6 +410,11 @@ def _check(s: Settings) -> None:
         ),
         (s.crop.margin >= 0, "crop.margin is 0 or more pixels"),
         (s.crop.smooth >= 1, "crop.smooth is 1 or more frames"),
+        (all(side >= 2 for side in s.crop.sides), "crop.sides are 2 or more pixels"),
+        (
+            s.crop.grid == "even" or s.crop.mode == "static",
+            "crop.grid truncate goes with crop.mode static",
+        ),
         (2 <= s.crop.min_side <= s.crop.max_side, "crop.min_side is from 2 to crop.max_side"),
         (
             len(s.partition.targets) == 3
@@ -392,3 +428,5 @@ def _check(s: Settings) -> None:
     for holds, rule in rules:
         if not holds:
             raise SettingsError(f"setting out of range: {rule}")
+    for source in s.by_source:
+        s.of(source)

@@ -172,6 +172,32 @@ def map_of(namespace: str, settings: Settings) -> LabelMap:
     return load_map(name, load_classes(settings.classes))
 
 
+@functools.lru_cache(maxsize=32)
+def load_names(name: str) -> Mapping[str, str]:
+    """Released names by annotated name: a CSV file of two columns with a header line.
+
+    ``name`` is a list under ``annotations/labels`` or a path; the empty name is the empty list.
+    The released TinyVIRAT-v2 has the names of December 2019, today's annotations have others.
+
+    Raises:
+        SettingsError: no such list, a line without two columns, or a name that occurs twice.
+    """
+    if not name:
+        return {}
+    path = _find(name, "list of names")
+    found: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for line, cells in _rows(path)[1:]:
+        if len(cells) != 2:
+            raise SettingsError(
+                f"{path}:{line}: a list of names has two columns, found {len(cells)}; "
+                "give an annotated and a released name a line"
+            )
+        _refuse_repeated(cells[0], lines, path, line)
+        found[cells[0]], lines[cells[0]] = cells[1], line
+    return found
+
+
 def digest_of_maps(settings: Settings) -> str:
     """32 hex digits that stand for what every label map of the settings says."""
     chosen = {**DEFAULTS, **settings.labels}

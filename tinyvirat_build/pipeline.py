@@ -31,7 +31,7 @@ from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.stages.filter import filter_rare
 from tinyvirat_build.stages.partition import assign_groups, partition
-from tinyvirat_build.video.cutter import Estimate, estimate
+from tinyvirat_build.video.spans import Estimate, estimate
 
 STAGES: Final = (
     "index", "parse", "merge", "segment", "chunk", "crop",
@@ -142,6 +142,7 @@ class _Run:
         self.request, self.settings, self.out = request, request.settings, request.out
         self.first, self.until = order_of(first), order_of(until)
         self.classes = labels.load_classes(self.settings.classes)
+        self.source_settings: dict[str, Settings] = {}
         self.sources = [sources.get(name) for name in request.sources]
         self.outcome = Outcome()
         self.keys: dict[str, list[str]] = {}  # stage -> key of each planned entry
@@ -288,7 +289,7 @@ class _Run:
 
     def chain(self, entry: Entry, video: dict[str, Any]) -> dict[str, str]:
         """The keys of a video's stages, each holding the one before it."""
-        settings = self.settings
+        settings = self.settings_of(entry)
         size = (video["width"], video["height"])
         spaces = {entry.namespace, *(p.namespace for p in entry.parts)}
         maps = [self.map_digest(space) for space in sorted(spaces)]
@@ -317,7 +318,13 @@ class _Run:
     def video_task(self, entry: Entry, keys: dict[str, str]) -> work.VideoTask:
         names = ["index", "parse", *(s.name for s in work.VIDEO_STAGES)]
         units = {s: self.unit(s, entry) for s in names}
-        return work.VideoTask(entry, self.settings, self.classes, units, keys)
+        return work.VideoTask(entry, self.settings_of(entry), self.classes, units, keys)
+
+    def settings_of(self, entry: Entry) -> Settings:
+        """The settings of the entry's source."""
+        if entry.source not in self.source_settings:
+            self.source_settings[entry.source] = self.settings.of(entry.source)
+        return self.source_settings[entry.source]
 
     def keep(self, stage: str, tasks: Sequence[work.VideoTask], n: int) -> None:
         planned = {(e.source, e.video_id, e.annotation_set) for e in self.entries}

@@ -90,7 +90,7 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
     tasks = [
         _Task(
             {s: pipeline.unit_path(request.out, s, e) for s in ("index", "parse")},
-            [settings for _, settings in points],
+            [settings.of(e.source) for _, settings in points],
             classes,
         )
         for e in entries[: request.limit]

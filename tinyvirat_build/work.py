@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from tinyvirat_build import store
+from tinyvirat_build import labels, store
 from tinyvirat_build.config import Encode, Settings
 from tinyvirat_build.engine import Failure
 from tinyvirat_build.errors import VideoError
@@ -65,10 +65,14 @@ VIDEO_STAGES: Final = (
         lambda t, s, _: chunk(t["segments"], t["tracks"], s.chunk),
     ),
     VideoStage(
-        "crop", "clips_planned", lambda s: s.crop,
+        "crop", "clips_planned",
+        lambda s: store.digest(asdict(s.crop), s.merge.unit, labels.load_names(s.crop.names)),
         lambda t, s, classes: crop(
             t["chunks"], t["tracks"], t["activities"], t["boxes"], t["videos"], s.crop,
             classes=classes,
+            unit=s.merge.unit,
+            segments=t["segments"] if s.crop.scope == "segment" else None,
+            names=labels.load_names(s.crop.names),
         ),
     ),
 )  # fmt: skip
