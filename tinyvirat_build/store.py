@@ -118,7 +118,7 @@ def _array(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
     if isinstance(values, pd.arrays.NumpyExtensionArray):
         values = values.to_numpy()
         if values.dtype != object:
-            return pa.array(values, kind)
+            return pa.array(values, kind, from_pandas=True)
     if pa.types.is_list(kind):
         return pa.array([None if v is None else list(v) for v in values], kind)
     if pa.types.is_dictionary(kind) and not isinstance(values, pd.Categorical):
