@@ -24,9 +24,9 @@ import numpy as np
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.sources import Discovery, Entry
-from tinyvirat_build.sources.demo.annotate import annotate, annotation_files
+from tinyvirat_build.sources.demo.annotate import annotation_files, write_annotation
 from tinyvirat_build.sources.demo.cameras import Take, takes
-from tinyvirat_build.sources.demo.film import film
+from tinyvirat_build.sources.demo.film import shoot
 from tinyvirat_build.sources.demo.stamp import read_stamp, read_stamps
 from tinyvirat_build.sources.demo.world import build
 
@@ -45,7 +45,7 @@ def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) ->
     Args:
         out: a folder that does not exist yet or is empty.
         seed: another seed, another world.
-        scale: 1 gives 20 videos of 420 frames, 0.1 about a tenth of the work.
+        scale: 1 gives 18 videos of 360 frames, 0.1 about a tenth of the work.
         workers: videos that are rendered at the same time.
     """
     (out / "annotation").mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,8 @@ def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) ->
     def one(number: int, take: Take) -> None:
         rng = np.random.default_rng([seed, number])
         scene = build(take, rng)
-        boxes = film(scene, out / "video" / take.file, rng)
-        annotate(scene, boxes, out / "annotation")
+        boxes = shoot(scene, out / "video" / take.file, rng)
+        write_annotation(scene, boxes, out / "annotation")
 
     with ThreadPoolExecutor(workers) as pool:  # drawing and encoding release the GIL
         list(pool.map(one, *zip(*enumerate(takes(scale)), strict=True)))

@@ -45,7 +45,7 @@ def annotation_files(scene_style: str, video_id: str, folder: Path) -> tuple[Pat
     return tuple(folder / f"{video_id}.{kind}.yml" for kind in KPF_KINDS)
 
 
-def annotate(scene: Scene, boxes: Boxes, folder: Path) -> None:
+def write_annotation(scene: Scene, boxes: Boxes, folder: Path) -> None:
     """Write a video's annotation.
 
     Args:

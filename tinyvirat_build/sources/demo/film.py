@@ -21,7 +21,7 @@ _NOISE: Final = 1.6  # standard deviation of the sensor, levels of luma
 _QP: Final = 21  # with chroma 12 finer, no sample's code is lost (at 23 the first ones are)
 
 
-def film(scene: Scene, path: Path, rng: np.random.Generator) -> Boxes:
+def shoot(scene: Scene, path: Path, rng: np.random.Generator) -> Boxes:
     """Paint and encode every frame of a scene.
 
     Returns:
@@ -95,7 +95,7 @@ def _ground(scene: Scene, rng: np.random.Generator) -> tuple[Plane, Plane, Plane
     for loop in scene.loops:
         _road(canvas, loop)
     fine = rng.normal(0, 1, (h, w)).astype(np.float32)
-    texture = 5 * cv2.GaussianBlur(fine, (0, 0), 0.8)
+    texture: npt.NDArray[np.float32] = np.float32(5) * cv2.GaussianBlur(fine, (0, 0), 0.8)
     for cell, strength in ((6, 5), (28, 5), (110, 7)):
         small = rng.normal(0, 1, (2 + 2 * h // cell, 2 + w // cell)).astype(np.float32)
         texture += strength * cv2.resize(small, (w, h), interpolation=cv2.INTER_CUBIC)

@@ -31,10 +31,10 @@ from tinyvirat_build.sources.demo.world import (
 Points = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]  # luma, steps of U, steps of V
 Box = tuple[float, float, float, float]
-Place = Callable[[list[tuple[float, float]], float], Points]
 
 _SKIN: Final = (165, -1, 1)
 _BAG: Final = (235, -3, 1)
+_TYRE: Final = (22, 0, 0)
 _SHIFT: Final = 4
 
 
@@ -50,19 +50,21 @@ class Canvas:
 
     def begin(self) -> None:
         """Forget the extent."""
-        self._low = np.array([np.inf, np.inf])
-        self._high = -self._low
+        self._points: list[Points] = []
+        self._radii: list[float] = []
 
     @property
     def extent(self) -> Box:
         """The box around everything drawn since :meth:`begin`, x1 y1 x2 y2 in whole pixels."""
-        x1, y1 = np.floor(self._low)
-        x2, y2 = np.ceil(self._high)
-        return float(x1), float(y1), float(x2), float(y2)
+        points = np.concatenate(self._points)
+        reach = np.repeat(self._radii, [len(p) for p in self._points])[:, None]
+        x1, y1 = np.floor((points - reach).min(0)).tolist()
+        x2, y2 = np.ceil((points + reach).max(0)).tolist()
+        return x1, y1, x2, y2
 
     def _cover(self, points: Points, radius: float = 0.0) -> None:
-        self._low = np.minimum(self._low, points.min(0) - radius)
-        self._high = np.maximum(self._high, points.max(0) + radius)
+        self._points.append(points)
+        self._radii.append(radius)
 
     def polygon(self, points: Points, colour: Colour, *, count: bool = True) -> None:
         """Fill a polygon, (n, 2)."""
@@ -129,7 +131,8 @@ def paint_person(canvas: Canvas, person: Person, t: int) -> Box:
 
     def at(x: float, up: float) -> Points:
         # The fixed 0.995 keeps a head's upper edge at the nominal height.
-        return feet + np.array([face * x + lean * up, -up * shrink]) * h * 0.995
+        raised: Points = feet + np.array([face * x + lean * up, -up * shrink]) * (h * 0.995)
+        return raised
 
     stride = {WALK: 0.20, RUN: 0.34}.get(action, 0.05)
     for sign in (-1, 1):
@@ -176,84 +179,93 @@ def _paint_arms(
             canvas.polygon(hand + size, _BAG)
 
 
-def paint_vehicle(canvas: Canvas, vehicle: Vehicle, t: int) -> Box:
-    """Draw a vehicle as it is at frame ``t``; returns its box."""
-    length, heading = vehicle.length, vehicle.heading[t]
-    cos, sin = np.cos(heading), np.sin(heading)
-    place = np.array([vehicle.x[t], vehicle.y[t]])
-
-    def at(points: list[tuple[float, float]], up: float) -> Points:
-        """Points of the vehicle, (along, across) in its length and width, raised by ``up``."""
-        p = np.array(points) * [length, 0.42 * length]
-        ground = np.stack([p @ [cos, -sin], p @ [sin, cos] * SQUASH - up * length], 1)
-        return place + ground
-
-    def around(points: list[tuple[float, float]], low: float, high: float, top: float) -> Points:
-        shrunk = [(a * top, b * top) for a, b in points]
-        both = np.concatenate([at(points, low), at(shrunk, high)]).astype(np.float32)
-        return cv2.convexHull(both)[:, 0].astype(np.float64)
-
-    luma, u, v = vehicle.paint
-    base = [(-0.5, -0.46), (-0.47, -0.5), (0.45, -0.5), (0.5, -0.4)]
-    base += [(a, -b) for a, b in reversed(base)]
-    canvas.shade(place + [0.03 * length, 0.02 * length], (0.5 * length, 0.24 * length), 0)
-    canvas.begin()
-    near = 1.0 if cos >= 0 else -1.0  # the side that faces the viewer
-    _paint_wheels(canvas, at, vehicle, t, near)
-    canvas.polygon(around(base, 0.05, 0.15, 1.0), (int(luma * 0.7), u, v))
-    canvas.polygon(at(base, 0.15), vehicle.paint)
+def _parts() -> dict[str, Points]:
+    """The parts of a vehicle as points (along, across, up), in its length, width and length."""
+    side = [(-0.5, -0.46), (-0.47, -0.5), (0.45, -0.5), (0.5, -0.4)]
+    base = side + [(a, -b) for a, b in reversed(side)]
     cabin = [(-0.36, -0.43), (0.16, -0.43), (0.16, 0.43), (-0.36, 0.43)]
     roof = [(-0.28, -0.36), (0.03, -0.36), (0.03, 0.36), (-0.28, 0.36)]
-    glass = np.concatenate([at(cabin, 0.15), at(roof, 0.28)]).astype(np.float32)
-    canvas.polygon(cv2.convexHull(glass)[:, 0].astype(np.float64), (45, 0, 0))
-    canvas.polygon(np.concatenate([at(cabin[1:3], 0.15), at(roof[2:0:-1], 0.28)]), (175, 1, 0))
-    canvas.polygon(at(roof, 0.28), (min(int(luma * 1.08), 235), u, v))
-    _paint_wheels(canvas, at, vehicle, t, near, front=True)
+
+    def raised(points: list[tuple[float, float]], up: float) -> list[tuple[float, float, float]]:
+        return [(a, b, up) for a, b in points]
+
+    parts = {
+        "body": raised(base, 0.05) + raised(base, 0.15),
+        "deck": raised(base, 0.15),
+        "glass": raised(cabin, 0.15) + raised(roof, 0.28),
+        "windscreen": raised(cabin[1:3], 0.15) + raised(roof[2:0:-1], 0.28),
+        "roof": raised(roof, 0.28),
+        "wheels": raised([(a, b) for b in (-0.5, 0.5) for a in (-0.31, 0.31)], 0.07),
+        "head lamps": raised([(0.48, -0.36), (0.48, 0.36)], 0.11),
+        "tail lamps": raised([(-0.48, -0.36), (-0.48, 0.36)], 0.12),
+        "indicators": raised([(a, b) for b in (-0.46, 0.46) for a in (-0.42, 0.42)], 0.16),
+    }
+    for k, side_of in enumerate((-1, 1)):
+        door = [(0.14, 0.5 * side_of), (0.06, 0.92 * side_of)]
+        parts[f"door {k}"] = raised(door, 0.06) + raised(door[::-1], 0.24)
+    return {name: np.array(points) for name, points in parts.items()}
+
+
+_PARTS: Final = _parts()
+_ALL_PARTS: Final = np.concatenate(list(_PARTS.values()))
+_ENDS: Final = np.cumsum([len(p) for p in _PARTS.values()])[:-1]
+
+
+def paint_vehicle(canvas: Canvas, vehicle: Vehicle, t: int) -> Box:
+    """Draw a vehicle as it is at frame ``t``; returns its box, without lights and exhaust."""
+    length, heading, mode = vehicle.length, vehicle.heading[t], int(vehicle.mode[t])
+    cos, sin = float(np.cos(heading)), float(np.sin(heading))
+    place = np.array([vehicle.x[t], vehicle.y[t]])
+    view = np.array([[cos, sin * SQUASH], [-0.42 * sin, 0.42 * cos * SQUASH], [0, -1]]) * length
+    parts = dict(zip(_PARTS, np.split(place + _ALL_PARTS @ view, _ENDS), strict=True))
+    luma, u, v = vehicle.paint
+    near = int(cos >= 0)  # which side faces the viewer
+    wheel, angle = 0.085 * length, vehicle.travelled[t] / (0.085 * length)
+
+    canvas.shade(place + [0.03 * length, 0.02 * length], (0.5 * length, 0.24 * length))
+    canvas.begin()
+    for hub in parts["wheels"][2 - 2 * near : 4 - 2 * near]:
+        canvas.disc(hub, wheel, _TYRE)
+    canvas.polygon(_hull(parts["body"]), (int(luma * 0.7), u, v))
+    canvas.polygon(parts["deck"], vehicle.paint)
+    canvas.polygon(_hull(parts["glass"]), (45, 0, 0))
+    canvas.polygon(parts["windscreen"], (175, 1, 0))
+    canvas.polygon(parts["roof"], (min(int(luma * 1.08), 235), u, v))
+    if abs(cos) > 0.35:
+        spoke = np.array([np.cos(angle), np.sin(angle)]) * wheel * 0.8
+        for hub in parts["wheels"][2 * near : 2 * near + 2]:
+            canvas.disc(hub, wheel, _TYRE)
+            canvas.lines(np.stack([hub - spoke, hub + spoke]), 0.05 * length, (200, 0, 0))
     if vehicle.door[t]:
-        door = [(0.14, 0.5 * near), (0.06, 0.92 * near)]
-        canvas.polygon(np.concatenate([at(door, 0.06), at(door[::-1], 0.24)]), (luma, u, v))
+        canvas.polygon(parts[f"door {near}"], vehicle.paint)
     box = canvas.extent
-    _paint_lights(canvas, at, vehicle, t)
+    if mode != PARK:
+        _paint_lights(canvas, parts, vehicle, t, sin)
     return box
 
 
-def _paint_wheels(
-    canvas: Canvas, at: Place, vehicle: Vehicle, t: int, near: float, front: bool = False
+def _hull(points: Points) -> Points:
+    hull: Points = cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
+    return hull
+
+
+def _paint_lights(
+    canvas: Canvas, parts: dict[str, Points], vehicle: Vehicle, t: int, toward: float
 ) -> None:
-    length = vehicle.length
-    radius = 0.085 * length
-    angle = vehicle.travelled[t] / radius
-    if front and abs(np.cos(vehicle.heading[t])) < 0.35:
-        return
-    for along in (-0.31, 0.31):
-        hub = at([(along, (0.5 if front else -0.5) * near)], 0.07)[0]
-        canvas.disc(hub, radius, (22, 0, 0))
-        if front:
-            spoke = np.array([np.cos(angle), np.sin(angle)]) * radius * 0.8
-            canvas.lines(np.stack([hub - spoke, hub + spoke]), 0.05 * length, (200, 0, 0))
-
-
-def _paint_lights(canvas: Canvas, at: Place, vehicle: Vehicle, t: int) -> None:
-    """Lights, brakes, indicators and exhaust, which are no part of the box."""
-    length, mode = vehicle.length, int(vehicle.mode[t])
-    if mode == PARK:
-        return
-    toward = np.sin(vehicle.heading[t])
-    for across in (-0.36, 0.36):
-        if toward > -0.5:
-            canvas.disc(at([(0.48, across)], 0.11)[0], 0.035 * length, (245, -1, 0), count=False)
-        if toward < 0.5:
-            lamp = at([(-0.48, across)], 0.12)[0]
-            braking = mode == STOP
-            colour = (150, -1, 4) if braking else (70, 0, 2)
-            canvas.disc(lamp, (0.065 if braking else 0.03) * length, colour, count=False)
-    turn = int(vehicle.turn[t])
+    """Lights, brakes, indicators and exhaust; ``toward`` is 1 for a vehicle that faces us."""
+    length, mode, turn = vehicle.length, int(vehicle.mode[t]), int(vehicle.turn[t])
+    if toward > -0.5:
+        for lamp in parts["head lamps"]:
+            canvas.disc(lamp, 0.035 * length, (245, -1, 0), count=False)
+    if toward < 0.5:
+        colour, radius = ((150, -1, 4), 0.065) if mode == STOP else ((70, 0, 2), 0.03)
+        for lamp in parts["tail lamps"]:
+            canvas.disc(lamp, radius * length, colour, count=False)
     if turn and t % 16 < 10:
-        for along in (-0.42, 0.42):
-            lamp = at([(along, 0.46 * turn)], 0.16)[0]
+        for lamp in parts["indicators"][2 if turn > 0 else 0 :][:2]:
             canvas.disc(lamp, 0.05 * length, (215, -4, 2), count=False)
     if mode == START:
         for k in range(3):
             age = (int(vehicle.since[t]) + 5 * k) % 15
-            puff = at([(-0.46 - 0.006 * age, 0.25)], 0.08 + 0.02 * age)[0]
+            puff = parts["tail lamps"][1] - np.array([0, 0.02 * age * length])
             canvas.disc(puff, (0.035 + 0.005 * age) * length, (205, 0, 0), count=False)

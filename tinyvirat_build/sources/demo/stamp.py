@@ -89,16 +89,22 @@ def write_stamp(u: Plane, v: Plane, frame: int) -> None:
     h, w = u.shape
     if not 0 <= frame < MAX_FRAMES or max(h, w) > MAX_SIDE // 2:
         raise ValueError(f"the stamp holds frames below {MAX_FRAMES} and sides up to {MAX_SIDE}")
+    offset_u, index = _layout(h, w)
+    bits = (frame ^ (frame >> 1)) >> np.arange(_FRAME_BITS) & 1
+    u += offset_u
+    v += _offset(np.append(bits, [0, 1]))[index]
+
+
+@lru_cache(maxsize=4)
+def _layout(h: int, w: int) -> tuple[Plane, Ints]:
+    """What is added to U, and what V shows: a bit of the frame, or (11, 12) a 0 or 1 of noise."""
     part = (slice(_MARGIN, _MARGIN + h), slice(_MARGIN, _MARGIN + w))
-    noise_u, noise_v = _noise()
-    bits = np.zeros(_TILE * _TILE, bool)
-    bits[:_FRAME_BITS] = (frame ^ (frame >> 1)) >> np.arange(_FRAME_BITS) & 1
+    noise_u, noise_v = (n[part] for n in _noise())
     index = _tile_index()[part]
-    u += _offset(noise_u[part])
-    v += _offset(np.where(index < _FRAME_BITS, bits[index], noise_v[part]))
+    return _offset(noise_u), np.where(index < _FRAME_BITS, index, _FRAME_BITS + noise_v)
 
 
-def _offset(bits: Bits) -> Plane:
+def _offset(bits: npt.NDArray[np.generic]) -> Plane:
     return np.where(bits, np.uint8(_AMPLITUDE), np.uint8(256 - _AMPLITUDE))
 
 
@@ -196,7 +202,7 @@ def _frames(bits_v: Bits, row: Ints, column: Ints) -> Ints:
     seen = np.bincount(cell, minlength=size).reshape(count, -1)
     lit = np.bincount(cell, bits_v.ravel(), minlength=size).reshape(count, -1)
     gray = ((2 * lit > seen)[:, :_FRAME_BITS] << np.arange(_FRAME_BITS)).sum(1)
-    frame = gray.astype(np.int64)
+    frame: Ints = gray.astype(np.int64)
     for shift in (1, 2, 4, 8):
         frame ^= frame >> shift
     return frame

@@ -49,35 +49,48 @@ class Event:
 
 @dataclass(slots=True)
 class Person:
-    """A person over all frames; every array is (T,)."""
+    """A person over ``frames`` frames; every array is (T,)."""
 
+    frames: int
     home: tuple[float, float, float]  # from x to x, at y
     coat: tuple[int, int, int]
     trousers: tuple[int, int, int]
-    x: Floats
-    y: Floats
-    size: Floats  # height, pixels
-    action: npt.NDArray[np.int64]
-    carry: npt.NDArray[np.bool_]
-    facing: Floats  # 1 to the right, -1 to the left
-    phase: Floats  # of the gait
-    inside: Floats  # 0 outside the vehicle … 1 inside
+    x: Floats = field(init=False)
+    y: Floats = field(init=False)
+    size: Floats = field(init=False)  # height, pixels
+    facing: Floats = field(init=False)  # 1 to the right, -1 to the left
+    phase: Floats = field(init=False)  # of the gait
+    inside: Floats = field(init=False)  # 0 outside the vehicle … 1 inside
+    action: npt.NDArray[np.int64] = field(init=False)
+    carry: npt.NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.x, self.y, self.size, self.phase, self.inside = np.zeros((5, self.frames))
+        self.facing = np.ones(self.frames)
+        self.action = np.zeros(self.frames, np.int64)
+        self.carry = np.zeros(self.frames, bool)
 
 
 @dataclass(slots=True)
 class Vehicle:
-    """A vehicle over all frames; every array is (T,)."""
+    """A vehicle over ``frames`` frames; every array is (T,)."""
 
+    frames: int
     length: float
     paint: tuple[int, int, int]
-    x: Floats
-    y: Floats
-    heading: Floats  # radians; 0 to the right, pi / 2 towards the viewer
-    travelled: Floats
-    mode: npt.NDArray[np.int64]
-    since: npt.NDArray[np.int64]  # frames in this mode
-    turn: npt.NDArray[np.int64]  # 1 right, -1 left
-    door: npt.NDArray[np.bool_]
+    x: Floats = field(init=False)
+    y: Floats = field(init=False)
+    heading: Floats = field(init=False)  # radians; 0 to the right, pi / 2 towards the viewer
+    travelled: Floats = field(init=False)
+    mode: npt.NDArray[np.int64] = field(init=False)
+    since: npt.NDArray[np.int64] = field(init=False)  # frames in this mode
+    turn: npt.NDArray[np.int64] = field(init=False)  # 1 right, -1 left
+    door: npt.NDArray[np.bool_] = field(init=False)  # open
+
+    def __post_init__(self) -> None:
+        self.x, self.y, self.heading, self.travelled = np.zeros((4, self.frames))
+        self.mode, self.since, self.turn = np.zeros((3, self.frames), np.int64)
+        self.door = np.zeros(self.frames, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,8 @@ class Loop:
         """Place and heading after a distance: x, y, heading, whether in a corner."""
         s %= self.round
         i = min(int(s / self.round * (self.corner.size - 1)), self.corner.size - 1)
-        return (*(float(v) for v in self.path[1:, i]), bool(self.corner[i]))
+        x, y, heading = (float(v) for v in self.path[1:, i])
+        return x, y, heading, bool(self.corner[i])
 
 
 @dataclass(slots=True)
@@ -136,12 +150,13 @@ def build(take: Take, rng: np.random.Generator) -> Scene:
             _board(scene, number, start, end, leaves, rng)
     for k in range(camera.strollers):
         y = bands[k % len(bands)] + rng.uniform(-0.1, 0.1) * scene.person_height(camera.height)
-        width = min(camera.width * 0.8, 12 * scene.person_height(y))
-        left = rng.uniform(-0.25, 0.25) * scene.person_height(y)
-        left += rng.uniform(0, camera.width - width)
+        beyond = 0.3 * scene.person_height(y)  # the picture's edge, where boxes leave it
+        width = min(camera.width + 2 * beyond, 12 * scene.person_height(y))
+        left = -beyond + rng.random() * (camera.width + 2 * beyond - width)
         _stroll(scene, (left, left + width, y), rng)
     if not scene.loops:
-        _guard(scene)
+        _bystander(scene, camera.width * 0.12, 128.0, rng)  # the largest window that is kept
+        _bystander(scene, camera.width - 4.0, 70.0, rng)  # half of them outside the picture
     scene.events.sort(key=lambda e: (e.start, e.end, e.name, e.actors))
     return scene
 
@@ -201,13 +216,7 @@ def _drive(
     fastest = min(0.055 * loop.length, 0.85 * loop.straight / ((n_start + n_stop) / 2))
     reach = fastest * (n_start + n_stop) / 2
     half = loop.round / 2
-    vehicle = Vehicle(
-        loop.length * float(rng.uniform(0.85, 1.0)),
-        _colour(rng, (60, 225)),
-        *(np.zeros(frames) for _ in range(4)),
-        *(np.zeros(frames, np.int64) for _ in range(3)),
-        np.zeros(frames, bool),
-    )
+    vehicle = Vehicle(frames, loop.length * float(rng.uniform(0.85, 1.0)), _colour(rng, (60, 225)))
     entries: list[tuple[int, int, bool]] = []
     s, speed, since = 0.0, 0.0, 0
     goal = 0.0
@@ -270,16 +279,7 @@ def _vehicle_events(vehicle: Vehicle, number: int) -> list[Event]:
 
 
 def _new_person(frames: int, home: tuple[float, float, float], rng: np.random.Generator) -> Person:
-    return Person(
-        home,
-        _colour(rng, (40, 235)),
-        _colour(rng, (25, 200), vivid=0.4),
-        *(np.zeros(frames) for _ in range(3)),
-        np.zeros(frames, np.int64),
-        np.zeros(frames, bool),
-        np.ones(frames),
-        *(np.zeros(frames) for _ in range(2)),
-    )
+    return Person(frames, home, _colour(rng, (40, 235)), _colour(rng, (25, 200), vivid=0.4))
 
 
 def _stroll(scene: Scene, home: tuple[float, float, float], rng: np.random.Generator) -> None:
@@ -326,8 +326,10 @@ def _board(
     side = vehicle.length * 0.21 * SQUASH
     x, y = float(vehicle.x[at]), float(vehicle.y[at]) + side + 1
     size = scene.person_height(y)
-    home_y = min(y + size * rng.uniform(0.25, 0.6), scene.take.camera.height - 2)
-    person = _new_person(scene.take.frames, (x - 2.5 * size, x + 2.5 * size, home_y), rng)
+    reach = 0.6 * min(_SPEED[WALK] * start, 2.5) * size  # what a walk can cover until then
+    home_y = y + min(size * rng.uniform(0.25, 0.6), reach * SQUASH)
+    home = (x - reach - 1, x + reach + 1, min(home_y, scene.take.camera.height - 2))
+    person = _new_person(scene.take.frames, home, rng)
     frames = scene.take.frames
     if leaves:
         t = np.arange(start, frames)
@@ -353,7 +355,7 @@ def _approach(person: Person, start: int, door: tuple[float, float, float]) -> N
     """Replace the last steps before ``start`` by a straight walk to the door."""
     x, y, size = door
     t = np.arange(start)
-    needed = np.hypot(person.x[:start] - x, person.y[:start] - y) / (_SPEED[WALK] * size)
+    needed = np.hypot(person.x[:start] - x, (person.y[:start] - y) / SQUASH) / (_SPEED[WALK] * size)
     soon = np.flatnonzero(t >= start - needed)
     if not soon.size:
         return
@@ -367,13 +369,12 @@ def _approach(person: Person, start: int, door: tuple[float, float, float]) -> N
     person.phase[go:start] = person.phase[go] + np.arange(start - go) * _CADENCE[WALK]
 
 
-def _guard(scene: Scene) -> None:
-    """Somebody who stands still in the front, exactly 128 pixels tall."""
-    frames, camera = scene.take.frames, scene.take.camera
-    rng = np.random.default_rng(128)
-    person = _new_person(frames, (0, 0, 0), rng)
-    person.x[:], person.y[:] = camera.width * 0.12, camera.height * 0.97
-    person.size[:], person.action[:] = 128.0, STAND
+def _bystander(scene: Scene, x: float, size: float, rng: np.random.Generator) -> None:
+    """Somebody of a given height who stands still in the front."""
+    person = _new_person(scene.take.frames, (x, x, 0), rng)
+    even = scene.take.camera.height * 97 // 200 * 2
+    person.x[:], person.y[:] = x, even - 0.2  # soles end on an even row, so that 128 stays 128
+    person.size[:], person.action[:] = size, STAND
     _add(scene, person)
 
 
@@ -395,7 +396,7 @@ def _runs(state: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """
     change = np.flatnonzero(np.diff(np.concatenate([[0], state.view(np.int8), [0]])))
     pairs = change.reshape(-1, 2)
-    return [(int(a), int(b)) for a, b in pairs if b - a >= _LEAST_EVENT]
+    return [(a, b) for a, b in pairs.tolist() if b - a >= _LEAST_EVENT]
 
 
 def _colour(
