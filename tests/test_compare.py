@@ -1,0 +1,189 @@
+"""Comparing builds and lists: every difference is told, with the reason the issues know."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tinyvirat_build import store
+from tinyvirat_build.compare import Comparison, compare, load
+from tinyvirat_build.errors import AnnotationError, DataError
+from tinyvirat_build.records import Issue, columns, empty, issues_frame
+
+HEADER = "id,video_id,clip_id,frames,side,label\n"
+
+
+def clip(video: str, activity: str, start: int, end: int, **more: Any) -> dict[str, Any]:
+    row = dict.fromkeys(columns("clips_filtered"))
+    row |= {
+        "source": "meva", "video_id": video, "annotation_set": "kitware", "segment_id": 0,
+        "clip_id": f"{video}-{activity}-{start}", "start": start, "end": end, "width": 56,
+        "height": 56, "x": (0,) * (end - start), "y": (0,) * (end - start), "actor_side": 30.0,
+        "labels": ("Talking",), "activities": (activity,), "activity_id": activity,
+        "released_id": f"{activity}_People_Talking_{start}_{end - 1}", "group": "g",
+        "split": "train",
+    }  # fmt: skip
+    return row | more
+
+
+def build(
+    path: Path, clips: list[dict[str, Any]], issues: list[tuple[str, Issue]] | None = None
+) -> Path:
+    table = pd.DataFrame(clips, columns=columns("clips_filtered"))
+    arrow = store.to_arrow("clips_filtered", table if clips else empty("clips_filtered"))
+    store.write_table(
+        path / "tables" / "clips_filtered.parquet", "clips_filtered", [arrow], key="k"
+    )
+    if issues:
+        frames = [issues_frame([issue], source="meva", video_id=v) for v, issue in issues]
+        arrow = store.to_arrow("issues", pd.concat(frames, ignore_index=True))
+        store.write_table(path / "tables" / "issues.parquet", "issues", [arrow], key="k")
+    return path
+
+
+def told(found: Comparison) -> list[tuple[str, str, str]]:
+    table = found.differences
+    return list(zip(table["clip"], table["difference"], table["reason"], strict=True))
+
+
+def test_equal_builds(tmp_path: Path) -> None:
+    clips = [clip("v0", "1", 0, 64), clip("v0", "1", 64, 128), clip("v1", "2", 0, 20)]
+    found = compare(load(build(tmp_path / "a", clips)), load(build(tmp_path / "b", clips)))
+    assert not found.differs
+    assert found.equal == 3
+    assert found.render().endswith("Nothing differs.")
+
+
+def test_every_kind_of_difference_with_its_reason(tmp_path: Path) -> None:
+    rows = [
+        "1,v0,1_People_Talking_0_63,64,56,Talking",
+        "2,v0,1_People_Talking_64_127,64,112,Talking",
+        "3,v0,1_People_Talking_128_150,22,56,Talking",
+        "4,v0,2_People_Talking_0_63,64,56,Interacts|Talking",
+        "5,v0,3_People_Talking_0_63,64,56,Talking",
+        "6,v0,4_People_Talking_0_63,64,56,Talking",
+        "7,v0,4_People_Talking_64_127,64,56,Talking",
+        "8,v0,5_People_Talking_0_63,64,56,Talking",
+    ]
+    published = tmp_path / "rows.csv"
+    published.write_text(HEADER + "\n".join(rows) + "\n")
+    issues = [
+        ("v0", Issue("parse", "no_geometry", "dropped", "activity 3")),
+        ("v0", Issue("crop", "too_large", "dropped", "activity 4 frames [0, 64)")),
+        (
+            "v0",
+            Issue(
+                "chunk", "short", "dropped", "segment 7 frames [64, 70)", detail="activities 4 9"
+            ),
+        ),
+        ("v0", Issue("filter", "rare_label", "noted", "label Interacts")),
+        ("v1", Issue("parse", "no_geometry", "dropped", "activity 5")),
+    ]
+    clips = [
+        clip("v0", "1", 0, 64),
+        clip("v0", "1", 64, 128),
+        clip("v0", "1", 128, 151),
+        clip("v0", "2", 0, 64),
+        clip("v0", "9", 0, 64),
+        clip("v7", "1", 0, 64),  # a video of which the list tells nothing
+    ]
+    own = load(build(tmp_path / "build", clips, issues))
+    found = compare(own, load(published))
+    assert told(found) == [
+        ("1_People_Talking_128_150", "frames", ""),
+        ("1_People_Talking_64_127", "side", ""),
+        ("2_People_Talking_0_63", "labels", "rare_label"),
+        ("3_People_Talking_0_63", "only in B", "no_geometry"),
+        ("4_People_Talking_0_63", "only in B", "too_large"),
+        ("4_People_Talking_64_127", "only in B", "short"),
+        ("5_People_Talking_0_63", "only in B", ""),
+        ("9_People_Talking_0_63", "only in A", ""),
+    ]
+    assert found.equal == 1
+    assert found.videos.to_dict("records") == [{"video_id": "v0", "a": 5, "b": 8, "equal": 1}]
+    tree = json.loads(found.to_json())
+    assert tree["counts"] == {
+        "only in A": 1, "only in B": 4, "frames": 1, "side": 1, "labels": 1,
+    }  # fmt: skip
+    assert "no_geometry (no box for any actor of the activity)" in found.render()
+    assert "64 frames, 56×56, Talking" in found.render()
+    listed = compare(own, load(published), listed=True)
+    assert "only in A" not in set(listed.differences["difference"])
+    back = compare(load(published), own)
+    assert sorted(back.differences["reason"]) == sorted(found.differences["reason"])
+
+
+def test_builds_without_released_ids_join_by_clip_id(tmp_path: Path) -> None:
+    one = [clip("v0", "1", 0, 64, released_id=None), clip("v0", "2", 0, 64, released_id=None)]
+    issues = [("v0", Issue("filter", "rare_label", "dropped", "clip v0-2-0"))]
+    a, b = build(tmp_path / "a", one), build(tmp_path / "b", one[:1], issues)
+    assert told(compare(load(a), load(b))) == [("v0-2-0", "only in A", "rare_label")]
+
+
+def test_released_lists(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "00000", "video_id": "v0", "path": "v0/00000.mp4", "dim": [64, 56, 56],
+         "label": ["Talking"], "clip_id": "1_People_Talking_0_63"},
+        {"id": "00001", "video_id": "v1", "path": "v1/00001.mp4", "dim": [55, 104, 100],
+         "label": ["Riding", "Pull"]},
+    ]  # fmt: skip
+    tree = tmp_path / "TinyVIRAT_V2"
+    tree.mkdir()
+    (tree / "tiny_train_v2.json").write_text(json.dumps(rows[:1]))
+    (tree / "tiny_val_v2.json").write_text(json.dumps(rows[1:]))
+    (tmp_path / "v1.json").write_text(
+        json.dumps({"tubes": [{k: v for k, v in row.items() if k != "video_id"} for row in rows]})
+    )
+    found = compare(load(tree), load(tmp_path / "v1.json"))
+    assert (found.equal, found.differs) == (2, False)
+    unlabelled = [{k: v for k, v in row.items() if k != "label"} for row in rows]
+    (tmp_path / "bare.json").write_text(json.dumps(unlabelled))
+    assert not compare(load(tree), load(tmp_path / "bare.json")).differs
+    clips = [
+        clip("v0", "1", 0, 64, id="00007"),
+        clip("v1", "1", 0, 55, released_id=None, width=100, height=104, labels=("Pull", "Riding")),
+    ]
+    path = build(tmp_path / "build", clips)
+    table = store.read_table(path / "tables" / "clips_filtered.parquet")
+    table = pd.DataFrame(table.assign(id=["00000", "00001"]), columns=columns("clips"))
+    arrow = store.to_arrow("clips", table)
+    store.write_table(path / "tables" / "clips.parquet", "clips", [arrow], key="k")
+    found = compare(load(path), load(tree))
+    assert (found.equal, found.differs) == (2, False)
+
+
+def test_a_name_that_repeats_is_joined_in_order(tmp_path: Path) -> None:
+    twice = [clip("v0", "1", 0, 64), clip("v0", "1", 0, 64, labels=("Pull",))]
+    a, b = build(tmp_path / "a", twice), build(tmp_path / "b", twice[:1])
+    found = compare(load(a), load(b))
+    assert [row[1] for row in told(found)] == ["only in A"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("rows.json", "{", r"rows\.json: not JSON"),
+        ("rows.json", "{}", r"rows\.json: no list of rows"),
+        ("rows.json", "[[]]", r"rows\.json: row 0 lacks"),
+        ("rows.json", '[{"id": "1"}]', r"rows\.json: row 0 lacks"),
+        ("rows.csv", "id,video_id\n1,v\n", r"rows\.csv:2: a bad row"),
+        ("rows.csv", HEADER + "1,v,c,64,56,Talking\n2,v,c,x,56,Talking\n", r"rows\.csv:3: a bad"),
+        ("rows.csv", HEADER + "1,v\n", r"rows\.csv:2: a bad row"),
+    ],
+)
+def test_bad_lists_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AnnotationError, match=message):
+        load(tmp_path / name)
+
+
+def test_what_is_no_side_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a build nor a list"):
+        load(tmp_path / "nothing")
+    (tmp_path / "tables").mkdir()
+    with pytest.raises(DataError, match="no table of clips yet"):
+        load(tmp_path)
