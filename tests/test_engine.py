@@ -53,3 +53,9 @@ def test_the_users_error_is_raised() -> None:
 
 def test_in_process_without_isolation() -> None:
     assert [o.result for o in run_local(_work, [("ok", 2)], workers=1, isolate=False)] == [4]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_task_is_left_out_however_many_there_are(workers: int) -> None:
+    tasks = [("ok", i) for i in range(30)]
+    assert {o.task for o in run_local(_work, tasks, workers=workers)} == set(tasks)

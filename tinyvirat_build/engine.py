@@ -7,6 +7,7 @@ task alone; a crash or a time-out is tried once more before it is given up.
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +82,7 @@ def run_local(
 
     try:
         # A short queue: an interrupt then leaves little behind, and memory stays flat.
-        for i, _ in zip(waiting, range(4 * workers), strict=False):
+        for i in itertools.islice(waiting, 4 * workers):
             submit(i)
         while pending:
             done, _ = concurrent.futures.wait(
