@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from tinyvirat_build.dataset.packfile import MATRICES
+from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.sampling import Floats, Ints, uniform
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -176,6 +177,10 @@ def mixup(clips: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> N
     neighbours in the epoch's order, which is shuffled, so that a pair never spans two ranks.
     """
     for values in (clips, labels):
+        if values.device.type == "cpu" and values.dtype == torch.float32:
+            flat = values.view(len(values), -1)  # one pass over memory instead of seven
+            fused_cpu.mix(flat.numpy(), weights.numpy())
+            continue
         keep = weights.to(values).view(-1, *[1] * (values.dim() - 1))
         one, other = values[0::2], values[1::2]
         step = (other - one) * (1 - keep)

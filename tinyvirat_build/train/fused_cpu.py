@@ -231,6 +231,23 @@ def fused(
 
 
 @njit(**_OPTIONS)
+def _mix(values, weights):  # type: ignore[no-untyped-def]
+    for pair in range(weights.shape[0]):
+        keep = weights[pair]
+        give = np.float32(1) - keep
+        one, other = values[2 * pair], values[2 * pair + 1]
+        for i in range(values.shape[1]):
+            a, b = one[i], other[i]
+            one[i] = keep * a + give * b
+            other[i] = keep * b + give * a
+
+
+def mix(values: npt.NDArray[np.float32], weights: npt.NDArray[np.float32]) -> None:
+    """Mix neighbours of ``(B, N)`` in place: each keeps its pair's share, ``(B / 2,)``."""
+    _mix(values, weights)
+
+
+@njit(**_OPTIONS)
 def _gather(addresses, frames, sizes, start, out, places):  # type: ignore[no-untyped-def]
     end = start
     for b in range(addresses.shape[0]):

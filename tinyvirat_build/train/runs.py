@@ -21,7 +21,6 @@ from typing import Any, Final, Literal
 
 import torch
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.store import atomic_path, write_json, write_text
@@ -141,6 +140,8 @@ class Log:
         writer.writeheader()
         writer.writerows(kept)
         write_text(self.file, text.getvalue())
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, for rank 0 alone
+
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def epoch(self, row: Mapping[str, float | None]) -> None:
