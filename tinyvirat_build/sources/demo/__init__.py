@@ -45,7 +45,7 @@ def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) ->
     Args:
         out: a folder that does not exist yet or is empty.
         seed: another seed, another world.
-        scale: 1 gives 18 videos of 360 frames, 0.1 about a tenth of the work.
+        scale: 1 gives 17 videos of 330 frames, 0.1 about a tenth of the work.
         workers: videos that are rendered at the same time.
     """
     (out / "annotation").mkdir(parents=True, exist_ok=True)

@@ -150,7 +150,7 @@ def build(take: Take, rng: np.random.Generator) -> Scene:
             _board(scene, number, start, end, leaves, rng)
     for k in range(camera.strollers):
         y = bands[k % len(bands)] + rng.uniform(-0.1, 0.1) * scene.person_height(camera.height)
-        beyond = 0.3 * scene.person_height(y)  # the picture's edge, where boxes leave it
+        beyond = 0.12 * scene.person_height(y)  # the picture's edge, where boxes leave it
         width = min(camera.width + 2 * beyond, 12 * scene.person_height(y))
         left = -beyond + rng.random() * (camera.width + 2 * beyond - width)
         _stroll(scene, (left, left + width, y), rng)
@@ -244,7 +244,7 @@ def _drive(
             mode = START
         elif mode == START and since >= n_start:
             mode = CRUISE
-            goal = half * (int(s / half) + int(rng.integers(1, 3)))
+            goal = half * (int(s / half) + (1 if rng.random() < 0.8 else 2))
             goal += float(rng.uniform(0, loop.straight - reach))
         elif mode == CRUISE and s >= goal:
             mode = STOP
@@ -260,9 +260,9 @@ def _wait(
     t: int, frames: int, entries: list[tuple[int, int, bool]], rng: np.random.Generator
 ) -> int:
     """How long a vehicle stands; often long enough for somebody to get in, now and then out."""
-    start, duration = t + int(rng.integers(14, 40)), int(rng.integers(44, 58))
-    if rng.random() > 0.75 or start + duration + 8 > frames:
-        return int(rng.integers(15, 60))
+    start, duration = t + int(rng.integers(12, 30)), int(rng.integers(44, 58))
+    if rng.random() > 0.7 or start + duration + 8 > frames:
+        return int(rng.integers(8, 30))
     entries.append((start, start + duration, bool(rng.random() < 0.07)))
     return start + duration - t + int(rng.integers(8, 20))
 
