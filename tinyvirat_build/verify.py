@@ -20,6 +20,7 @@ from tinyvirat_build import engine, pipeline
 from tinyvirat_build.dataset import packs, tinyvirat
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import Problem, verify_video
 from tinyvirat_build.work import KEYS, load_index
 
@@ -65,6 +66,7 @@ class _Task:
     index_unit: Path
     clips: pd.DataFrame  # rows of the manifest, with the files of ``cuts``
     root: Path
+    lossless: bool
 
 
 def verify(
@@ -104,6 +106,7 @@ def _check(
     )
     chosen = _sample(rows, sample)
     entries = build.entries(data)
+    lossless = build.settings.encode.codec in LOSSLESS
     tasks = []
     for key, clips in chosen.groupby(list(KEYS), sort=True, observed=True):
         entry = entries.get(tuple(map(str, key)))  # type: ignore[call-overload]
@@ -113,7 +116,7 @@ def _check(
                 "give --data"
             )
         unit = build.path / "units" / "index" / entry.source / entry.annotation_set / key[1]
-        tasks.append(_Task(entry, unit, clips.reset_index(drop=True), build.path))
+        tasks.append(_Task(entry, unit, clips.reset_index(drop=True), build.path, lossless))
     problems: list[Problem] = []
     with tqdm(
         total=len(chosen), desc="   verify", unit=" clip", delay=2, disable=quiet,
@@ -134,7 +137,8 @@ def _check(
 
 def _compare(task: _Task) -> list[Problem]:
     assert task.entry.video is not None
-    return verify_video(task.entry.video, load_index(task.index_unit), task.clips, task.root)
+    index = load_index(task.index_unit)
+    return verify_video(task.entry.video, index, task.clips, task.root, lossless=task.lossless)
 
 
 def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:

@@ -171,7 +171,7 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
         clip.pixels = pixels
     if rate != index.fps:
         problems.append(clip.problem("rate", f"{rate} frames a second, not {index.fps}"))
-    if tags != (index.colour.range, index.colour.matrix):
+    if tags is not None and tags != (index.colour.range, index.colour.matrix):
         problems.append(clip.problem("colour", f"tags {tags} are not the source's"))
     if clip.pack_file is not None:
         clip.packed = _unpack(clip, root)
@@ -180,8 +180,10 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
     return problems
 
 
-def _decode(file: Path, index: VideoIndex) -> tuple[Pixels, int, Fraction, tuple[int, int]]:
+def _decode(file: Path, index: VideoIndex) -> tuple[Pixels, int, Fraction, tuple[int, int] | None]:
     """Frames ``(T, 3, H, W)``, the container's count, rate, and tags of range and matrix.
+
+    No tags for MPEG-4: FFmpeg writes them beside that codec only where the source has them all.
 
     Raises:
         ValueError: frame i is not shown at i / rate.
@@ -196,7 +198,9 @@ def _decode(file: Path, index: VideoIndex) -> tuple[Pixels, int, Fraction, tuple
             if abs(frame.pts * stream.time_base - i / index.fps) * 1000 > 1:
                 raise ValueError(f"frame {i} is shown at {frame.time} s")
             pictures.append(_full(frame))
-        tags = (int(context.color_range), int(context.colorspace))
+        tags = None
+        if context.name != "mpeg4":
+            tags = (int(context.color_range), int(context.colorspace))
         count = stream.frames or len(pictures)
         return np.array(pictures), count, Fraction(stream.average_rate), tags
 
