@@ -184,7 +184,7 @@ def test_nothing_found_says_what_was_looked_for(
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder .*none"):
+    with pytest.raises(DataError, match=r"no folder .*none"):
         meva(tmp_path / "none")
 
 

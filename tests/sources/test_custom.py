@@ -1,0 +1,161 @@
+"""A user's own corpus described by a YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinyvirat_build import sources
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.sources import Discovery
+from tinyvirat_build.sources.parse import parse_entry
+
+
+def corpus(tmp_path: Path, text: str, *files: str) -> Path:
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    path = tmp_path / "crossing.yaml"
+    path.write_text(text)
+    return path
+
+
+def find(path: Path, data: Path | None = None, *overrides: str) -> Discovery:
+    source = sources.get(str(path))
+    folder = data or source.default_data(path.parent / "out")
+    assert folder is not None
+    return source.discover(folder, Settings.load(overrides=overrides))
+
+
+def test_the_pedestrians_are_read(shared: Path, tmp_path: Path) -> None:
+    path = corpus(
+        tmp_path,
+        "format: kpf\nwidth: 768\nheight: 576\nfps: 10\n"
+        "labels: {activity_walking: activity_walking, activity_standing: [], Talking: [Talking]}\n",
+    )
+    (entry,) = find(path, shared / "data" / "pedestrians").entries
+    assert (entry.source, entry.video_id, entry.fps) == ("crossing", "vtest", "10")
+    assert entry.video is not None
+    parsed = parse_entry(entry, Settings.load(), width=768, height=576)
+    assert parsed.balance["records_in"].tolist() == [70]
+    counts = parsed.activities["labels"].map(len).groupby(parsed.activities["name"]).agg(["size"])
+    assert counts["size"].to_dict() == {
+        "Talking": 1,
+        "activity_standing": 8,
+        "activity_walking": 61,
+    }
+    assert parsed.activities["labels"].map(len).sum() == 62
+    assert parsed.issues.empty
+
+
+def test_paths_groups_and_regions(tmp_path: Path) -> None:
+    path = corpus(
+        tmp_path,
+        "format: actev-json\ndialect: exclusive\nannotations: truth\nvideos: film\n"
+        "group: 'cam\\d_(day\\d)'\n"
+        "regions:\n  - ignore: [[0, 0], [9, 0], [9, 9]]\n    videos: 'cam1_.*'\n",
+        "truth/a/cam1_day1.json",
+        "truth/b/cam2_day1.json",
+        "truth/b/cam2_day2.json",
+        "film/cam1_day1.MP4",
+        "film/cam3_day1.mp4",
+    )
+    first, second, third = find(path).entries
+    assert [e.session for e in (first, second, third)] == ["day1", "day1", "day2"]
+    assert (first.format, first.dialect) == ("actev-json", "exclusive")
+    assert first.video is not None
+    assert second.video is None
+    assert (len(first.regions), len(second.regions)) == (1, 0)
+    assert [video for video, _ in find(path).videos] == ["cam1_day1", "cam3_day1"]
+
+
+def test_groups_of_a_table(tmp_path: Path) -> None:
+    path = corpus(
+        tmp_path,
+        "format: kpf\ngroup: {file: t.csv, column: day}",
+        *(f"{v}.activities.yml" for v in "abc"),
+    )
+    (tmp_path / "t.csv").write_text("video,day\na,one\nb,one\n")
+    assert [e.group for e in find(path).entries] == ["one", "one", "c"]
+    (tmp_path / "t.csv").write_text("video,date\na,one\n")
+    with pytest.raises(SettingsError, match=r"t\.csv:1: no column 'day'"):
+        sources.get(str(path))
+
+
+def test_labels_by_file_by_name_and_by_setting(tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: kpf\nlabels: mine.csv\n", "v.activities.yml")
+    (tmp_path / "mine.csv").write_text("name,labels,note\nwalk,activity_walking,\n")
+    assert find(path).entries[0].mapping == (("walk", ("activity_walking",)),)
+    assert find(path, None, "labels.crossing=virat-to-tinyvirat").entries[0].mapping is None
+    path.write_text("format: kpf\nlabels: virat-to-tinyvirat\n")
+    mapping = find(path).entries[0].mapping
+    assert mapping is not None
+    assert ("Unloading", ()) in mapping
+    path.write_text("format: kpf\nlabels: {walk: Walking}\n")
+    with pytest.raises(SettingsError, match=r"crossing\.yaml: labels: label 'Walking' is not in"):
+        find(path)
+
+
+def test_unsafe_names_are_refused_before_any_path_is_made(tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: kpf\n", "-rf.activities.yml", "good.activities.yml")
+    found = find(path)
+    assert [e.video_id for e in found.entries] == ["good"]
+    assert [(v, i.reason) for v, i in found.issues] == [("-rf", "unsafe_name")]
+
+
+def test_nothing_there_names_file_and_folder(tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: cuboids\nannotations: truth\n")
+    with pytest.raises(DataError, match=r"no folder .*truth"):
+        find(path)
+    (tmp_path / "truth").mkdir()
+    with pytest.raises(DataError, match=r"crossing\.yaml: no cuboids annotation below"):
+        find(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fromat: kpf", "unknown key 'fromat' \\(nearest: format\\)"),
+        ("name: x", "format: one of kpf, .*, found nothing"),
+        ("format: voc", "format: one of kpf, .*, found 'voc'"),
+        ("format: kpf\ndialect: nist", "dialect: only actev-json"),
+        ("format: actev-json\ndialect: mist", "dialect: one of nist, inclusive, exclusive"),
+        ("format: kpf\nname: meva", "name: 'meva' is taken"),
+        ("format: kpf\nname: ../x", "not safe in a path"),
+        ("format: kpf\nannotations: 3", "annotations: takes text"),
+        ("format: kpf\nwidth: wide", "width: takes a whole number"),
+        ("format: kpf\nfps: 0", "fps: takes a rate"),
+        ("format: kpf\nlabels: [a]", "labels: takes name: class pairs"),
+        ("format: kpf\nlabels: {a: 3}", "labels.a: takes a class"),
+        ("format: kpf\ngroup: '('", "group: no regular expression"),
+        ("format: kpf\ngroup: {file: x.csv}", "group: takes a regular expression or"),
+        ("format: kpf\ngroup: {file: x.csv, column: y}", "group.file: cannot read"),
+        ("format: kpf\nregions: {}", "regions: takes a list"),
+        (
+            "format: kpf\nregions: [{ignore: [[0, 0], [1, 1]]}]",
+            "regions\\[0\\].ignore: takes three",
+        ),
+        (
+            "format: kpf\nregions: [{only: [[0, 0], [2, 2], [2, 0], [0, 2]]}]",
+            "lines do not cross",
+        ),
+        ("format: kpf\nregions: [{inside: []}]", "takes `ignore` or `only`"),
+        ("- a", "a corpus is a mapping"),
+        ("format: {", "crossing.yaml:1: "),
+        ("format: kpf\n\x00", "mend the YAML"),
+    ],
+)
+def test_a_wrong_description_names_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+    path = corpus(tmp_path, text)
+    with pytest.raises(SettingsError, match=message) as caught:
+        sources.get(str(path))
+    assert "crossing.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_description_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot read .*none\.yaml"):
+        sources.get(str(tmp_path / "none.yaml"))
