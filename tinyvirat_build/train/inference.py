@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tinyvirat_build.train.labels import id_order
 from tinyvirat_build.train.mirror import mirror_classes
 from tinyvirat_build.train.ranks import Ranks
 
@@ -26,11 +27,6 @@ class ClipScores:
     ids: tuple[str, ...]
     scores: Floats
     labels: npt.NDArray[np.bool_]
-
-
-def id_order(clip_id: str) -> tuple[int, str]:
-    """A key that sorts ids as numbers: 99999 stands before 100000."""
-    return len(clip_id), clip_id
 
 
 def reduce_windows(

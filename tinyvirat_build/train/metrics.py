@@ -94,6 +94,24 @@ def score(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
     return from_counts((true & said).sum(axis=0), said.sum(axis=0), true.sum(axis=0))
 
 
+def table(scores: Scores, classes: Sequence[str]) -> str:
+    """A table for a terminal: every class, and both macro averages."""
+    width = max(len(name) for name in (*classes, "macro (present)"))
+    head = f"{'class':<{width}}  precision  recall      F1  clips   said"
+    lines = [head]
+    for c, name in enumerate(classes):
+        lines.append(
+            f"{name:<{width}}  {scores.precision[c]:9.4f}  {scores.recall[c]:6.4f}  "
+            f"{scores.f1[c]:6.4f}  {scores.support[c]:5d}  {scores.predicted[c]:5d}"
+        )
+    for label, macro in (("all", scores.macro("all")), ("present", scores.macro("present"))):
+        lines.append(
+            f"{f'macro ({label})':<{width}}  {macro.precision:9.4f}  {macro.recall:6.4f}  "
+            f"{macro.f1:6.4f}"
+        )
+    return "\n".join(lines)
+
+
 def average_precision(truth: npt.ArrayLike, scores: npt.ArrayLike) -> Floats:
     """Average precision per class (C,) of truth and scores (N, C); 0 where no clip has the class.
 

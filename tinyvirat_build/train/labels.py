@@ -1,0 +1,104 @@
+"""The labels and the class list of a build, read from the released layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyvirat_build.errors import DataError
+
+LAYOUT = "TinyVIRAT_V2"
+_SPLIT_FILES = {
+    "train": f"{LAYOUT}/tiny_train_v2.json",
+    "val": f"{LAYOUT}/tiny_val_v2.json",
+    "test": "truth/test.json",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """Clips in ascending order of id: multi-hot labels (N, C) and sides in pixels (N,)."""
+
+    ids: tuple[str, ...]
+    labels: npt.NDArray[np.bool_]
+    sides: npt.NDArray[np.int64]
+
+
+def id_order(clip_id: str) -> tuple[int, str]:
+    """A key that sorts ids as numbers: 99999 stands before 100000."""
+    return len(clip_id), clip_id
+
+
+def read_class_map(file: Path) -> tuple[str, ...]:
+    """The classes of a class_map.json, in the order of their numbers.
+
+    Raises:
+        DataError: missing, or its numbers are not 0, 1, 2, ….
+    """
+    tree = _read_json(file, "give the class_map.json of the build")
+    if not isinstance(tree, dict) or sorted(tree.values()) != list(range(len(tree))):
+        raise DataError(f"{file}: not a class map from names to 0, 1, 2, …; restore the file")
+    return tuple(sorted(tree, key=lambda name: int(tree[name])))
+
+
+def class_map_of(truth: Path) -> Path:
+    """The class map that belongs to a truth file: of its build, or beside it.
+
+    Raises:
+        DataError: there is none.
+    """
+    places = (truth.parent.parent / LAYOUT / "class_map.json", truth.parent / "class_map.json")
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataError(f"{truth}: no class_map.json near it; name one with --class-map")
+
+
+def read_truth(file: Path, classes: Sequence[str]) -> Truth:
+    """Labels and sides of the rows of a labelled JSON (a list, or ``{"tubes": list}``).
+
+    Raises:
+        DataError: missing, not such rows, an id twice, or a label outside the class list.
+    """
+    tree = _read_json(file, "give the truth/test.json of a build")
+    rows = tree.get("tubes") if isinstance(tree, dict) else tree
+    position = {name: i for i, name in enumerate(classes)}
+    try:
+        rows = sorted(rows or [], key=lambda row: id_order(row["id"]))
+        ids = tuple(str(row["id"]) for row in rows)
+        places = [(n, position[name]) for n, row in enumerate(rows) for name in row["label"]]
+        sides = np.array([max(row["dim"][1:]) for row in rows], np.int64)
+    except KeyError as e:
+        raise DataError(f"{file}: {e} is no class or is missing; give the file's own map") from e
+    except (TypeError, ValueError, IndexError) as e:
+        raise DataError(f"{file}: not rows of id, dim and label; restore the file") from e
+    if len(set(ids)) != len(ids):
+        raise DataError(f"{file}: an id occurs twice; restore the file")
+    labels = np.zeros((len(ids), len(classes)), bool)
+    if places:
+        labels[tuple(np.array(places).T)] = True
+    return Truth(ids, labels, sides)
+
+
+def split_truth(build: Path, split: str, classes: Sequence[str]) -> Truth:
+    """Labels and sides of a build's split.
+
+    Raises:
+        DataError: see :func:`read_truth`.
+    """
+    return read_truth(build / _SPLIT_FILES[split], classes)
+
+
+def _read_json(file: Path, remedy: str) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as e:
+        raise DataError(f"{file}: no such file; {remedy}") from e
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file}: cannot be read ({e}); {remedy}") from e
