@@ -187,3 +187,20 @@ def test_what_is_no_side_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     with pytest.raises(DataError, match="no table of clips yet"):
         load(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_released_rows_are_built_again(shared: Path, tmp_path: Path) -> None:
+    from tinyvirat_build.builds import build as run
+
+    made = run(
+        "meva", out=tmp_path / "v2", data=shared / "data" / "meva", preset="tinyvirat-v2",
+        until="crop",
+    )  # fmt: skip
+    rows = load(shared / "reference" / "tinyvirat-v2-val-meva-rows.csv")
+    found = compare(load(made.path), rows, listed=True)
+    assert set(found.differences["difference"]) == {"only in B"}
+    assert set(found.differences["reason"]) == {"no_geometry"}
+    assert found.equal == 220
+    absent = pd.read_csv(shared / "reference" / "tinyvirat-v2-val-meva-absent.csv")
+    assert not set(absent["clip_id"]) & {row.released_id for row in load(made.path).rows}

@@ -35,7 +35,8 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
     markdown, csv = table1(counted)
     store.write_text(folder / "table1.md", markdown)
     store.write_text(folder / "table1.csv", csv)
-    for name, content in figures(counted).items():
+    drawn = figures(counted)
+    for name, content in drawn.items():
         store.write_bytes(folder / name, content)
-    write_report(out, tables, counted, settings.to_yaml(), out)
+    write_report(out, tables, counted, settings.to_yaml(), out, drawn=drawn)
     return counted

@@ -68,11 +68,14 @@ def write_report(
     stats: Mapping[str, Any],
     settings_yaml: str,
     clips_root: Path | None,
+    *,
+    drawn: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write ``out/report.html`` and return its path.
 
     ``tables``: ``clips`` (the manifest) for the contact sheets, which need ``clips_root``, the
-    folder that the manifest's paths are relative to. ``stats`` is what :func:`stats` returned.
+    folder that the manifest's paths are relative to. ``stats`` is what :func:`stats` returned,
+    ``drawn`` what :func:`figures` made of it, if that is done already.
     The same input gives the same bytes; the page asks nothing of the network.
     """
     classes = [row["label"] for row in stats["per_class"]]
@@ -84,7 +87,7 @@ def write_report(
     parts = [
         _summary(stats),
         _section("Beside the published datasets", _table1(stats)),
-        _section("Samples by class and resolution", _figures(stats)),
+        _section("Samples by class and resolution", _figures(drawn or figures(stats))),
         _section("Classes", _classes(stats)),
         _section("What became of every record", _funnel(stats)),
         _section("What was not kept, or changed, and why", _issues(stats)),
@@ -150,7 +153,8 @@ def _summary(stats: Mapping[str, Any]) -> str:
         for name, splits in stats["sources"].items()
     )
     missing = stats["clips_without_file"]
-    note = f' <span class="bad">{missing:,} planned clips have no file.</span>' if missing else ""
+    verb = "clip has" if missing == 1 else "clips have"
+    note = f' <span class="bad">{missing:,} planned {verb} no file.</span>' if missing else ""
     return (
         f"<header>\n<h1>Report of a TinyVIRAT build</h1>\n"
         f'<p class="dim">Sources: {sources or "none"}.{note}</p>\n'
@@ -167,8 +171,7 @@ def _table1(stats: Mapping[str, Any]) -> str:
     return note + _table(HEADER, rows, text=(0,), last="own")
 
 
-def _figures(stats: Mapping[str, Any]) -> str:
-    drawn = figures(stats)
+def _figures(drawn: Mapping[str, bytes]) -> str:
     captions = {
         "figure2": "Samples of each class in each split (logarithmic axis).",
         "figure3": "Share of each class's samples by resolution.",
