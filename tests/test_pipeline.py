@@ -178,14 +178,19 @@ def test_missing_videos(built: tvb.Build, data: Path, tmp_path: Path) -> None:
     )
 
 
+def _victim_of(out: Path) -> Path:
+    """Where the clip is named whose video shall fail: a worker process reads it there."""
+    return out.with_name(f"{out.name}.victim")
+
+
 def _die_on_the_first(task: work.CutTask) -> int:
-    if task.clips["clip_id"].iloc[0] == os.environ["TVB_TEST_VICTIM"]:
+    if task.clips["clip_id"].iloc[0] == _victim_of(task.out).read_text():
         os.kill(os.getpid(), signal.SIGSEGV)
     return work.cut_entry(task)
 
 
 def _hang_on_the_first(task: work.CutTask) -> int:
-    if task.clips["clip_id"].iloc[0] == os.environ["TVB_TEST_VICTIM"]:
+    if task.clips["clip_id"].iloc[0] == _victim_of(task.out).read_text():
         time.sleep(60)
     return work.cut_entry(task)
 
@@ -202,14 +207,15 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     victim = built.table("clips_filtered").iloc[0]
-    monkeypatch.setenv("TVB_TEST_VICTIM", victim["clip_id"])
+    out = tmp_path / "out"
+    _victim_of(out).write_text(victim["clip_id"])
     monkeypatch.setattr(work, "cut_entry", cut)
     request = pipeline.Request(
-        ("demo",), data, tmp_path, built.settings, workers=2, timeout=6, quiet=True
+        ("demo",), data, out, built.settings, workers=2, timeout=6, quiet=True
     )
     outcome = pipeline.run(request)
     assert outcome.status == 1
-    build = tvb.open_build(tmp_path)
+    build = tvb.open_build(out)
     lost = build.clips[build.clips["reason"].notna()]
     assert set(lost["video_id"]) == {victim["video_id"]}
     assert set(lost["reason"]) == {reason}
@@ -217,7 +223,7 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
     assert set(issues["reason"]) == {reason}
     monkeypatch.undo()
     assert pipeline.run(request).status == 0  # the next run tries it again
-    assert digest(tmp_path) == digest(built.path)
+    assert digest(out) == digest(built.path)
 
 
 def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:

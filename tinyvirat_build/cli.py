@@ -111,7 +111,8 @@ _running = _options(
     ),
     click.option(
         "--limit", type=click.IntRange(1), metavar="N",
-        help="Plan and cut only the first N videos; splits stay those of the whole.",
+        help="A trial: plan and cut only the first N videos, with the splits of the whole and no "
+        "filter.",
     ),
     click.option("--rehash", is_flag=True, help="Read every input again, trust no time stamp."),
     click.option("--quiet", is_flag=True, help="No progress bars, no summary."),

@@ -332,6 +332,7 @@ class _Run:
             t for t in tasks
             if (t.entry.source, t.entry.video_id, t.entry.annotation_set) in planned
         ]  # fmt: skip
+        self.remove_units(stage, [t.units[stage] for t in tasks])
         self.keys[stage] = [t.keys[stage] for t in chosen]
         self.units[stage] = [t.units[stage] for t in chosen]
         assert len(chosen) == n
@@ -421,11 +422,15 @@ class _Run:
         self.global_stage("partition", "clips_partitioned", key, make)
 
     def filter(self) -> None:
-        key = store.digest("filter", self.keys["partition"], asdict(self.settings.filter))
+        settings = self.settings.filter
+        if self.request.limit is not None:
+            # In a part of the corpus every label is rare: a trial would lose its clips.
+            settings = replace(settings, min_samples=0)
+        key = store.digest("filter", self.keys["partition"], asdict(settings))
 
         def make() -> StageResult:
             clips = store.read_table(self.table("clips_partitioned"))
-            return filter_rare(clips, self.settings.filter, classes=self.classes)
+            return filter_rare(clips, settings, classes=self.classes)
 
         self.global_stage("filter", "clips_filtered", key, make)
 
@@ -485,6 +490,7 @@ class _Run:
         self.outcome.worked["cut"] = len(stale)
         self.keys["cut"] = [t.key for t in tasks]
         self.units["cut"] = [t.unit for t in tasks]
+        self.remove_units("cut", self.units["cut"])
         self.remove_unnamed({t.folder for t in tasks})
         key = store.digest("cuts", [store.hash_file(t.unit) for t in tasks])
         parts = [store.read_unit(t.unit, ["cuts"])["cuts"] for t in tasks]
@@ -506,13 +512,19 @@ class _Run:
             )
 
     def remove_unnamed(self, named: set[Path]) -> None:
-        """Delete clips that no table names any more, and the units of entries that are gone."""
-        clips = self.out / "clips"
-        for folder in sorted(p for p in clips.glob("**/") if p.is_dir() and p != clips):
-            inside = any(folder == n or folder in n.parents for n in named)
-            below = any(n in folder.parents for n in named)
-            if not inside and not below and folder.exists():
+        """Delete the folders of clips that no table names any more."""
+        root = self.out / "clips"
+        for folder in sorted(p for p in root.glob("*/**/") if p != root):
+            kept = folder in named or any(folder in n.parents or n in folder.parents for n in named)
+            if folder.exists() and not kept:
                 shutil.rmtree(folder)
+
+    def remove_units(self, stage: str, named: Sequence[Path]) -> None:
+        """Delete a stage's units of videos that are no part of this build any more."""
+        known = set(named)
+        for unit in (self.out / "units" / stage).rglob("*"):
+            if unit.is_file() and unit not in known:
+                unit.unlink()
 
     # -- what is given away
 

@@ -154,27 +154,31 @@ def load_index(unit: Path) -> VideoIndex:
     Raises:
         VideoError: the video was refused when it was indexed; with the reason.
     """
-    try:
+    if store.has_part(unit, "packets"):
         return VideoIndex.from_bytes(store.read_unit_bytes(unit, "packets"))
-    except KeyError:
-        reason, detail = json.loads(store.read_unit_bytes(unit, "refused"))
-        raise VideoError(reason, detail) from None
+    if store.has_part(unit, "refused"):
+        raise VideoError(*json.loads(store.read_unit_bytes(unit, "refused")))
+    raise VideoError("no_video", "the source video was not present when it was indexed")
+
+
+class _Inputs(dict[str, pd.DataFrame]):
+    """A video's tables, read from the unit that wrote them when they are first asked for."""
+
+    def __init__(self, units: Mapping[str, Path]) -> None:
+        super().__init__()
+        self.units = units
+        self.stage_of = {s.writes: s.name for s in VIDEO_STAGES}
+        self.stage_of |= dict.fromkeys(_PARSE_TABLES, "parse") | {"videos": "index"}
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        self.update(_frames(self.units[self.stage_of[name]], [name]))
+        return self[name]
 
 
 def plan_entry(task: VideoTask) -> None:
     """Take one video from its annotation files to planned clips, doing only what is stale."""
-    tables: dict[str, pd.DataFrame] = {}
     stages = [s for s in VIDEO_STAGES if s.name in task.keys]
-    written = {s.writes: s.name for s in VIDEO_STAGES} | dict.fromkeys(_PARSE_TABLES, "parse")
-    written["videos"] = "index"
-
-    class Inputs(dict[str, pd.DataFrame]):
-        def __missing__(self, name: str) -> pd.DataFrame:
-            unit = task.units[written[name]]
-            self.update(_frames(unit, [name]))
-            return self[name]
-
-    inputs = Inputs(tables)
+    inputs = _Inputs(task.units)
     if store.unit_key(task.units["parse"]) != task.keys["parse"]:
         video = inputs["videos"].iloc[0]
         parsed = parse_entry(

@@ -132,7 +132,7 @@ def _entries(root: Path, settings: Settings) -> list[Entry]:
             annotation_set="text" if take.is_text else "kpf",
             format="virat-text" if take.is_text else "kpf",
             files=annotation_files(take.style, take.video_id, root / "annotation"),
-            video=root / "video" / take.file,
+            video=video if (video := root / "video" / take.file).is_file() else None,
             namespace="virat-text" if take.is_text else "demo",
             camera=take.camera.name,
             scene=take.camera.name,
