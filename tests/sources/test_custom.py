@@ -10,6 +10,7 @@ from tinyvirat_build import sources
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.sources import Discovery
+from tinyvirat_build.sources.custom import KEYS
 from tinyvirat_build.sources.parse import parse_entry
 
 
@@ -159,3 +160,14 @@ def test_a_wrong_description_names_file_and_key(tmp_path: Path, text: str, messa
 def test_a_missing_description_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot read .*none\.yaml"):
         sources.get(str(tmp_path / "none.yaml"))
+
+
+def test_the_guides_example_is_a_corpus(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "corpus.md").read_text("utf-8")
+    example = guide.split("```yaml\n")[1].split("```")[0]
+    files = ("truth/cam1_day1.activities.yml", "truth/cam2_day1.activities.yml", "recordings/x.avi")
+    first, second = find(corpus(tmp_path, example, *files)).entries
+    assert (first.group, second.group) == ("day1", "day1")
+    assert [len(e.regions) for e in (first, second)] == [2, 1]
+    keys = {line.split("`")[1] for line in guide.splitlines() if line.startswith("| `")}
+    assert keys <= set(KEYS)
