@@ -147,7 +147,7 @@ class _Steps:
 
 def _steps(true: Bools, values: Floats) -> _Steps:
     distinct = np.unique(np.append(values, (0.0, 1.0)))
-    candidates = np.unique(np.append((distinct[1:] + distinct[:-1]) / 2, 0.5))
+    candidates = np.unique(np.append((distinct[1:] + distinct[:-1]) / 2, (0.0, 0.5)))
     f1 = np.zeros((len(candidates), true.shape[1]))
     for c in range(true.shape[1]):
         every, hits = np.sort(values[:, c]), np.sort(values[true[:, c], c])
@@ -166,8 +166,8 @@ def _nearest_half(candidates: Floats, values: Floats) -> int:
 def choose_threshold(truth: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """The one threshold with the highest macro F1 (it is the same for all and for present).
 
-    Scores lie in [0, 1]. Candidates are 0.5 and the middles between neighbouring scores, 0 and 1
-    among them; of equally good ones the nearest to 0.5. A clip has the class where its score is
+    Scores lie in [0, 1]. Candidates are 0, 0.5 and the middles between neighbouring scores, 0 and
+    1 among them; of equally good ones the nearest to 0.5. A clip has the class where its score is
     at least the threshold.
     """
     true, values = np.asarray(truth, bool), np.asarray(scores, np.float64)
