@@ -189,6 +189,7 @@ def fit(
     classes: Sequence[str],
     device: torch.device,
     ranks: Ranks | None = None,
+    build: Path | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train ``model`` to the end of the settings' epochs, from ``out/last.pt`` where it exists.
@@ -202,6 +203,7 @@ def fit(
         classes: the class list, in the order of the labels.
         device: where the model is trained.
         ranks: this process among several; the process group exists already.
+        build: what the loaders read, for the run's description.
         progress: show a progress bar (first rank only).
 
     Raises:
@@ -213,6 +215,7 @@ def fit(
         val_loader,
         out,
         tuple(classes),
+        build,
         progress,
     ).run()
 
@@ -224,6 +227,7 @@ class _Fit:
     val: Batches | None
     out: Path
     classes: tuple[str, ...]
+    build: Path | None
     progress: bool
     place: Place = field(default_factory=Place)
     meter: Meter = field(init=False)
@@ -238,7 +242,7 @@ class _Fit:
         resumed = self._resume()
         if first:
             if not resumed:
-                runs.create(self.out, s, self.classes, self.trainer.model)
+                runs.create(self.out, s, self.classes, self.trainer.model, self.build)
             self.log = runs.Log(self.out, step=self.place.step)
         try:
             while self.place.epoch < s.epochs:
@@ -453,6 +457,7 @@ def train(
             classes=train_loader.classes,
             device=chosen,
             ranks=ranks,
+            build=build,
             progress=progress,
         )
         return FitResult(

@@ -62,13 +62,20 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     return tree
 
 
-def create(folder: Path, settings: TrainSettings, classes: Sequence[str], model: nn.Module) -> None:
+def create(
+    folder: Path,
+    settings: TrainSettings,
+    classes: Sequence[str],
+    model: nn.Module,
+    build: Path | None = None,
+) -> None:
     """Write a new run's settings and description."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "settings.yaml", settings.to_yaml())
     frames, size = settings.clip_shape
     about = {
         "model": settings.model,
+        "build": str(build.resolve()) if build else None,
         "classes": list(classes),
         "input": [3, frames, size, size],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -76,6 +83,30 @@ def create(folder: Path, settings: TrainSettings, classes: Sequence[str], model:
         "torch": torch.__version__,
     }
     write_json(folder / "run.json", about, indent=1)
+
+
+def build_of(folder: Path) -> Path:
+    """The build that a run was trained on.
+
+    Raises:
+        TrainError: the folder is not a run, or its build is not known or gone.
+    """
+    build = _about(folder).get("build")
+    if not isinstance(build, str) or not Path(build).is_dir():
+        raise TrainError(f"{folder}: its build {build or ''} is not there; name one with --build")
+    return Path(build)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((folder / "run.json").read_text("utf-8"))
+    except FileNotFoundError as e:
+        raise TrainError(f"{folder}: not a run (no run.json); `train --out` makes one") from e
+    except (OSError, ValueError) as e:
+        raise TrainError(f"{folder}/run.json: cannot be read ({e}); train anew") from e
+    if not isinstance(about, dict) or not isinstance(about.get("classes"), list):
+        raise TrainError(f"{folder}/run.json: names no classes; train anew")
+    return about
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +146,7 @@ def open_run(folder: Path) -> Run:
     Raises:
         TrainError: the folder is not a run.
     """
-    try:
-        about = json.loads((folder / "run.json").read_text("utf-8"))
-        classes = tuple(about["classes"])
-    except FileNotFoundError as e:
-        raise TrainError(f"{folder}: not a run (no run.json); `train --out` makes one") from e
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise TrainError(f"{folder}/run.json: cannot be read ({e}); train anew") from e
+    classes = tuple(_about(folder)["classes"])
     return Run(folder, settings_module.load(folder / "settings.yaml"), classes)
 
 
