@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import carray, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _OPTIONS: dict[str, Any] = {
@@ -34,6 +35,20 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return signature, codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _copy(typing_context: Any, target: Any, source: Any, size: Any) -> Any:
+    """``memcpy``, which numba's own slice assignment is 20 times slower than."""
+    signature = types.void(target, source, size)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = context.get_value_type(types.CPointer(types.uint8))
+        ends = [builder.inttoptr(address, pointer) for address in args[:2]]
+        cgutils.raw_memcpy(builder, *ends, args[2], 1)
+        return context.get_dummy_value()
 
     return signature, codegen
 
@@ -261,7 +276,7 @@ def _gather(addresses, frames, sizes, start, out, places):  # type: ignore[no-un
             if seen >= 0:
                 places[b, t] = places[b, seen]
                 continue
-            out[end : end + size] = carray(_pointer(addresses[b, t]), size)
+            _copy(out + end, addresses[b, t], size)
             places[b, t] = end
             end += size
     return end
@@ -281,4 +296,6 @@ def gather(
     are ``(B, T)``, ``sizes`` bytes a frame ``(B,)``; ``places`` ``(B, T)`` takes where each frame
     begins in ``out``, which must have room for all.
     """
-    return int(_gather(addresses, frames, sizes, start, out, places))
+    if start + int(sizes.sum()) * addresses.shape[1] > len(out):
+        raise ValueError(f"{len(out)} bytes are too few for the frames of this batch")
+    return int(_gather(addresses, frames, sizes, start, out.ctypes.data, places))
