@@ -13,9 +13,12 @@ import pandas as pd
 import yaml
 
 from tinyvirat_build import engine, pipeline, sources, store
+from tinyvirat_build.audit import Audit, audit
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import BuildError, DataError
+from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.sources import Entry
 from tinyvirat_build.verify import Report, verify
 
 
@@ -116,7 +119,7 @@ class Build:
             return None
         return Path(data) if data else None
 
-    def entries(self, data: Path | None = None) -> dict[tuple[str, str, str], sources.Entry]:
+    def entries(self, data: Path | None = None) -> dict[tuple[str, str, str], Entry]:
         """The source videos by (source, video_id, annotation_set), looked up in the data folder.
 
         Raises:
@@ -138,6 +141,18 @@ class Build:
         The report's ``problems`` are empty where all is proven.
         """
         return verify(self, sample=sample, workers=workers or engine.default_workers())
+
+    def audit(self) -> Audit:
+        """Are the labels complete, do the splits keep apart, are clips short or held?"""
+        published = (self.path / "tables" / "clips.parquet").exists()
+        tables = {n: self.table(n) for n in ("activities", "boxes", "videos")}
+        tables["clips"] = self.table("clips" if published else "clips_filtered")
+        return audit(
+            tables,
+            classes=load_classes(self.settings.classes),
+            targets=self.settings.partition.targets,
+            root=self.path if published else None,
+        )
 
     def clip(self, clip_id: str) -> pd.Series[Any]:
         """One row of the manifest, by clip id or by the start of one.

@@ -98,9 +98,9 @@ def run_local(
                 if (following := next(waiting, None)) is not None:
                     submit(following)
                 yield outcome
-        pool.close()
+        pool.close()  # type: ignore[no-untyped-call]
     except BaseException:
-        pool.stop()
+        pool.stop()  # type: ignore[no-untyped-call]
         raise
     finally:
         pool.join()

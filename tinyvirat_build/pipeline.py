@@ -26,7 +26,7 @@ from tinyvirat_build import engine, labels, sources, splits, store, work
 from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset import tinyvirat
 from tinyvirat_build.errors import BuildError, DataError, SettingsError, VideoError
-from tinyvirat_build.records import StageResult, issues_frame
+from tinyvirat_build.records import KEYS, StageResult, issues_frame
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.stages.filter import filter_rare
@@ -438,7 +438,7 @@ class _Run:
 
     def clips_by_entry(self) -> list[tuple[Entry, pd.DataFrame]]:
         clips = store.read_table(self.table("clips_filtered"))
-        keys = list(zip(*(clips[k].astype(str) for k in work.KEYS), strict=True))
+        keys = list(zip(*(clips[k].astype(str) for k in KEYS), strict=True))
         rows: dict[tuple[str, ...], list[int]] = {}
         for i, row_key in enumerate(keys):
             rows.setdefault(row_key, []).append(i)

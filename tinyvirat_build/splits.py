@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -234,9 +235,8 @@ def main(data: Path | None, out: Path | None) -> None:
             click.echo(f"wrote {counts_file}")
         regenerate(counts_file, out / "meva.csv")
     except (TinyviratError, OSError) as e:
-        error = click.ClickException(str(e))
-        error.exit_code = 2
-        raise error from e
+        click.echo(f"error: {e}", err=True)
+        sys.exit(2)
     click.echo(f"wrote {out / 'meva.csv'}")
 
 

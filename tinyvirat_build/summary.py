@@ -66,8 +66,10 @@ def _balance(out: Path) -> list[str]:
     ].sum()
     rows = [f"  {'stage':<10}{'in':>10}{'out':>10}{'dropped':>10}  unit"]
     order = {stage: i for i, stage in enumerate(STAGES)}
-    for (stage, unit), row in sorted(sums.iterrows(), key=lambda r: order.get(r[0][0], 99)):
-        n_in, n_out, dropped = (int(v) for v in row)
+    rows_of = sums.reset_index().to_dict("records")
+    for row in sorted(rows_of, key=lambda r: order.get(r["stage"], len(order))):
+        stage, unit = row["stage"], row["unit"]
+        n_in, n_out, dropped = row["records_in"], row["records_out"], row["dropped"]
         closes = "" if n_in == n_out + dropped else "   does not close!"
         rows.append(f"  {stage:<10}{n_in:>10,}{n_out:>10,}{dropped:>10,}  {unit}{closes}")
     return ["Records:", *rows]
@@ -81,10 +83,10 @@ def _issues(out: Path, most: int = 12) -> list[str]:
     if issues.empty:
         return []
     sums = issues.groupby(["stage", "reason", "action"], sort=True, observed=True)["count"].sum()
-    sums = sums.sort_values(ascending=False, kind="stable")
+    sums = sums[sums > 0].sort_values(ascending=False, kind="stable")
     rows = [
-        f"  {int(n):>10,}  {stage}: {reason} ({action})"
-        for (stage, reason, action), n in sums.head(most).items()
+        f"  {r['count']:>10,}  {r['stage']}: {r['reason']} ({r['action']})"
+        for r in sums.head(most).reset_index().to_dict("records")
     ]
     if len(sums) > most:
         rows.append(f"  … {len(sums) - most} more kinds in tables/issues.parquet")
@@ -110,9 +112,10 @@ def describe_clip(build: Build, clip_id: str) -> str:
         f"actor side  {clip['actor_side']:g} pixels at the most",
         f"labels      {', '.join(clip['labels'])}",
     ]
-    for a in own.itertuples():
-        mapped = ", ".join(a.labels) or "unmapped"
-        lines.append(f"activity    {a.activity_id} {a.name} [{a.start}, {a.end}) → {mapped}")
+    for a in own.to_dict("records"):
+        mapped = ", ".join(a["labels"]) or "unmapped"
+        span = f"[{a['start']}, {a['end']})"
+        lines.append(f"activity    {a['activity_id']} {a['name']} {span} → {mapped}")
     for name in ("split", "group", "path", "held", "sha256", "released_id", "reason"):
         if name in clip and not pd.isna(clip[name]):
             lines.append(f"{name:<12}{clip[name]}")

@@ -19,10 +19,11 @@ from tqdm import tqdm
 from tinyvirat_build import engine, pipeline
 from tinyvirat_build.dataset import packs, tinyvirat
 from tinyvirat_build.errors import DataError, PackError
+from tinyvirat_build.records import KEYS
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import Problem, verify_video
-from tinyvirat_build.work import KEYS, load_index
+from tinyvirat_build.work import load_index
 
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build
@@ -109,13 +110,14 @@ def _check(
     lossless = build.settings.encode.codec in LOSSLESS
     tasks = []
     for key, clips in chosen.groupby(list(KEYS), sort=True, observed=True):
-        entry = entries.get(tuple(map(str, key)))  # type: ignore[call-overload]
+        source, video_id, annotation_set = map(str, key)
+        entry = entries.get((source, video_id, annotation_set))
         if entry is None or entry.video is None:
             raise DataError(
-                f"the source of {key[1]} is not below the data folder; verify needs the sources: "
+                f"the source of {video_id} is not below the data folder; verify needs the sources: "
                 "give --data"
             )
-        unit = build.path / "units" / "index" / entry.source / entry.annotation_set / key[1]
+        unit = pipeline.unit_path(build.path, "index", entry)
         tasks.append(_Task(entry, unit, clips.reset_index(drop=True), build.path, lossless))
     problems: list[Problem] = []
     with tqdm(

@@ -62,10 +62,10 @@ def publish(
         videos_folder.mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
             _link(out / source, out / path.replace(FOLDER, partial.name, 1))
-        public = [_public_row(r, split) for r in rows.to_dict("records")]
+        public = [_public_row(r, split) for r in _records(rows)]
         _dump(partial / JSON_FILES[split], public)
         if split == "test":
-            truth = [_labelled_row(r, split) for r in rows.to_dict("records")]
+            truth = [_labelled_row(r, split) for r in _records(rows)]
     _dump(partial / "class_map.json", {name: i for i, name in enumerate(classes)})
     (partial / "LICENSE").write_text(_licence(sources), "utf-8")
     (partial / "ATTRIBUTION").write_text(_attribution(sources), "utf-8")
@@ -100,6 +100,7 @@ def number(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """
     ids = pd.Series([None] * len(manifest), dtype=object, index=manifest.index)
     paths = ids.copy()
+    videos: dict[Any, str] = manifest["video_id"].astype(str).to_dict()
     for split in SPLITS:
         rows = manifest.index[(manifest["split"] == split) & manifest["source_file"].notna()]
         order = list(rows)
@@ -107,7 +108,7 @@ def number(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
             random.Random(seed).shuffle(order)
         for n, row in enumerate(order):
             name = f"{n:0{_DIGITS[split]}d}"
-            folder = "" if split == "test" else f"{manifest.at[row, 'video_id']}/"
+            folder = "" if split == "test" else f"{videos[row]}/"
             ids[row] = name
             paths[row] = f"{FOLDER}/videos/{split}/{folder}{name}.mp4"
     return manifest.assign(id=ids, path=paths)
@@ -136,6 +137,10 @@ def _public_row(row: dict[str, Any], split: str) -> dict[str, Any]:
         "path": labelled["path"],
         "dim": labelled["dim"],
     }
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
 
 
 def _within(path: str, split: str) -> str:

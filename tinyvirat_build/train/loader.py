@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -290,9 +290,8 @@ def _device(device: str | torch.device) -> torch.device:
         raise SettingsError(
             "device cuda was asked for, but PyTorch sees no CUDA device; use device cpu"
         )
-    if wanted.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return wanted
+    index = cast("int | None", wanted.index)  # torch's stubs leave the None out
+    return torch.device("cuda", torch.cuda.current_device() if index is None else index)
 
 
 def _check(loader: ClipLoader, mode: str, augment: Augment | None) -> None:

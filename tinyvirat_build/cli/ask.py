@@ -1,0 +1,197 @@
+"""What is asked of a corpus or of a build: checks, audits, comparisons, one clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tinyvirat_build.cli.group import data_option, out_option, settings_options, source_option
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@source_option
+@data_option
+@settings_options
+def doctor(
+    sources: tuple[str, ...],
+    data: Path | None,
+    preset: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Say what is in a data folder: what is there, missing, unknown or faulty."""
+    from tinyvirat_build import sources as corpora
+    from tinyvirat_build.config import Settings
+    from tinyvirat_build.doctor import diagnose
+
+    if not sources:
+        raise click.UsageError("give --source meva, virat, demo or a YAML file")
+    settings = Settings.load(preset, config, overrides)
+    for name in sources:
+        source = corpora.get(name)
+        folder = data or source.default_data(Path("demo"))
+        if folder is None:
+            raise click.UsageError(f"source {source.name} needs --data, the folder of its files")
+        click.echo(diagnose(source, folder, settings).render())
+
+
+@click.command()
+@source_option
+@data_option
+@out_option
+@settings_options
+@workers_option
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos.")
+@json_option
+def sweep(
+    sources: tuple[str, ...],
+    data: Path | None,
+    out: Path,
+    preset: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    workers: int | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Compare settings by yield and label completeness, without pixels.
+
+    Each --set is an axis: --set merge.threshold=0.1,0.3,0.5 --set chunk.min_frames=8,16.
+    A value that is a list stands in brackets. Parsing is done once, in --out.
+    """
+    from tinyvirat_build import engine, pipeline
+    from tinyvirat_build import sweep as sweeps
+    from tinyvirat_build.builds import open_build
+    from tinyvirat_build.config import Settings
+
+    if not sources and (out / "build.yaml").exists():
+        build = open_build(out)
+        sources, data = build.sources, data or build.data
+    if not sources:
+        raise click.UsageError(f"{out} holds no build yet: give --source and --data")
+    settings = Settings.load(preset, config)
+    request = pipeline.Request(
+        sources, data, out, settings, workers or engine.default_workers(), limit=limit
+    )
+    table = sweeps.sweep(request, overrides)
+    if as_json:
+        click.echo(table.to_json(orient="records", indent=1))
+    else:
+        click.echo(sweeps.render(table))
+
+
+@click.command()
+@out_option
+@data_option
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Check N clips only.")
+@click.option("--repair", is_flag=True, help="Cut again what fails, then check again.")
+@json_option
+@workers_option
+def verify(
+    out: Path,
+    data: Path | None,
+    sample: int | None,
+    repair: bool,
+    as_json: bool,
+    workers: int | None,
+) -> None:
+    """Prove that every clip equals its source, pixel for pixel, with another decoder.
+
+    Also: frame counts by two readers, JSON against files, checksums, groups in two splits.
+    """
+    from tinyvirat_build import engine
+    from tinyvirat_build import verify as checks
+    from tinyvirat_build.builds import open_build
+
+    workers = workers or engine.default_workers()
+    report = checks.verify(
+        open_build(out), data=data, sample=sample, repair=repair, workers=workers
+    )
+    click.echo(report.to_json() if as_json else report.render())
+    click.get_current_context().exit(1 if report.problems else 0)
+
+
+@click.command()
+@out_option
+@json_option
+def audit(out: Path, as_json: bool) -> None:
+    """Audit a build: are its labels complete, do its splits leak, are clips short or held."""
+    from tinyvirat_build import audit as audits
+    from tinyvirat_build.builds import open_build
+
+    found = open_build(out).audit()
+    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else audits.render(found))
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--listed", is_flag=True, help="Pass over rows that a partial list does not name.")
+@json_option
+def compare(a: Path, b: Path, listed: bool, as_json: bool) -> None:
+    """Compare two builds, or a build and a published list (tiny_*_v2.json or CSV of rows).
+
+    Exit status 1 on a difference.
+    """
+    from tinyvirat_build import compare as comparisons
+
+    found = comparisons.compare(comparisons.load(a), comparisons.load(b), listed=listed)
+    click.echo(found.to_json() if as_json else found.render())
+    click.get_current_context().exit(1 if found.differs else 0)
+
+
+@click.command()
+@click.argument("clip_id")
+@out_option
+def inspect(clip_id: str, out: Path) -> None:
+    """Show where a clip comes from: source, frames, window, activities, labels."""
+    from tinyvirat_build import summary
+    from tinyvirat_build.builds import open_build
+
+    click.echo(summary.describe_clip(open_build(out), clip_id))
+
+
+@click.command()
+@settings_options
+@click.option("--presets", "list_presets", is_flag=True, help="List the shipped presets.")
+def config(
+    preset: str | None, config: Path | None, overrides: tuple[str, ...], list_presets: bool
+) -> None:
+    """Print the resolved settings as YAML, to copy and change."""
+    from tinyvirat_build.config import Settings, presets
+
+    if list_presets:
+        click.echo("\n".join(presets()))
+    else:
+        click.echo(Settings.load(preset, config, overrides).to_yaml(), nl=False)
+
+
+@click.command()
+@click.option(
+    "--from", "tree", type=click.Path(path_type=Path), metavar="DIR", required=True,
+    help="A TinyVIRAT tree of v1 or v2: the folder with its JSON files.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
+    help="The folder of the pack.",
+)  # fmt: skip
+@workers_option
+def pack(tree: Path, out: Path, workers: int | None) -> None:
+    """Make a training pack from an existing TinyVIRAT tree, the original release too."""
+    from tinyvirat_build.dataset.packs import pack_tree
+
+    report = pack_tree(tree, out, workers=workers)
+    click.echo(f"{report.clips:,} clips packed into {report.path}")
+    if report.faults:
+        click.echo(f"{len(report.faults):,} clips are not as their rows say; see faults.json")
+    click.get_current_context().exit(1 if report.faults else 0)
+
+
+COMMANDS = [doctor, sweep, verify, audit, compare, inspect, config, pack]

@@ -1,0 +1,130 @@
+"""``all`` and the stages: everything that builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tinyvirat_build.cli.group import (
+    data_option,
+    out_option,
+    running_options,
+    settings_options,
+    source_option,
+)
+
+if TYPE_CHECKING:
+    from tinyvirat_build.config import Settings
+
+STAGE_HELP = {
+    "index": "Index the source videos' packets: size, rate, frame numbers.",
+    "parse": "Read the annotation files into activities and boxes.",
+    "merge": "Merge activities that overlap in space and time into tracks.",
+    "segment": "Split tracks where the labels change.",
+    "chunk": "Cut long segments into clips of a bounded length.",
+    "crop": "Place each clip's window around its actors.",
+    "partition": "Give whole groups of videos to train, val and test.",
+    "filter": "Drop labels with too few training clips.",
+    "plan": "Print what cutting would cost; write nothing.",
+    "cut": "Cut the clips out of the source videos, one decoding pass each.",
+    "publish": "Write the dataset in the released layout.",
+    "stats": "Write statistics, figures and the report.",
+}
+
+
+@click.command("all")
+@source_option
+@data_option
+@out_option
+@settings_options
+@click.option("--until", default="stats", metavar="STAGE", help="Stop after this stage.")
+@running_options
+def all_(
+    sources: tuple[str, ...],
+    data: Path | None,
+    out: Path,
+    preset: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    until: str,
+    **running: Any,
+) -> None:
+    """Build everything: parse, plan, cut, publish, statistics, report.
+
+    What is finished already is not done again; a killed build goes on where it stopped.
+    """
+    from tinyvirat_build.config import Settings
+
+    if not sources:
+        raise click.UsageError("give --source meva, virat, demo or a YAML file")
+    settings = Settings.load(preset, config, overrides)
+    _run(sources, data, out, settings, first="index", until=until, **running)
+
+
+def _run(
+    sources: tuple[str, ...],
+    data: Path | None,
+    out: Path,
+    settings: Settings,
+    *,
+    first: str,
+    until: str,
+    workers: int | None,
+    timeout: float,
+    limit: int | None,
+    rehash: bool,
+    quiet: bool,
+) -> None:
+    from tinyvirat_build import engine, pipeline, summary
+
+    request = pipeline.Request(
+        sources, data, out, settings, workers or engine.default_workers(), timeout, limit, rehash,
+        quiet,
+    )  # fmt: skip
+    outcome = pipeline.run(request, first=first, until=until)
+    if not quiet:
+        click.echo(summary.render(out, outcome, until=until))
+    click.get_current_context().exit(outcome.status)
+
+
+def _stage_command(stage: str) -> click.Command:
+    @click.command(stage, help=STAGE_HELP[stage] + "\n\nReads the tables of the stages before it.")
+    @source_option
+    @data_option
+    @out_option
+    @settings_options
+    @running_options
+    def command(
+        sources: tuple[str, ...],
+        data: Path | None,
+        out: Path,
+        preset: str | None,
+        config: Path | None,
+        overrides: tuple[str, ...],
+        limit: int | None,
+        **running: Any,
+    ) -> None:
+        from tinyvirat_build.builds import open_build
+        from tinyvirat_build.config import Settings
+
+        if (out / "build.yaml").exists():
+            build = open_build(out)
+            sources = sources or build.sources
+            data = data or build.data
+            limit = limit or build.limit
+            if not (preset or config):
+                settings = build.settings.override(overrides)
+            else:
+                settings = Settings.load(preset, config, overrides)
+        elif sources:
+            settings = Settings.load(preset, config, overrides)
+        else:
+            raise click.UsageError(f"{out} holds no build yet: give --source and --data")
+        _run(sources, data, out, settings, first=stage, until=stage, limit=limit, **running)
+
+    return command
+
+
+COMMANDS = [all_, *map(_stage_command, STAGE_HELP)]

@@ -1,0 +1,109 @@
+"""The group of all commands, and the options that several of them share."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinyvirat_build import __version__
+from tinyvirat_build.errors import TinyviratError
+
+Command = Callable[..., Any]
+
+
+class _Group(click.Group):
+    """Commands in the order of their use, and errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TinyviratError as e:
+            if ctx.params.get("debug"):
+                raise
+            click.secho(f"error: {e}", fg="red", err=True)
+            ctx.exit(2)
+        except BrokenPipeError:
+            sys.stderr.close()
+            ctx.exit(1)
+        except OSError as e:
+            if ctx.params.get("debug"):
+                raise
+            where = f"{e.filename}: " if e.filename else ""
+            remedy = "free some space or give another --out" if e.errno == errno.ENOSPC else ""
+            remedy = remedy or "see that the folder can be read and written"
+            click.secho(f"error: {where}{e.strerror or e}; {remedy}", fg="red", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("interrupted; run the same command to go on", err=True)
+            ctx.exit(130)
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="tinyvirat-build")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Build datasets of tiny, low-resolution actions from surveillance video.
+
+    \b
+    tinyvirat-build all --source meva --data DIR --out DIR
+    tinyvirat-build all --source demo --out demo
+    """
+
+
+def options(*several: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order given."""
+
+    def add(command: Command) -> Command:
+        return functools.reduce(lambda c, option: option(c), reversed(several), command)
+
+    return add
+
+
+source_option = click.option(
+    "--source", "sources", multiple=True, metavar="NAME|FILE.yaml",
+    help="meva, virat, demo, or the YAML file of your own corpus; may repeat.",
+)  # fmt: skip
+data_option = click.option(
+    "--data", type=click.Path(path_type=Path), metavar="DIR",
+    help="Folder in which annotations and videos are found, at any depth.",
+)  # fmt: skip
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="The build folder."
+)
+settings_options = options(
+    click.option("--preset", metavar="NAME", help="A shipped preset; see `config --presets`."),
+    click.option(
+        "--config", type=click.Path(path_type=Path), metavar="FILE", help="A YAML file of settings."
+    ),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+        help="One setting, e.g. merge.threshold=0.5; may repeat.",
+    ),
+)  # fmt: skip
+running_options = options(
+    click.option(
+        "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(min=1), default=1800.0, metavar="SECONDS",
+        help="Time limit of one video's task.  [default: 1800]",
+    ),
+    click.option(
+        "--limit", type=click.IntRange(1), metavar="N",
+        help="A trial: plan and cut only the first N videos, with the splits of the whole and no "
+        "filter.",
+    ),
+    click.option("--rehash", is_flag=True, help="Read every input again, trust no time stamp."),
+    click.option("--quiet", is_flag=True, help="No progress bars, no summary."),
+)  # fmt: skip
