@@ -118,9 +118,11 @@ def test_packets_that_do_not_decode_are_held_or_end_their_clips(tmp_path: Path) 
     assert (out / "clips.yuv").stat().st_size == size
 
 
-def test_a_truncated_file(tmp_path: Path) -> None:
-    whole = make_video(tmp_path / "whole.mkv", 60, options=NO_B)
-    video = tmp_path / "a.mkv"
+@pytest.mark.parametrize("kind", ["mkv", "avi", "mp4"])
+def test_a_truncated_file(tmp_path: Path, kind: str) -> None:
+    plain = make_video(tmp_path / f"plain.{kind}", 60, options=NO_B)
+    whole, video = tmp_path / f"whole.{kind}", tmp_path / f"a.{kind}"
+    run_ffmpeg("-i", plain, "-c", "copy", "-movflags", "faststart", whole)
     video.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     index = index_video(video)
     assert 10 < index.n_frames < 60

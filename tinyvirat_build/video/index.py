@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -106,7 +106,7 @@ class VideoIndex:
         order = np.argsort(self.frame, kind="stable")
         return np.asarray(order[np.searchsorted(self.frame[order], 0) :], np.int64)
 
-    @property
+    @cached_property
     def lost(self) -> Ints:
         """The numbers of the frames that have no packet, ascending."""
         here = np.zeros(self.n_frames, bool)
@@ -175,7 +175,7 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     rows: list[tuple[int, int, int, int, bool, bool]] = []
     pictures: list[Picture] = []
     first = None
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream, rows):
         if packet.size == 0:  # the end, or a slot whose packet was lost
             continue
         rows.append(
@@ -227,6 +227,15 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         disposable=disposable,
         uncertain=numbers.uncertain,
     )
+
+
+def _packets(container: Any, stream: Any, read: Sized) -> Iterator[Any]:
+    """The packets as far as the file can be read: a torn file ends early."""
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError:
+        if not len(read):
+            raise
 
 
 def _picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
@@ -309,31 +318,32 @@ def _number(
         return _Numbers(slot.astype(np.int64), everything, False)
     kinds = np.array([p.kind for p in pictures], np.int64)
     if codec == "h264":
-        return _number_by_order(slot, pictures, kinds, everything)
+        return _number_by_order(slot, pictures, kinds)
     if np.any(kinds == B):
         return _number_by_kind(slot, kinds)
     return _Numbers(slot.astype(np.int64), _spans(), False)
 
 
-def _number_by_order(
-    slot: Ints, pictures: list[Picture], kinds: Ints, everything: Ints
-) -> _Numbers:
+def _number_by_order(slot: Ints, pictures: list[Picture], kinds: Ints) -> _Numbers:
     """Slots in picture order within each group from an IDR picture to the next (H.264 §8.2.1)."""
     frame = slot.astype(np.int64)
-    if any(p.order is None for p in pictures):
-        return _Numbers(frame, everything if np.any(kinds == B) else _spans(), False)
-    order = np.array([p.order for p in pictures], np.int64)
+    known = np.array([p.order is not None for p in pictures], bool)
+    order = np.array([p.order or 0 for p in pictures], np.int64)
     reset = np.array([p.reset for p in pictures], bool)
     starts = np.flatnonzero(reset)
     starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
     ends = np.r_[starts[1:], len(slot)]
     uncertain = []
     for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
+        after = int(slot[b]) if b < len(slot) else int(slot[b - 1]) + 1
+        if not known[a:b].all():  # another kind of order count, or a damaged header
+            if np.any(kinds[a:b] == B):
+                uncertain.append((int(slot[a]), after))
+            continue
         shown = np.argsort(order[a:b], kind="stable")
         if np.array_equal(shown, np.arange(b - a)):
             continue  # decoded in the order shown: the slots are the numbers, lost ones or not
         frame[a + shown] = slot[a:b]
-        after = int(slot[b]) if b < len(slot) else int(slot[b - 1]) + 1
         if after - int(slot[a]) != b - a or not reset[a]:
             uncertain.append((int(slot[a]), after))
     return _Numbers(frame, _spans(*uncertain), False)

@@ -59,7 +59,10 @@ class PacketReader:
         self._container.close()
 
     def _demux(self) -> Iterator[Any]:
-        return (p for p in self._container.demux(self._stream) if p.size)
+        try:
+            yield from (p for p in self._container.demux(self._stream) if p.size)
+        except av.error.FFmpegError:
+            return  # a torn file; the index ends here too, or the file was changed
 
     def read(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         """Packets ``first`` to ``last``, both included, with their places.
