@@ -205,7 +205,7 @@ def _load_json(path: Path) -> list[Row]:
             frames, height, width = map(int, item["dim"])
             video = item.get("video_id") or str(Path(item["path"]).parent)
             labels = frozenset(item["label"]) if "label" in item else None
-            clip = item.get("clip_id")
+            clip = _known(item.get("clip_id"))
             rows.append(Row(video, str(item["id"]), clip, clip, frames, (width, height), labels))
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise AnnotationError(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,6 +226,10 @@ def picture(seed: int, side: int) -> np.ndarray:
     return smooth.astype(np.uint8)
 
 
+def luma(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(frame.clip(0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+
+
 def write_clip(path: Path, seed: int, side: int, noise: float, n: int = 6) -> None:
     rng = np.random.default_rng(seed + 1)
     with av.open(str(path), "w") as container:
@@ -240,14 +245,14 @@ def write_clip(path: Path, seed: int, side: int, noise: float, n: int = 6) -> No
 
 def test_hashes_hold_against_noise_and_scaling() -> None:
     frames = [picture(0, 64), picture(1, 64)]
-    noisy = [(f + np.random.default_rng(2).normal(0, 4, f.shape)).clip(0, 255) for f in frames]
-    same = [hash_frames([f.astype(np.uint8) for f in noisy])]
-    same.append(hash_frames([picture(0, 96), picture(1, 96)]))
-    own = hash_frames(frames)
+    noise = np.random.default_rng(2).normal(0, 4, (64, 64, 3))
+    same = [hash_frames([luma(frame + noise) for frame in frames])]
+    same.append(hash_frames([luma(picture(0, 96)), luma(picture(1, 96))]))
+    own = hash_frames([luma(frame) for frame in frames])
     assert own.shape == (16,)
     for other in same:
         assert np.unpackbits(own ^ other).sum() <= MAX_DISTANCE
-    other = hash_frames([picture(5, 64), picture(6, 64)])
+    other = hash_frames([luma(picture(5, 64)), luma(picture(6, 64))])
     assert np.unpackbits(own ^ other).sum() > 30
 
 
@@ -269,6 +274,18 @@ def test_near_duplicates_across_splits_are_found(tmp_path: Path) -> None:
     assert sorted(pairs) == [("c0", "c1"), ("c1", "c3")]
     assert (found["distance"] <= MAX_DISTANCE).all()
     assert set(found["video_id_a"]) | set(found["video_id_b"]) == {"v0", "v1"}
+    raw = b""
+    for i in range(4):  # the same frames, raw, after one another
+        with av.open(str(tmp_path / f"{i}.mp4")) as container:
+            frames = [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
+        clips.loc[i, ["pack_file", "pack_offset", "path"]] = ["raw.yuv", len(raw), "gone.mp4"]
+        clips.loc[i, ["width", "height"]] = 64 if i else 80
+        raw += b"".join(frames)
+    (tmp_path / "raw.yuv").write_bytes(raw)
+    again = duplicates(clips, tmp_path)
+    assert again[["clip_id_a", "clip_id_b"]].equals(found[["clip_id_a", "clip_id_b"]])
+    (tmp_path / "raw.yuv").write_bytes(raw[:100])
+    assert duplicates(clips, tmp_path).empty
 
 
 @settings(max_examples=20, deadline=None)

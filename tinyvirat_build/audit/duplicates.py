@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tinyvirat_build.records import KEYS
-from tinyvirat_build.report.frames import frames_at
+from tinyvirat_build.report.frames import frames_at, packed_luma
 
 BITS: Final = 128  # 64 of the first frame, 64 of the middle one
 BANDS: Final = 8  # of 16 bits: of two hashes that differ in 7 bits, one band at least is equal
@@ -33,9 +33,10 @@ def duplicates(clips: pd.DataFrame, root: Path, *, workers: int = 2) -> pd.DataF
     or whose file does not decode, take no part.
     """
     there = clips[clips["path"].notna()].reset_index(drop=True)
-    hashes = _hash_files(
-        [root / path for path in there["path"]], there["n_frames"].tolist(), workers
-    )
+    with ThreadPoolExecutor(workers) as pool:
+        rows = there.to_dict("records")
+        found = pool.map(lambda row: _hash_clip(row, root), rows)
+        hashes = list(tqdm(found, "hash clips", len(rows), delay=2, unit="clip"))
     known = np.flatnonzero([one is not None for one in hashes])
     table = np.array([hashes[i] for i in known], dtype=np.uint8).reshape(len(known), BITS // 8)
     split = there["split"].to_numpy(dtype=object)[known]
@@ -49,15 +50,14 @@ def duplicates(clips: pd.DataFrame, root: Path, *, workers: int = 2) -> pd.DataF
 
 
 def hash_frames(frames: Sequence[NDArray[np.uint8]]) -> Hashes:
-    """The hash ``(16,)`` of two frames (H, W, 3): signs of their low frequencies about the median.
+    """The hash ``(16,)`` of two frames (H, W) of luma: signs of low frequencies about the median.
 
-    A DCT of the frame in grey at 32×32, of which the 8×8 lowest frequencies are kept; so it holds
-    against scaling, noise and compression, not against another place in the picture.
+    A DCT of the frame at 32×32, of which the 8×8 lowest frequencies are kept; so it holds against
+    scaling, noise and compression, not against another place in the picture.
     """
     bits = []
     for frame in frames:
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         low = cv2.dct(small.astype(np.float32))[:_LOW, :_LOW].ravel()
         bits.append(low > np.median(low[1:]))  # the first is the mean brightness
     return np.packbits(np.concatenate(bits))
@@ -101,13 +101,13 @@ def _distance(
     return total
 
 
-def _hash_files(
-    files: Sequence[Path], n_frames: Sequence[int], workers: int
-) -> list[Hashes | None]:
-    def one(task: tuple[Path, int]) -> Hashes | None:
-        frames = frames_at(task[0], (0, int(task[1]) // 2))
-        return hash_frames(frames) if frames else None
-
-    tasks = list(zip(files, n_frames, strict=True))
-    with ThreadPoolExecutor(workers) as pool:
-        return list(tqdm(pool.map(one, tasks), "hash clips", len(tasks), delay=2, unit="clip"))
+def _hash_clip(row: Mapping[Hashable, Any], root: Path) -> Hashes | None:
+    """The hash of a row of the manifest: from its raw frames where they are, else from its file."""
+    places = (0, int(row["n_frames"]) // 2)
+    width, height = int(row["width"]), int(row["height"])
+    frames: list[NDArray[np.uint8]] = []
+    if isinstance(row["pack_file"], str) and not (width % 2 or height % 2):
+        offset = int(row["pack_offset"])
+        frames = packed_luma(root / row["pack_file"], offset, width, height, places)
+    frames = frames or frames_at(root / row["path"], places, form="gray")
+    return hash_frames(frames) if frames else None

@@ -115,7 +115,7 @@ def number(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 
 def _labelled_row(row: dict[str, Any], split: str) -> dict[str, Any]:
-    released = {"clip_id": row["released_id"]} if row["released_id"] else {}
+    released = {"clip_id": row["released_id"]} if isinstance(row["released_id"], str) else {}
     return {
         "id": row["id"],
         "video_id": row["video_id"],
@@ -148,7 +148,7 @@ def _within(path: str, split: str) -> str:
 
 
 def _json(rows: Any) -> str:
-    return json.dumps(rows, ensure_ascii=False, separators=(", ", ": ")) + "\n"
+    return json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")) + "\n"
 
 
 def _dump(path: Path, rows: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -10,25 +10,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def frames_at(path: Path, places: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """Frames of a clip, ``(H, W, 3)`` RGB, by their ascending places; a place too far is the last.
+def frames_at(path: Path, places: Sequence[int], *, form: str = "rgb24") -> list[NDArray[np.uint8]]:
+    """Frames of a clip by their ascending places; a place too far is the last.
 
-    Nothing is decoded past the last place. Empty where the file is missing or does not decode.
+    ``(H, W, 3)`` RGB, or with ``form="gray"`` ``(H, W)``. Nothing is decoded past the last place.
+    Empty where the file is missing or does not decode.
     """
-    found: list[NDArray[np.uint8]] = []
     try:
         with av.open(str(path)) as container:
-            frame = None
-            for i, frame in enumerate(container.decode(video=0)):
-                found += [_rgb(frame)] * (places.count(i))
-                if i >= places[-1]:
-                    break
-            if frame is not None:
-                found += [_rgb(frame)] * (len(places) - len(found))
+            frames = _pick(container.decode(video=0), places)
+            return [np.asarray(frame.to_ndarray(format=form), dtype=np.uint8) for frame in frames]
     except (OSError, av.FFmpegError):
         return []
+
+
+def _pick(frames: Iterator[av.VideoFrame], places: Sequence[int]) -> list[av.VideoFrame]:
+    found: list[av.VideoFrame] = []
+    last = None
+    for i, last in enumerate(frames):
+        found += [last] * places.count(i)
+        if i >= places[-1]:
+            break
+    if last is not None:
+        found += [last] * (len(places) - len(found))
     return found
 
 
-def _rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+def packed_luma(
+    path: Path, offset: int, width: int, height: int, places: Sequence[int]
+) -> list[NDArray[np.uint8]]:
+    """The luma ``(H, W)`` of frames of a clip of even size in a file of raw 4:2:0 frames.
+
+    Empty where the file is missing or ends before.
+    """
+    size, found = width * height, []
+    try:
+        with path.open("rb") as file:
+            for place in places:
+                file.seek(offset + place * (size * 3 // 2))
+                plane = np.frombuffer(file.read(size), dtype=np.uint8)
+                found.append(plane.reshape(height, width))
+    except (OSError, ValueError):
+        return []
+    return found
