@@ -78,7 +78,7 @@ def place(
     """Put windows of the given ``size`` ``(2, C)`` over their pieces; each clip has a box."""
     clip = np.repeat(np.arange(len(at) - 1), np.diff(at))
     if settings.grid == "truncate":
-        return _truncated(reach, size[:, clip], at)
+        return _truncated(reach, size[:, clip], at, square=settings.shape == "square")
     sides = size.astype(np.int64)
     centre = _smooth(_filled_centres(reach, at), at, settings.smooth)
     corner = np.stack(
@@ -91,7 +91,7 @@ def place(
     return Windows(sides, corner, crop)
 
 
-def _truncated(reach: Floats, size: Floats, at: Ints) -> Windows:
+def _truncated(reach: Floats, size: Floats, at: Ints, *, square: bool) -> Windows:
     """Real squares around the pieces, cut to whole pixels toward zero.
 
     The released MEVA part was cut so: a window over the picture's edge loses one pixel, and
@@ -102,8 +102,8 @@ def _truncated(reach: Floats, size: Floats, at: Ints) -> Windows:
     low, high = centre - size / 2, centre + size / 2
     whole = np.trunc(high).astype(np.int64) - np.trunc(low).astype(np.int64)
     side = np.minimum.reduceat(whole, at[:-1], axis=1)
-    square = size[0] == size[1]
-    side[:, square[at[:-1]]] = side.min(axis=0)[square[at[:-1]]]
+    if square:
+        side[:] = side.min(axis=0)
     return Windows(side, np.trunc(low).astype(np.int64), np.concatenate([-low, high]))
 
 

@@ -1,0 +1,394 @@
+"""The rules of merge, segment, chunk and crop, frame by frame: slow and obvious.
+
+Written from docs/semantics.md alone, with dicts, sets and fractions; it shares no code with the
+package. A world is one video: its activities and, per actor, a box for each frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Activity:
+    id: str
+    start: int
+    end: int
+    actors: tuple[str, ...]
+    labels: tuple[str, ...]
+    name: str = "acts"
+
+
+@dataclass(frozen=True)
+class World:
+    activities: tuple[Activity, ...]  # in file order
+    boxes: dict[str, dict[int, Box]]  # actor -> frame -> box
+    picture: tuple[int, int]
+    video_id: str = "v"
+
+
+def union(boxes: list[Box]) -> Box | None:
+    if not boxes:
+        return None
+    x1, y1, x2, y2 = zip(*boxes, strict=True)
+    return min(x1), min(y1), max(x2), max(y2)
+
+
+def box_at(world: World, activity: Activity, t: int) -> Box | None:
+    if not activity.start <= t < activity.end:
+        return None
+    return union([world.boxes[a][t] for a in activity.actors if t in world.boxes.get(a, {})])
+
+
+def meet(a: Box, b: Box) -> Box | None:
+    x1, y1, x2, y2 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def area(box: Box | None) -> Fraction:
+    if box is None:
+        return Fraction(0)
+    return Fraction(box[2] - box[0]) * Fraction(box[3] - box[1])
+
+
+# merge
+
+
+def overlaps(a: Box, b: Box, measure: str, threshold: float) -> bool:
+    both = area(meet(a, b))
+    whole = min(area(a), area(b)) if measure == "iomin" else area(a) + area(b) - both
+    return both > 0 and both / whole >= Fraction(str(threshold))
+
+
+def runs(frames: set[int]) -> list[tuple[int, int]]:
+    found = []
+    for t in sorted(frames):
+        if t - 1 not in frames:
+            found.append((t, min(u for u in range(t, t + len(frames) + 1) if u not in frames)))
+    return found
+
+
+def smooth(touching: set[int], common: set[int], bridge: int) -> set[int]:
+    kept: set[int] = set()
+    for first, last in runs(common):
+        here = {t for t in touching if first <= t < last}
+        for (_, end), (start, _) in pairwise(runs(here)):
+            if start - end < bridge:
+                here |= set(range(end, start))
+        for start, end in runs(here):
+            if end - start >= bridge or start == first or end == last:
+                kept |= set(range(start, end))
+    return kept
+
+
+def components(world: World, settings: Any) -> dict[int, list[frozenset[str]]]:
+    """Frame -> its connected components of activity ids."""
+    part = [a for a in world.activities if a.labels or settings.unmapped == "include"]
+    boxes = {
+        a.id: {t: b for t in range(a.start, a.end) if (b := box_at(world, a, t))} for a in part
+    }
+    touch: dict[tuple[str, str], set[int]] = {}
+    for i, a in enumerate(part):
+        for b in part[i + 1 :]:
+            common = boxes[a.id].keys() & boxes[b.id].keys()
+            if set(a.actors) & set(b.actors):
+                touch[a.id, b.id] = common
+                continue
+            raw = {
+                t
+                for t in common
+                if overlaps(boxes[a.id][t], boxes[b.id][t], settings.measure, settings.threshold)
+            }
+            touch[a.id, b.id] = smooth(raw, common, settings.bridge)
+    found: dict[int, list[frozenset[str]]] = {}
+    for t in sorted({t for own in boxes.values() for t in own}):
+        groups = [{i} for i in boxes if t in boxes[i]]
+        for (a, b), when in touch.items():
+            if t in when:
+                one = next(g for g in groups if a in g)
+                other = next(g for g in groups if b in g)
+                if one is not other:
+                    groups.remove(other)
+                    one |= other
+        found[t] = [frozenset(g) for g in groups]
+    return found
+
+
+def tracks(world: World, settings: Any) -> list[tuple[int, int, tuple[str, ...]]]:
+    if settings.unit == "activity":
+        part = [a for a in world.activities if a.labels or settings.unmapped == "include"]
+        return [(a.start, a.end, (a.id,)) for a in part]
+    at = components(world, settings)
+    found = []
+    for members in {c for groups in at.values() for c in groups}:
+        frames = {t for t, groups in at.items() if members in groups}
+        found += [(start, end, tuple(sorted(members))) for start, end in runs(frames)]
+    return sorted(found)
+
+
+# segment
+
+
+def labels_of(world: World, members: Any, classes: tuple[str, ...]) -> tuple[str, ...]:
+    have = {name for a in world.activities if a.id in members for name in a.labels}
+    return tuple(c for c in classes if c in have)
+
+
+def segments(
+    world: World, settings: Any, classes: tuple[str, ...]
+) -> list[tuple[int, int, tuple[str, ...], dict[int, frozenset[str]]]]:
+    """(start, end, labels, frame -> members), one a segment."""
+    if settings.unit == "activity":
+        return [
+            (s, e, labels_of(world, m, classes), dict.fromkeys(range(s, e), frozenset(m)))
+            for s, e, m in tracks(world, settings)
+        ]
+    at = components(world, settings)
+    chains: list[dict[int, frozenset[str]]] = []
+    chain_of: dict[tuple[int, frozenset[str]], dict[int, frozenset[str]]] = {}
+    for t, groups in at.items():
+        earlier = at.get(t - 1, [])
+        for members in groups:
+            before = [c for c in earlier if c & members]
+            chain: dict[int, frozenset[str]] = {}
+            if len(before) == 1 and [c for c in groups if c & before[0]] == [members]:
+                same = labels_of(world, before[0], classes) == labels_of(world, members, classes)
+                chain = chain_of[t - 1, before[0]] if same else chain
+            if not chain:
+                chains.append(chain)
+            chain[t] = members
+            chain_of[t, members] = chain
+    return [(min(c), max(c) + 1, labels_of(world, c[min(c)], classes), c) for c in chains]
+
+
+# chunk
+
+
+def lengths(n: int, settings: Any, seed: list[object]) -> list[int]:
+    if not settings.lengths:
+        return [settings.length] * math.ceil(n / settings.length)
+    low, high = settings.lengths
+    found: list[int] = []
+    while sum(found) < n:
+        text = "\x1f".join([*map(str, seed), str(len(found))])
+        number = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+        found.append(low + number % (high - low + 1))
+    return found
+
+
+def cuts(n: int, settings: Any, seed: list[object]) -> list[int]:
+    drawn = lengths(n, settings, seed)
+    k = len(drawn)
+    whole = [sum(drawn[:i]) for i in range(k + 1) if sum(drawn[:i]) <= n]
+    if settings.remainder == "drop":
+        return whole
+    if settings.remainder == "keep":
+        return whole if whole[-1] == n else [*whole, n]
+    if settings.remainder == "merge":
+        return [*(whole[:-1] or [0]), n]
+    if not settings.lengths:
+        return [i * n // k for i in range(k + 1)]
+    least = settings.lengths[0]
+    if n <= k * least:
+        return [i * n // k for i in range(k + 1)]
+    share = Fraction(n - k * least, sum(drawn) - k * least)
+    return [i * least + math.floor(share * (sum(drawn[:i]) - i * least)) for i in range(k + 1)]
+
+
+def chunks(
+    world: World, merge: Any, chunk: Any, classes: tuple[str, ...]
+) -> list[tuple[int, int, tuple[str, ...], dict[int, frozenset[str]]]]:
+    """As segments, but cut; the frames of what is dropped are in no chunk."""
+    found = []
+    for start, end, labels, members in segments(world, merge, classes):
+        everyone = sorted(set().union(*members.values()))
+        seed = [chunk.seed, "s", world.video_id, "a", start, end, *everyone]
+        for low, high in pairwise(start + c for c in cuts(end - start, chunk, seed)):
+            if high - low >= chunk.min_frames:
+                own = {t: members[t] for t in range(low, high)}
+                found.append((low, high, labels, own))
+    return found
+
+
+# crop
+
+
+def even_out(box: Box, margin: int) -> tuple[int, int, int, int]:
+    return (
+        2 * math.floor((box[0] - margin) / 2),
+        2 * math.floor((box[1] - margin) / 2),
+        2 * math.ceil((box[2] + margin) / 2),
+        2 * math.ceil((box[3] + margin) / 2),
+    )
+
+
+def snap(side: float, settings: Any) -> float:
+    even = settings.grid == "even"
+    up = (lambda v: 2 * math.ceil(v / 2)) if even else (lambda v: v)
+    side = max(side, up(settings.min_side))
+    steps = [up(s) for s in settings.sides]
+    fits = [s for s in steps if (s >= side if settings.snap == "at_least" else s > side)]
+    return min(fits) if fits else side
+
+
+def group_boxes(
+    world: World, members: dict[int, frozenset[str]], clip: bool
+) -> dict[int, Box | None]:
+    """Frame -> the box of a component, or of the part of it inside the picture."""
+    found: dict[int, Box | None] = {}
+    for t, ids in members.items():
+        own = [box_at(world, a, t) for a in world.activities if a.id in ids]
+        if clip:
+            own = [meet(b, (0, 0, *world.picture)) if b else None for b in own]
+        found[t] = union([b for b in own if b])
+    return found
+
+
+def clips(
+    world: World, merge: Any, chunk: Any, crop: Any, classes: tuple[str, ...]
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The planned clips, and how many chunks fell for each reason."""
+    planned: list[dict[str, Any]] = []
+    fell = {"too_large": 0, "unlabelled": 0, "no_geometry": 0}
+    even = crop.grid == "even"
+    whole = {
+        (min(m), max(m), frozenset(m.values())): m for *_, m in segments(world, merge, classes)
+    }
+    for start, end, labels, members in chunks(world, merge, chunk, classes):
+        boxes = group_boxes(world, members, even)
+        known = [b for b in boxes.values() if b]
+        if not known:
+            fell["no_geometry"] += 1
+            continue
+        measured = known
+        if crop.scope == "segment":
+            segment = next(
+                m for m in whole.values() if all(m.get(t) == members[t] for t in members)
+            )
+            measured = [b for b in group_boxes(world, segment, even).values() if b]
+        if crop.mode == "static":
+            measured = [union(measured)]
+        if even:
+            wide = [even_out(b, crop.margin) for b in measured]
+            sides = [max(b[2] - b[0] for b in wide), max(b[3] - b[1] for b in wide)]
+        else:
+            m = 2 * crop.margin
+            sides = [max(b[2] - b[0] for b in measured) + m, max(b[3] - b[1] for b in measured) + m]
+        if crop.shape == "square":
+            sides = [max(sides)] * 2
+        sides = [snap(s, crop) for s in sides]
+        if max(sides) > crop.max_side:
+            fell["too_large"] += 1
+            continue
+        if even:
+            corners, size = follow(boxes, sides, world.picture, crop)
+            seen = {t: (x, y, x + size[0], y + size[1]) for t, (x, y) in corners.items()}
+        else:
+            corners, size, seen = truncated(boxes, union(known), sides, crop)
+        if crop.labels == "window":
+            also = {
+                name
+                for a in world.activities
+                for t in members
+                if (b := visible(world, a, t, even)) and meet(b, seen[t])
+                for name in a.labels
+            }
+            labels = tuple(c for c in classes if c in also or c in labels)
+        if not labels:
+            fell["unlabelled"] += 1
+            continue
+        planned.append(
+            {
+                "start": start,
+                "end": end,
+                "width": size[0],
+                "height": size[1],
+                "x": tuple(corners[t][0] for t in range(start, end)),
+                "y": tuple(corners[t][1] for t in range(start, end)),
+                "actor_side": max(max(b[2] - b[0], b[3] - b[1]) for b in known),
+                "labels": labels,
+                "activities": tuple(sorted(set().union(*members.values()))),
+            }
+        )
+    return planned, fell
+
+
+def visible(world: World, activity: Activity, t: int, clip: bool) -> Box | None:
+    box = box_at(world, activity, t)
+    return meet(box, (0, 0, *world.picture)) if box and clip else box
+
+
+def truncated(
+    boxes: dict[int, Box | None], whole: Box, sides: list[float], crop: Any
+) -> tuple[dict[int, tuple[int, int]], list[int], dict[int, Box]]:
+    low, high, size = [], [], []
+    for axis in (0, 1):
+        centre = (Fraction(whole[axis]) + Fraction(whole[axis + 2])) / 2
+        low.append(centre - Fraction(sides[axis]) / 2)
+        high.append(centre + Fraction(sides[axis]) / 2)
+        size.append(math.trunc(high[axis]) - math.trunc(low[axis]))
+    if crop.shape == "square":
+        size = [min(size)] * 2
+    corner = (math.trunc(low[0]), math.trunc(low[1]))
+    return dict.fromkeys(boxes, corner), size, dict.fromkeys(boxes, (*low, *high))
+
+
+def follow(
+    boxes: dict[int, Box | None], sides: list[float], picture: tuple[int, int], crop: Any
+) -> tuple[dict[int, tuple[int, int]], list[int]]:
+    frames = sorted(boxes)
+    if crop.mode == "static":
+        boxes = dict.fromkeys(frames, union([b for b in boxes.values() if b]))
+    size = [int(s) for s in sides]
+    found = {}
+    for t in frames:
+        near = [u for u in frames if t - (crop.smooth - 1) // 2 <= u <= t + crop.smooth // 2]
+        corner = []
+        for axis in (0, 1):
+            centres = centre_line(boxes, axis)
+            centre = sum(centres[u] for u in near) / len(near)
+            corner.append(
+                corner_on(axis, centre - Fraction(size[axis], 2), boxes[t], size, picture, crop)
+            )
+        found[t] = (corner[0], corner[1])
+    return found, size
+
+
+def centre_line(boxes: dict[int, Box | None], axis: int) -> dict[int, Fraction]:
+    frames = sorted(boxes)
+    known = [t for t in frames if boxes[t]]
+    doubled = [round((boxes[t][axis] + boxes[t][axis + 2]) * 1024) for t in known]
+    drawn = np.rint(np.interp(frames, known, doubled))
+    return {t: Fraction(int(v), 2048) for t, v in zip(frames, drawn, strict=True)}
+
+
+def corner_on(
+    axis: int, wanted: Fraction, box: Box | None, size: list[int], picture: Any, crop: Any
+) -> int:
+    """The even corner nearest the wanted one that holds the box and stays in the picture."""
+    room = picture[axis] - size[axis]
+    below = 2 * math.floor(wanted / 2)
+    down, up = wanted - below, below + 2 - wanted
+    nearest = below if down < up else below + 2
+    if down == up:
+        nearest = below + 2 if wanted < Fraction(room, 2) else below
+    inside = range(0, room + 1, 2) if room >= 0 else range(2 * math.ceil(room / 2), 1, 2)
+    if box is None:
+        return min(inside, key=lambda c: abs(c - nearest))
+    wide = even_out(box, crop.margin)
+    edge = 2 * math.ceil(picture[axis] / 2)
+    low, high = max(wide[axis], 0), min(wide[axis + 2], edge)
+    holds = range(high - size[axis], low + 1, 2)
+    both = [c for c in holds if c in inside]
+    if both:
+        return min(both, key=lambda c: abs(c - nearest))
+    return min(holds, key=lambda c: min(abs(c - i) for i in inside))  # as little outside as can be
