@@ -89,6 +89,7 @@ def test_mutated_files_give_records_or_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_many_mutated_files(tmp_path: Path) -> None:
     _, slowest = read_mutated(20_000, 1, tmp_path)
     assert slowest < 5

@@ -95,6 +95,7 @@ def test_kpf_equals_pyyaml(name: str, shared: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", KPF_SETS)
 def test_all_kpf_equals_pyyaml(name: str, shared: Path) -> None:
     for clip, files in kpf_clips(annotations(shared) / name):

@@ -74,7 +74,9 @@ def test_marks_and_encodings(format, dialect, files, tmp_path):  # type: ignore[
                 read(tmp_path, {**files, name: bad}, format=format, dialect=dialect)
 
 
-@pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "step", [37, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+)
 @pytest.mark.parametrize(("format", "dialect", "files"), ALL)
 def test_truncation_at_every_byte(format, dialect, files, step, tmp_path):  # type: ignore[no-untyped-def]
     for name, text in files.items():
