@@ -186,7 +186,8 @@ def decode(path: Path) -> Decoded:
                     break
                 frames.append(planes)
     except (av.error.FFmpegError, IndexError, OSError) as e:
-        fault = f"decoding failed after {len(frames)} frames ({e})"
+        what = getattr(e, "strerror", None) or e  # not the path: faults.json names it
+        fault = f"decoding failed after {len(frames)} frames ({what})"
     if not frames:
         raw, height, width, dy, dx, inner_height, inner_width = _NOTHING
         return Decoded(
