@@ -222,5 +222,6 @@ def _forget(build: Build, problems: Sequence[Problem]) -> int:
     rows = manifest[manifest["clip_id"].isin(failed) | manifest["video_id"].isin(failed)]
     videos = set(zip(*(rows[k].astype(str) for k in KEYS), strict=True))
     for key in videos:
-        (build.path / "units" / "cut" / Path(*key)).unlink(missing_ok=True)
+        source, video_id, annotation_set = key
+        (build.path / "units" / "cut" / source / annotation_set / video_id).unlink(missing_ok=True)
     return len(videos)
