@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tinyvirat_build.dataset.packfile import Pack, frame_bytes
 from tinyvirat_build.train import augment as aug
 from tinyvirat_build.train.augment import Augment
+from tinyvirat_build.train.mirror import mirror_classes
 from tinyvirat_build.train.sampling import (
     JITTER,
     START,
@@ -81,6 +82,7 @@ class Planner:
         self._geometry = np.stack(
             [pack.height, pack.width, pack.dy, pack.dx, pack.inner_height, pack.inner_width], 1
         ).astype(np.int32)
+        self._mirror = mirror_classes(pack.classes)
         self._frame_bytes: Ints = frame_bytes(pack.height, pack.width)
 
     def __len__(self) -> int:
@@ -116,6 +118,9 @@ class Planner:
         box, flip = aug.crop_boxes(augment, seed, epoch, positions, heights, widths)
         colour = aug.colour_matrices(aug.draw_colour(augment, seed, epoch, positions))
         matrix = self._normalise @ colour @ self._to_rgb[self._colour[clips]]
+        labels = self.pack.labels[clips].astype(np.float32)
+        # a mirrored left turn is a right turn
+        labels = np.where(flip[:, None] > 0, labels[:, self._mirror], labels)
         mixup = np.empty(0)
         if augment.mixup:
             mixup = aug.mixup_weights(augment, seed, epoch, positions[0::2] // 2)
@@ -127,7 +132,7 @@ class Planner:
             box=box,
             flip=flip,
             matrix=np.ascontiguousarray(matrix[:, :3], np.float32),
-            labels=self.pack.labels[clips].astype(np.float32),
+            labels=labels,
             mixup=mixup.astype(np.float32),
             ids=self.pack.id[clips].tolist(),
         )
