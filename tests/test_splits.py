@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tinyvirat_build.config import Partition, annotations_dir
 from tinyvirat_build.errors import AnnotationError, SettingsError
 from tinyvirat_build.splits import (
+    MEVA_LISTS,
     count_meva,
     load_list,
     load_lists,
@@ -26,20 +27,23 @@ SPLITS = annotations_dir() / "splits"
 
 
 def test_the_committed_list_is_the_regenerated_one(tmp_path: Path) -> None:
+    assert shipped_lists() == sorted(MEVA_LISTS)
     for name in shipped_lists():
         regenerate(SPLITS / f"{name}-counts.csv", tmp_path / f"{name}.csv")
         assert (tmp_path / f"{name}.csv").read_bytes() == (SPLITS / f"{name}.csv").read_bytes()
-    assert shipped_lists() == ["meva"]
 
 
 def test_the_committed_counts_are_those_of_the_annotations(shared: Path, tmp_path: Path) -> None:
-    write_counts(count_meva(shared / "data" / "meva"), tmp_path / "counts.csv")
-    assert (tmp_path / "counts.csv").read_bytes() == (SPLITS / "meva-counts.csv").read_bytes()
+    for name, preset in MEVA_LISTS.items():
+        write_counts(count_meva(shared / "data" / "meva", preset), tmp_path / "counts.csv")
+        committed = SPLITS / f"{name}-counts.csv"
+        assert (tmp_path / "counts.csv").read_bytes() == committed.read_bytes()
 
 
-def test_every_label_of_the_committed_list_reaches_every_split() -> None:
-    counts = read_counts(SPLITS / "meva-counts.csv")
-    split = load_list("meva", "meva").splits
+@pytest.mark.parametrize("name", MEVA_LISTS)
+def test_every_label_of_a_committed_list_reaches_every_split(name: str) -> None:
+    counts = read_counts(SPLITS / f"{name}-counts.csv")
+    split = load_list(name, "meva").splits
     assert set(split) == set(counts.groups)
     for label, column in zip(counts.labels, counts.table.T, strict=True):
         groups = [counts.groups[i] for i in np.flatnonzero(column)]
@@ -126,8 +130,9 @@ def test_counts_come_back(tmp_path: Path) -> None:
 def test_the_command_regenerates_the_list(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "meva.csv").read_bytes() == (SPLITS / "meva.csv").read_bytes()
+    for name in MEVA_LISTS:
+        assert (tmp_path / f"{name}.csv").read_bytes() == (SPLITS / f"{name}.csv").read_bytes()
     result = CliRunner().invoke(main, ["--data", str(tmp_path / "no"), "--out", str(tmp_path)])
     assert result.exit_code == 2
-    assert result.output.startswith("Error: ")
+    assert result.output.startswith("error: ")
     assert isinstance(result.exception, SystemExit)

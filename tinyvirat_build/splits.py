@@ -1,9 +1,10 @@
 """Split lists: reading them, and computing MEVA's own from a table of label counts.
 
 ``annotations/splits`` holds DIVA's two lists of VIRAT videos as published, and for MEVA the
-label counts per time slot (``meva-counts.csv``) and the list computed from them (``meva.csv``).
+label counts per time slot (``meva-counts.csv``) and the list computed from them (``meva.csv``);
+``meva-37`` are the same for MEVA's own class names.
 
-    python -m tinyvirat_build.splits              # the list again, from the committed counts
+    python -m tinyvirat_build.splits              # the lists again, from the committed counts
     python -m tinyvirat_build.splits --data DIR   # the counts first, from annotations in DIR
 """
 
@@ -34,6 +35,9 @@ from tinyvirat_build.stages.partition import (
 )
 from tinyvirat_build.stages.stratify import Counts
 
+MEVA_LISTS: Final = {"meva": "default", "meva-37": "meva-37"}
+"""The committed lists of MEVA, and the preset whose labels each keeps near their shares."""
+
 _SLOTS: Final = ("auto", "slot", "session")  # the groupings that meva.csv was computed for
 _UNITS: Final = {"group": "group", "video_id": "video"}  # first column of a list -> its unit
 
@@ -42,14 +46,15 @@ def load_lists(settings: Partition) -> dict[str, SplitList]:
     """The split list of each source that has one, by ``partition.lists``.
 
     A value is ``official`` (VIRAT: DIVA's lists), ``none``, the name of a list under
-    ``annotations/splits`` or a CSV file. Where nothing is set, a list of the source's own name
-    there applies, as MEVA's does, unless the partition groups by something else than it does.
+    ``annotations/splits`` or a CSV file. Where nothing is set, MEVA has the list ``meva``, unless
+    the partition groups by something else than time slots.
 
     Raises:
         SettingsError: no such list, or one for groups that the partition does not form.
         AnnotationError: the list cannot be read.
     """
-    names = {name: name for name in shipped_lists() if settings.group in _SLOTS} | settings.lists
+    names = {"meva": "meva"} if settings.group in _SLOTS else {}
+    names |= settings.lists
     found = {}
     for source, name in sorted(names.items()):
         if name == "none":
@@ -127,24 +132,21 @@ def regenerate(counts_file: Path, out: Path) -> None:
         AnnotationError: the counts cannot be read.
     """
     counts = read_counts(counts_file)
-    source = out.stem
-    named = Counts(
-        tuple(f"{source}/{group}" for group in counts.groups), counts.labels, counts.table
-    )
+    named = Counts(tuple(f"meva/{group}" for group in counts.groups), counts.labels, counts.table)
     splits = split_of_groups(named, Partition(), lists={})
-    rows = [(group.removeprefix(f"{source}/"), split) for group, split in sorted(splits.items())]
+    rows = [(group.removeprefix("meva/"), split) for group, split in sorted(splits.items())]
     store.write_text(out, _csv([("group", "split"), *rows]))
 
 
-def count_meva(data: Path) -> Counts:
+def count_meva(data: Path, preset: str = "default") -> Counts:
     """The label counts of every time slot in the evaluation set (``kitware``) below ``data``.
 
-    Boxes are not read: only activities count.
+    The labels are the preset's. Boxes are not read: only activities count.
 
     Raises:
         DataError: no MEVA annotation lies there, or none with an activity.
     """
-    settings = Settings.load(overrides=["meva.sets=kitware"])
+    settings = Settings.load(preset, overrides=["meva.sets=kitware"])
     entries = sources.get("meva").discover(data, settings).entries
     videos = pd.DataFrame([asdict(replace(entry, files=())) for entry in entries])
     activities = []
@@ -224,20 +226,21 @@ def _csv(rows: Iterable[Iterable[object]]) -> str:
     help="Folder to write to; default annotations/splits.",
 )
 def main(data: Path | None, out: Path | None) -> None:
-    """Regenerate the committed split list of MEVA."""
+    """Regenerate the committed split lists of MEVA."""
     committed = annotations_dir() / "splits"
     out = out or committed
     try:
-        counts_file = committed / "meva-counts.csv"
-        if data is not None:
-            counts_file = out / "meva-counts.csv"
-            write_counts(count_meva(data), counts_file)
-            click.echo(f"wrote {counts_file}")
-        regenerate(counts_file, out / "meva.csv")
+        for name, preset in MEVA_LISTS.items():
+            counts_file = committed / f"{name}-counts.csv"
+            if data is not None:
+                counts_file = out / counts_file.name
+                write_counts(count_meva(data, preset), counts_file)
+                click.echo(f"wrote {counts_file}")
+            regenerate(counts_file, out / f"{name}.csv")
+            click.echo(f"wrote {out / f'{name}.csv'}")
     except (TinyviratError, OSError) as e:
         click.echo(f"error: {e}", err=True)
         sys.exit(2)
-    click.echo(f"wrote {out / 'meva.csv'}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 UNIT: Final = 1 << 20  # a share of 1 as an integer
 NODES: Final = 4_000  # steps of the search for a cover of all labels
 NODES_MORE: Final = 500  # steps for one label more, where not all can be covered
+STARTS: Final = 8  # orders in which the groups are placed
 SWAPS: Final = 600  # above so many groups single moves are fine enough, and pairs too many
 
 
@@ -48,7 +49,9 @@ def stratify(
     together count as one more label. Three steps: groups are placed one after the other, the
     heaviest first, each where the error becomes smallest; then a search makes every label reach
     every split with a target above 0, if it has groups enough; then single moves and swaps
-    lower the error as long as no label loses a split. Ties go by a hash of seed and group.
+    lower the error as long as no label loses a split. This is done a few times, after the first
+    in an order of placing by a hash of seed and group, and the best outcome is kept: the one in
+    which most labels reach most splits, of those the one with the least error.
     """
     names = sorted(counts.groups, key=lambda g: hashlib.sha256(f"{seed}:{g}".encode()).digest())
     table = counts.take(names).table[_order_of(names)] if names else counts.table
@@ -57,11 +60,26 @@ def stratify(
     active = np.flatnonzero(np.asarray(targets) > 0)
     has = table > 0
     problem = _Problem(_shares(table), np.rint(np.asarray(targets) * UNIT).astype(np.int64), active)
-    problem.place(chosen)
-    for group, split in _cover_most(has, chosen, free, active, len(targets)).items():
-        chosen[group] = split
-    problem.refine(chosen, free, has & (has.sum(axis=0) >= len(active)))
-    return {name: int(split) for name, split in zip(names, chosen, strict=True)}
+    enough = has.sum(axis=0) >= len(active)
+
+    def missed(chosen: Ints) -> int:
+        return int((reach(has[:, enough], chosen, len(targets))[:, active] == 0).sum())
+
+    heaviest = np.argsort(-problem.shares.sum(axis=1), kind="stable")
+    cover: dict[int, int] = {}
+    outcomes: list[tuple[int, int, int, Ints]] = []
+    for start in range(STARTS if free.any() else 1):
+        shifted = np.roll(np.arange(len(names)), start * len(names) // STARTS)
+        found = problem.place(chosen, shifted if start else heaviest)
+        if missed(found):
+            if not outcomes or outcomes[-1][0] == 0:  # where it fails, the search takes long
+                cover = _cover_most(has, found, free, active, len(targets))
+            for group, split in cover.items():
+                found[group] = split
+        problem.refine(found, free, has & enough)
+        outcomes.append((missed(found), problem.error(found), start, found))
+    best = min(outcomes, key=lambda outcome: outcome[:3])[-1]
+    return {name: int(split) for name, split in zip(names, best, strict=True)}
 
 
 def reach(has: Flags, chosen: Ints, n_splits: int) -> Ints:
@@ -98,16 +116,21 @@ class _Problem:
         above: Ints = self.shares.T @ inside - self.targets
         return above
 
-    def place(self, chosen: Ints) -> None:
-        """Place every group that is at −1, the heaviest first."""
+    def error(self, chosen: Ints) -> int:
+        """The sum of squared distances from the targets, in squared units."""
+        return int((self.excess(chosen) ** 2).sum())
+
+    def place(self, chosen: Ints, order: Ints) -> Ints:
+        """Place every group that is at −1, in this order; the others stay."""
+        chosen = chosen.copy()
         excess = self.excess(chosen)
-        weight = self.shares.sum(axis=1)
-        for group in np.argsort(-weight, kind="stable"):
+        for group in order:
             if chosen[group] < 0:
                 share = self.shares[group]
                 split = self.active[np.argmin(share @ excess[:, self.active])]
                 chosen[group] = split
                 excess[:, split] += share
+        return chosen
 
     def refine(self, chosen: Ints, free: Flags, needed: Flags) -> None:
         """Move and swap free groups as long as the error falls and no label loses a split.
