@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinyvirat_build as tvb
 from tinyvirat_build import formats, labels
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError
@@ -360,6 +361,18 @@ def test_the_styles_of_kpf_say_the_same(tmp_path: Path) -> None:
         seen.append(boxes_of_activities(video))
     assert seen[0] == seen[1] == seen[2]
     assert len(seen[0]) == len(scene.events)
+
+
+def test_a_build_shows_the_frames_and_places_that_its_manifest_names(tmp_path: Path) -> None:
+    overrides = {"demo.scale": 0.01, "filter.min_samples": 0}
+    build = tvb.build(source="demo", out=tmp_path, settings=overrides, workers=1)
+    clips = build.clips
+    assert len(clips) > 10
+    assert demo.misplaced(clips, tmp_path) == []
+    moved = clips.assign(start=clips["start"] + 1, x=[np.asarray(x) + 2 for x in clips["x"]])
+    assert len(demo.misplaced(moved, tmp_path)) == len(clips)
+    shorter = clips.assign(x=[x[1:] for x in clips["x"]], y=[y[1:] for y in clips["y"]])
+    assert "the manifest says" in demo.misplaced(shorter.iloc[:1], tmp_path)[0]
 
 
 def boxes_of_activities(video: VideoAnnotation) -> list[tuple[object, ...]]:

@@ -26,11 +26,12 @@ from tinyvirat_build.errors import DataError
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.demo.annotate import annotation_files, write_annotation
 from tinyvirat_build.sources.demo.cameras import Take, takes
+from tinyvirat_build.sources.demo.check import misplaced
 from tinyvirat_build.sources.demo.film import shoot
 from tinyvirat_build.sources.demo.stamp import read_stamp, read_stamps
 from tinyvirat_build.sources.demo.world import build
 
-__all__ = ["SOURCE", "Demo", "read_stamp", "read_stamps", "render"]
+__all__ = ["SOURCE", "Demo", "misplaced", "read_stamp", "read_stamps", "render"]
 
 VERSION: Final = 1  # of the corpus; raised whenever the same seed gives other files
 FOLDER: Final = "demo"

@@ -154,6 +154,8 @@ def read_stamps(u: Plane, v: Plane) -> tuple[Ints, Ints, Ints]:
             codes = _codes(bits_u[:, i : i + _TILE, j : j + _TILE])[:, 0, 0]
             for flip in flips:
                 todo = np.flatnonzero(score < _SURE)
+                if not todo.size:
+                    break
                 for which, place in _candidates(codes[todo] ^ flip):
                     at = todo[which]
                     r, c = np.divmod(place, _SIDE)

@@ -337,7 +337,8 @@ def _board(
         person.y[start:], person.size[start:] = y, size
         person.inside[start:] = np.clip((end - t) / (end - start), 0, 1)
         person.phase[start:] = t * _CADENCE[WALK]
-        person.action[start:] = np.where(t < end, EXIT, WALK)
+        gone = person.x[start:] > scene.take.camera.width
+        person.action[start:] = np.where(t < end, EXIT, np.where(gone, 0, WALK))
     else:
         _wander(person, scene, start, rng, (STAND, WALK, GESTURE))
         _approach(person, start, (x, y, size))
