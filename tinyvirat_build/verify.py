@@ -221,7 +221,6 @@ def _forget(build: Build, problems: Sequence[Problem]) -> int:
     failed = {p.where.removeprefix("clip ") for p in problems}
     rows = manifest[manifest["clip_id"].isin(failed) | manifest["video_id"].isin(failed)]
     videos = set(zip(*(rows[k].astype(str) for k in KEYS), strict=True))
-    for key in videos:
-        source, video_id, annotation_set = key
+    for source, video_id, annotation_set in videos:
         (build.path / "units" / "cut" / source / annotation_set / video_id).unlink(missing_ok=True)
     return len(videos)
