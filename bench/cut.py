@@ -13,8 +13,9 @@ bursts), both kept in the folder for the next run, and cuts the same clips, in t
     (d) OpenCV, a single pass
     (e) the floor: the ffmpeg program decodes the needed groups of pictures to nothing
 
-The distance to (b) follows the group of pictures: 250 frames, x264's default, here; with two
-seconds each clip's own program has less to decode before its first frame (--gop 60).
+The distance to (b) follows the clips' length (40 to 150 frames, TinyVIRAT's, here) and the group
+of pictures (250 frames, x264's default, here): with --gop 60 each clip's own program has less to
+decode before its first frame.
 
 All of them on one core (where the system can pin processes), decoders and encoders with one
 thread. (b) and (c) cut fixed windows and (d) encodes MPEG-4: easier work than ours. Printed are
@@ -74,15 +75,15 @@ def sources(folder: Path, gop: int) -> tuple[Path, Path]:
 
 
 def clips_at(starts: Sequence[int], seed: int) -> pd.DataFrame:
-    """Clips of 64 frames whose even windows of 20 to 128 pixels follow a walk."""
+    """Clips as in TinyVIRAT: 40 to 150 frames, even windows of 20 to 128 pixels that wander."""
     rng = np.random.default_rng(seed)
     rows = []
     for k, start in enumerate(starts):
-        side = int(rng.integers(10, 65)) * 2
+        side, length = int(rng.integers(10, 65)) * 2, int(rng.integers(40, 151))
         corner = rng.uniform(0, [WIDTH - side, HEIGHT - side])
-        walk = corner + np.cumsum(rng.normal(0, 2, (64, 2)), 0)
+        walk = corner + np.cumsum(rng.normal(0, 2, (length, 2)), 0)
         x, y = (np.clip(walk, 0, [WIDTH - side, HEIGHT - side]) // 2 * 2).astype(int).T
-        rows.append((f"{k:016x}", start, start + 64, side, side, x.tolist(), y.tolist()))
+        rows.append((f"{k:016x}", start, start + length, side, side, x.tolist(), y.tolist()))
     names = ["clip_id", "start", "end", "width", "height", "x", "y"]
     return pd.DataFrame(rows, columns=names)
 
@@ -287,7 +288,7 @@ def main() -> None:
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "threads;1"
     short, long = sources(options.folder, options.gop)
     rng = np.random.default_rng(0)
-    many = clips_at(np.sort(rng.integers(0, 60 * FPS - 64, 60)).tolist(), seed=1)
+    many = clips_at(np.sort(rng.integers(0, 60 * FPS - 150, 60)).tolist(), seed=1)
     bursts = [*rng.integers(1800, 1950, 5), *rng.integers(6000, 6150, 5)]
     few = clips_at([int(s) for s in bursts], seed=2)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
