@@ -20,6 +20,7 @@ from typing import Final
 
 import filelock
 import numpy as np
+from tqdm import tqdm
 
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError
@@ -58,8 +59,10 @@ def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) ->
         boxes = shoot(scene, out / "video" / take.file, rng)
         write_annotation(scene, boxes, out / "annotation")
 
+    wanted = takes(scale)
     with ThreadPoolExecutor(workers) as pool:  # drawing and encoding release the GIL
-        list(pool.map(one, *zip(*enumerate(takes(scale)), strict=True)))
+        done = pool.map(one, *zip(*enumerate(wanted), strict=True))
+        list(tqdm(done, desc="render", total=len(wanted), unit=" video", disable=None))
     (out / _MARKER).write_text(json.dumps(_marker(seed, scale)) + "\n", "utf-8")
 
 
