@@ -26,25 +26,35 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except TinyviratError as e:
-            if ctx.params.get("debug"):
-                raise
-            click.secho(f"error: {e}", fg="red", err=True)
-            ctx.exit(2)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except BrokenPipeError:
             sys.stderr.close()
             ctx.exit(1)
-        except OSError as e:
-            if ctx.params.get("debug"):
-                raise
-            where = f"{e.filename}: " if e.filename else ""
-            remedy = "free some space or give another --out" if e.errno == errno.ENOSPC else ""
-            remedy = remedy or "see that the folder can be read and written"
-            click.secho(f"error: {where}{e.strerror or e}; {remedy}", fg="red", err=True)
-            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("interrupted; run the same command to go on", err=True)
             ctx.exit(130)
+        except Exception as e:
+            if ctx.params.get("debug"):
+                raise
+            # Some libraries' texts have several lines; what a user reads is one.
+            click.secho(f"error: {' '.join(_told(e).split())}", fg="red", err=True)
+            ctx.exit(2)
+
+
+def _told(e: Exception) -> str:
+    """What went wrong and what to do about it."""
+    if isinstance(e, TinyviratError):
+        return str(e)
+    if isinstance(e, OSError):
+        where = f"{e.filename}: " if e.filename else ""
+        remedy = "free some space or give another --out" if e.errno == errno.ENOSPC else ""
+        remedy = remedy or "see that the folder can be read and written"
+        return f"{where}{e.strerror or e}; {remedy}"
+    if isinstance(e, MemoryError):
+        return "out of memory; give fewer --workers, or use a larger machine"
+    what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
+    return f"internal error: {what}; run with --debug and report it"
 
 
 @click.group(
