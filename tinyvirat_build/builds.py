@@ -18,6 +18,7 @@ from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.report import draw_figures
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.verify import Report, verify
 
@@ -141,6 +142,10 @@ class Build:
         The report's ``problems`` are empty where all is proven.
         """
         return verify(self, sample=sample, workers=workers or engine.default_workers())
+
+    def draw_figures(self) -> list[Path]:
+        """Draw Figures 2 and 3 of the paper into ``stats/``, from the plan if nothing is cut."""
+        return draw_figures(self.path, self.settings, load_classes(self.settings.classes))
 
     def audit(self) -> Audit:
         """Are the labels complete, do the splits keep apart, are clips short or held?"""

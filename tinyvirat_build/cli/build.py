@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinyvirat_build.cli.group import (
+    Command,
     data_option,
     out_option,
     running_options,
@@ -89,13 +91,25 @@ def _run(
     click.get_current_context().exit(outcome.status)
 
 
+_figures_option = click.option(
+    "--figures", is_flag=True, help="Only draw Figures 2 and 3, of a plan too that is not cut yet."
+)
+
+
+def _unchanged(command: Command) -> Command:
+    return command
+
+
 def _stage_command(stage: str) -> click.Command:
+    own_option: Callable[[Command], Command] = _figures_option if stage == "stats" else _unchanged
+
     @click.command(stage, help=STAGE_HELP[stage] + "\n\nReads the tables of the stages before it.")
     @source_option
     @data_option
     @out_option
     @settings_options
     @running_options
+    @own_option
     def command(
         sources: tuple[str, ...],
         data: Path | None,
@@ -104,11 +118,16 @@ def _stage_command(stage: str) -> click.Command:
         config: Path | None,
         overrides: tuple[str, ...],
         limit: int | None,
+        figures: bool = False,
         **running: Any,
     ) -> None:
         from tinyvirat_build.builds import open_build
         from tinyvirat_build.config import Settings
 
+        if figures:
+            for path in open_build(out).draw_figures():
+                click.echo(f"wrote {path}")
+            return
         if (out / "build.yaml").exists():
             build = open_build(out)
             sources = sources or build.sources

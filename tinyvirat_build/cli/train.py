@@ -204,4 +204,26 @@ def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) 
     _torch(work)
 
 
-COMMANDS = [train, evaluate, predict, score]
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+@build_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
+    help="The folder of the figures.",
+)  # fmt: skip
+def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
+    """Draw the paper's Figures 4 to 6 from one to five results.json of evaluate.
+
+    F1 a class, against the class's mean resolution, and against its training clips.
+    """
+
+    def work() -> None:
+        from tinyvirat_build.train.figures import draw
+
+        for file in draw(results, build, out):
+            click.echo(f"wrote {file}")
+
+    _torch(work)
+
+
+COMMANDS = [train, evaluate, predict, score, figures]

@@ -40,3 +40,18 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
         store.write_bytes(folder / name, content)
     write_report(out, tables, counted, settings.to_yaml(), out, drawn=drawn)
     return counted
+
+
+def draw_figures(out: Path, settings: Settings, classes: Sequence[str]) -> list[Path]:
+    """Draw Figures 2 and 3 of a build into ``out/stats``, from its plan where nothing is cut yet.
+
+    Raises:
+        BuildError: the build is not filtered yet.
+    """
+    published = out / "tables" / "clips.parquet"
+    table = published if published.exists() else out / "tables" / "clips_filtered.parquet"
+    counted = stats(store.read_table(table), classes=classes, targets=settings.partition.targets)
+    drawn = figures(counted)
+    for name, content in drawn.items():
+        store.write_bytes(out / "stats" / name, content)
+    return [out / "stats" / name for name in drawn]
