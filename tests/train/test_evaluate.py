@@ -1,0 +1,240 @@
+"""Evaluation over packs: windows, flips, thresholds, ensembles, tables, figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from tinyvirat_build.dataset.packfile import open_pack  # noqa: E402
+from tinyvirat_build.errors import DataError, TrainError  # noqa: E402
+from tinyvirat_build.train import evaluate as evaluation  # noqa: E402
+from tinyvirat_build.train import figures, fit, metrics, runs, submission  # noqa: E402
+from tinyvirat_build.train import settings as train_settings  # noqa: E402
+from tinyvirat_build.train.inference import reduce_windows, score_clips  # noqa: E402
+
+from .synthetic import CLASSES, Shape, make_pack  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def small(*overrides: str) -> train_settings.TrainSettings:
+    base = ["epochs=1", "data.frames=4", "data.size=16", "data.batch=4", "schedule.warmup=0"]
+    return train_settings.load("demo", overrides=[*base, *overrides])
+
+
+def shapes(split: str, count: int) -> list[Shape]:
+    rng = np.random.default_rng(len(split))
+    return [
+        Shape(
+            int(rng.integers(2, 15)), 12, 14, split=split, labels=tuple({int(rng.integers(3)), 0})
+        )
+        for _ in range(count)
+    ]
+
+
+def write_layout(build: Path) -> None:
+    """The JSON of the layout that belongs to a synthetic pack."""
+    pack = open_pack(build)
+    (build / "TinyVIRAT_V2").mkdir()
+    (build / "truth").mkdir()
+    (build / "TinyVIRAT_V2" / "class_map.json").write_text(
+        json.dumps({c: i for i, c in enumerate(CLASSES)})
+    )
+    for split, file in (
+        ("train", "TinyVIRAT_V2/tiny_train_v2.json"),
+        ("test", "truth/test.json"),
+    ):
+        rows = [
+            {
+                "id": str(pack.id[n]),
+                "dim": [int(pack.frames[n]), 14, 14],
+                "label": [CLASSES[c] for c in np.flatnonzero(pack.labels[n])],
+            }
+            for n in pack.of_split(split)
+        ]
+        (build / file).write_text(json.dumps(rows))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A build with a pack, and two runs on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    build = folder / "build"
+    make_pack(build / "pack", shapes("train", 8) + shapes("val", 5) + shapes("test", 6))
+    write_layout(build)
+    outs = []
+    for seed in (0, 1):
+        out = folder / f"run{seed}"
+        fit.train(small(f"seed={seed}"), build, out, device="cpu", progress=False)
+        outs.append(out)
+    return build, outs
+
+
+def test_the_runner_takes_the_real_loader(trained: tuple[Path, list[Path]]) -> None:
+    build, (out, _) = trained
+    assert runs.read_log(out)[0]["step"] == "2"
+    assert runs.build_of(out) == build.resolve()
+    assert runs.open_run(out).classes == CLASSES
+
+
+@pytest.mark.parametrize("thresholds", ["fixed", "val", "per-class"])
+@pytest.mark.parametrize("windows", ["max", "mean"])
+def test_evaluates_every_clip(
+    trained: tuple[Path, list[Path]], tmp_path: Path, thresholds: str, windows: str
+) -> None:
+    build, outs = trained
+    found = evaluation.evaluate(
+        outs,
+        build,
+        windows=windows,
+        thresholds=thresholds,
+        flips=True,
+        device="cpu",
+        out=tmp_path,
+    )
+    assert found.clips.ids == tuple(f"{n:05d}" for n in range(6))
+    pack = open_pack(build)
+    np.testing.assert_array_equal(found.clips.labels, pack.labels[pack.of_split("test")])
+    assert found.name == "run0 + run1"
+    tree = json.loads((tmp_path / "results.json").read_text())
+    assert tree["macro_present"]["f1"] == pytest.approx(found.scores.macro("present").f1)
+    assert "run0 + run1" in (tmp_path / "table2.md").read_text()
+    assert len((tmp_path / "confusion.csv").read_text().splitlines()) == len(CLASSES) + 1
+    if thresholds != "fixed":
+        val = evaluation.ensemble_scores(
+            [runs.open_run(o) for o in outs], pack, "val", windows=windows, flips=True, device="cpu"
+        )
+        best = metrics.choose_threshold(val.labels, val.scores)
+        chosen = metrics.choose_thresholds(val.labels, val.scores)
+        expected = np.full(4, best) if thresholds == "val" else chosen
+        np.testing.assert_array_equal(found.thresholds, expected)
+
+
+def test_an_ensemble_is_the_mean(trained: tuple[Path, list[Path]]) -> None:
+    build, outs = trained
+    parts = [evaluation.evaluate([out], build, device="cpu").clips.scores for out in outs]
+    both = evaluation.evaluate(outs, build, device="cpu").clips.scores
+    np.testing.assert_allclose(both, (parts[0] + parts[1]) / 2, atol=1e-12)
+
+
+def test_prediction_scores_as_evaluation(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    build, outs = trained
+    file = submission.predict(outs, build, tmp_path, device="cpu")
+    assert file == tmp_path / "answer.txt"
+    assert len(file.read_text().splitlines()) == 6
+    report = submission.score(file, build / "truth" / "test.json")
+    found = evaluation.evaluate(outs, build, device="cpu")
+    np.testing.assert_array_equal(report.scores.f1, found.scores.f1)
+
+
+def test_withheld_labels_are_read_from_truth(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    hidden = [
+        Shape(s.frames, s.height, s.width, split=s.split, labels=None) for s in shapes("test", 6)
+    ]
+    make_pack(tmp_path / "pack", shapes("train", 8) + hidden)
+    with pytest.raises(DataError, match=r"truth/test\.json: no such file"):
+        evaluation.evaluate(outs, tmp_path, device="cpu")
+    (tmp_path / "truth").mkdir()
+    truth = (build / "truth" / "test.json").read_text()
+    (tmp_path / "truth" / "test.json").write_text(truth)
+    found = evaluation.evaluate(outs, tmp_path, device="cpu")
+    assert found.clips.labels.any()
+    with pytest.raises(TrainError, match="no val clips"):
+        evaluation.evaluate(outs, tmp_path, thresholds="val", device="cpu")
+
+
+def test_folders_that_are_no_runs_are_refused(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    with pytest.raises(TrainError, match="not a run"):
+        evaluation.evaluate([tmp_path], build, device="cpu")
+    with pytest.raises(TrainError, match="no run"):
+        evaluation.evaluate([], build, device="cpu")
+    make_pack(tmp_path / "pack", shapes("test", 2), seed=3)
+    header = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    header["classes"][0] = "else"
+    (tmp_path / "pack" / "pack.json").write_text(json.dumps(header))
+    with pytest.raises(TrainError, match="other classes"):
+        evaluation.evaluate(outs, tmp_path, device="cpu")
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), reduce=st.sampled_from(["max", "mean"]))
+def test_windows_become_clips(seed: int, reduce: str) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 30))
+    ids = [f"{i:05d}" for i in rng.integers(99_990, 100_010, n)]
+    scores, labels = rng.random((n, 3)), rng.random((n, 3)) < 0.5
+    labels = np.array([labels[ids.index(i)] for i in ids])
+    found = reduce_windows(ids, scores, labels, reduce)
+    assert [int(i) for i in found.ids] == sorted({int(i) for i in ids})
+    for k, name in enumerate(found.ids):
+        own = [scores[w] for w in range(n) if ids[w] == name]
+        expected = np.max(own, axis=0) if reduce == "max" else np.mean(own, axis=0)
+        np.testing.assert_allclose(found.scores[k], expected)
+        np.testing.assert_array_equal(found.labels[k], labels[ids.index(name)])
+
+
+class Leftness(torch.nn.Module):
+    """Says left as far as the left half is bright, right as far as the right half is."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        half = clips.shape[-1] // 2
+        halves = (clips[..., :half], clips[..., half:], clips)
+        return torch.stack([part.mean(dim=(1, 2, 3, 4)) for part in halves], dim=1)
+
+
+def test_flips_swap_left_and_right() -> None:
+    torch.manual_seed(0)
+    batches = [(torch.randn(4, 3, 2, 6, 6), torch.zeros(4, 3), [f"{i:05d}" for i in range(4)])]
+    names = ("turning_left", "turning_right", "still")
+    device = torch.device("cpu")
+    plain = score_clips(Leftness(), batches, names, device=device)
+    flipped = score_clips(Leftness(), batches, names, device=device, flips=True)
+    np.testing.assert_allclose(flipped.scores, plain.scores, atol=1e-6)
+    unnamed = score_clips(Leftness(), batches, ("a", "b", "c"), device=device, flips=True)
+    assert not np.allclose(unnamed.scores, plain.scores, atol=1e-3)
+
+
+def test_table_escapes_names_for_latex(trained: tuple[Path, list[Path]]) -> None:
+    build, outs = trained
+    found = evaluation.evaluate(outs[:1], build, device="cpu", name="a_b & 50%")
+    assert r"a\_b \& 50\%" in evaluation.table2_latex([found])
+    assert "WideResNet-3D (paper) | 0.29 | 0.29 | 0.33" in evaluation.table2_markdown([found])
+
+
+def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    build, outs = trained
+    results = []
+    for out in outs:
+        evaluation.evaluate([out], build, device="cpu", out=tmp_path / out.name)
+        results.append(tmp_path / out.name / "results.json")
+    first = figures.draw(results, build, tmp_path / "first")
+    second = figures.draw(results, build, tmp_path / "second")
+    assert [f.name for f in first] == [
+        f"figure{n}.{kind}" for n in (4, 5, 6) for kind in ("svg", "png")
+    ]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
+    shown = figures.read_results(results, build)
+    assert shown.models == ("run0", "run1")
+    assert shown.classes == ("walk", "run", "turn")  # none waits in test
+    assert shown.sides.tolist() == [14, 14, 14]
+    assert shown.samples.tolist() == open_pack(build).labels[:8, :3].sum(axis=0).tolist()
+    with pytest.raises(DataError, match="not the results"):
+        figures.draw([build / "truth" / "test.json"], build, tmp_path)
+    with pytest.raises(TrainError, match="0 results"):
+        figures.draw([], build, tmp_path)
