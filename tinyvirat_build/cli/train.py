@@ -96,10 +96,7 @@ def train(
             settings.load(preset, chosen), build, out, device=device, weights=weights,
             progress=not quiet,
         )  # fmt: skip
-        click.echo(
-            f"{result.epochs} epochs, {result.steps:,} steps; best {result.best:.3f} "
-            f"in epoch {result.best_epoch}; {result.out}"
-        )
+        click.echo(result.text())
 
     _torch(work)
 

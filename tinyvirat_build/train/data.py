@@ -44,17 +44,19 @@ def dense_loader(
 
 
 def make_loaders(
-    settings: TrainSettings, build: Path, device: torch.device, ranks: Ranks
+    settings: TrainSettings, build: Path | Pack, device: torch.device, ranks: Ranks
 ) -> tuple[ClipLoader, ClipLoader | None]:
     """The loader of the training clips, and that of val's windows where val has clips.
+
+    ``build`` is the folder of a build or of a pack, or a pack that is open already.
 
     Raises:
         TrainError: the build has no training clips, or none of them has a label.
     """
-    pack = open_pack(build)
+    pack = build if isinstance(build, Pack) else open_pack(build)
     here = set(pack.split.tolist())
     if "train" not in here:
-        raise TrainError(f"{build}: no training clips; choose a build with a train split")
+        raise TrainError(f"{pack.root}: no training clips; choose a build with a train split")
     frames, size = settings.clip_shape
     augment = Augment(mixup=settings.mixup) if settings.data.augment else None
     if augment is None and settings.mixup:

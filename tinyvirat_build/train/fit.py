@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.train import metrics, models, runs
+from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.inference import Batches, score_clips
 from tinyvirat_build.train.losses import LossFunction, make_loss
 from tinyvirat_build.train.meter import Meter
@@ -69,8 +70,17 @@ class FitResult:
     epochs: int
     steps: int
     best: float | None  # the monitored number on val; None without val clips
-    best_epoch: int | None
+    best_epoch: int | None  # from 0
     weights: WeightsReport | None = None
+
+    def text(self) -> str:
+        """One line for the terminal."""
+        best = (
+            "no val clips to judge it by"
+            if self.best is None or self.best_epoch is None
+            else f"best on val {self.best:.3f} in epoch {self.best_epoch + 1}"
+        )
+        return f"{self.epochs} epochs, {self.steps:,} steps; {best}; {self.out}"
 
 
 @dataclass(slots=True)
@@ -436,8 +446,6 @@ def train(
                 f"data.batch {settings.data.batch} cannot be shared by {ranks.world_size} ranks; "
                 f"set a multiple of {ranks.world_size}"
             )
-        from tinyvirat_build.train.data import make_loaders
-
         train_loader, val_loader = make_loaders(settings, build, chosen, ranks)
         torch.manual_seed(settings.seed)
         dropout = None if settings.dropout < 0 else settings.dropout
