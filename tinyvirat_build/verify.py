@@ -21,6 +21,7 @@ from tinyvirat_build.dataset import packs, tinyvirat
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.sources.demo import misplaced
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import Problem, verify_video
 from tinyvirat_build.work import load_index
@@ -133,6 +134,7 @@ def _check(
     problems.sort(key=lambda p: (p.check, p.where, p.detail))
     problems += _tree(build.path, rows)
     problems += _tables(build, manifest)
+    problems += _stamps(build, chosen, lossless)
     frames = int((chosen["end"] - chosen["start"]).sum())
     return Report(len(chosen), frames, tuple(problems))
 
@@ -141,6 +143,13 @@ def _compare(task: _Task) -> list[Problem]:
     assert task.entry.video is not None
     index = load_index(task.index_unit)
     return verify_video(task.entry.video, index, task.clips, task.root, lossless=task.lossless)
+
+
+def _stamps(build: Build, rows: pd.DataFrame, lossless: bool) -> list[Problem]:
+    """The demo's frames tell their own number and place; other corpora cannot be asked."""
+    if "demo" not in build.sources or not lossless or build.settings.crop.grid != "even":
+        return []
+    return [Problem("stamp", *line.split(": ", 1)) for line in misplaced(rows, build.path)]
 
 
 def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:
