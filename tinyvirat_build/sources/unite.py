@@ -89,9 +89,10 @@ def same_actors(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, st
         geometry.reach_of(_corners(a)[rows_a]), geometry.reach_of(_corners(b)[rows_b]), "iou"
     )
     table = pd.DataFrame({"b": ids_b[rows_b], "a": ids_a[rows_a], "iou": overlap})
-    medians = table.groupby(["b", "a"], sort=True)["iou"].median().reset_index()
-    medians = medians[medians["iou"] >= SAME_PERSON]
-    best = medians.sort_values(["b", "iou", "a"], ascending=[True, False, True])
+    medians = table.groupby(["b", "a"], sort=True)["iou"].agg(["median", "size"]).reset_index()
+    medians = medians[medians["median"] >= SAME_PERSON]
+    # Of two that fit alike, the one that is there for more of the frames.
+    best = medians.sort_values(["b", "median", "size", "a"], ascending=[True, False, False, True])
     best = best.drop_duplicates("b")
     return {
         str(names_b[b]): str(names_a[a])
