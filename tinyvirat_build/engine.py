@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
-import multiprocessing
 import os
+import sys
+import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 import pebble
@@ -39,6 +43,30 @@ class Outcome(Generic[Task, Result]):
     task: Task
     result: Result | None
     failure: Failure | None = None
+
+
+class _Worker(ForkServerProcess):
+    """A process that does not run the caller's main module again.
+
+    All work is in this package, so a script that builds needs no ``if __name__ == "__main__"``,
+    and what it imports is not imported once a worker.
+    """
+
+    _without_main = threading.Lock()
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the name that multiprocessing calls
+        with _Worker._without_main:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            try:
+                return ForkServerProcess._Popen(process_obj)
+            finally:
+                sys.modules["__main__"] = main
+
+
+class _Context(ForkServerContext):
+    Process = _Worker
 
 
 def default_workers() -> int:
@@ -69,7 +97,7 @@ def run_local(
         for task in tasks:
             yield Outcome(task, work(task))
         return
-    context = multiprocessing.get_context("forkserver")
+    context = _Context()
     context.set_forkserver_preload(["tinyvirat_build.pipeline"])
     attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
     pool = pebble.ProcessPool(max_workers=max(1, min(workers, len(tasks))), context=context)
