@@ -295,7 +295,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read settings {path}: {e}; give a readable YAML file") from e
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, RecursionError, ValueError) as e:
         mark = getattr(e, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(e, "problem", None) or "not YAML"
@@ -315,7 +315,7 @@ def _parse_override(text: str) -> dict[str, Any]:
         )
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError as e:
+    except (yaml.YAMLError, RecursionError, ValueError) as e:
         raise SettingsError(f"--set {text}: the value is not YAML; quote it") from e
     tree: Any = parsed
     for part in reversed(key.strip().split(".")):
@@ -399,7 +399,7 @@ def _check(s: Settings) -> None:
         (0 < s.merge.threshold <= 1, "merge.threshold is in (0, 1]"),
         (s.merge.bridge >= 0, "merge.bridge is 0 or more frames"),
         (s.demo.seed >= 0, "demo.seed is 0 or more"),
-        (s.demo.scale > 0, "demo.scale is more than 0"),
+        (0 < s.demo.scale <= 1000, "demo.scale is more than 0, up to 1000"),
         (s.parse.max_gap >= 0, "parse.max_gap is 0 or more frames"),
         (s.chunk.length >= 1, "chunk.length is 1 or more frames"),
         (s.chunk.min_frames >= 1, "chunk.min_frames is 1 or more"),
@@ -423,6 +423,7 @@ def _check(s: Settings) -> None:
             "partition.targets are three shares that sum to 1",
         ),
         (s.filter.min_samples >= 0, "filter.min_samples is 0 or more"),
+        (0 <= s.encode.quality <= 51, "encode.quality is from 0 (best) to 51"),
         (0 <= s.videos.max_held <= 1, "videos.max_held is a share from 0 to 1"),
     ]
     for holds, rule in rules:
