@@ -71,12 +71,15 @@ def sweep(
     from tinyvirat_build.builds import open_build
     from tinyvirat_build.config import Settings
 
-    if not sources and (out / "build.yaml").exists():
+    settings = Settings.load(preset, config)
+    if (out / "build.yaml").exists():
         build = open_build(out)
-        sources, data = build.sources, data or build.data
+        sources, data = sources or build.sources, data or build.data
+        limit = limit or build.limit
+        if not (preset or config):
+            settings = build.settings
     if not sources:
         raise click.UsageError(f"{out} holds no build yet: give --source and --data")
-    settings = Settings.load(preset, config)
     request = pipeline.Request(
         sources, data, out, settings, workers or engine.default_workers(), limit=limit
     )

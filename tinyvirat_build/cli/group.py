@@ -80,16 +80,25 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
     return add
 
 
+class _Folder(click.Path):
+    """A folder; an empty text, as of a shell variable that is not set, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the name is empty; give a folder, or . for this one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 source_option = click.option(
     "--source", "sources", multiple=True, metavar="NAME|FILE.yaml",
     help="meva, virat, demo, or the YAML file of your own corpus; may repeat.",
 )  # fmt: skip
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR",
+    "--data", type=_Folder(path_type=Path), metavar="DIR",
     help="Folder in which annotations and videos are found, at any depth.",
 )  # fmt: skip
 out_option = click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", required=True, help="The build folder."
+    "--out", type=_Folder(path_type=Path), metavar="DIR", required=True, help="The build folder."
 )
 settings_options = options(
     click.option("--preset", metavar="NAME", help="A shipped preset; see `config --presets`."),
