@@ -86,10 +86,14 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_partials_are_removed(tmp_path: Path) -> None:
     (tmp_path / f"clips{store.PARTIAL}" / "deep").mkdir(parents=True)
-    (tmp_path / f".x{store.PARTIAL}").write_text("half")
-    (tmp_path / "kept").write_text("whole")
+    (tmp_path / f".build.yaml.x{store.PARTIAL}").write_text("half")
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / f".x{store.PARTIAL}").write_text("half")
+    (tmp_path / "tables" / "kept").write_text("whole")
+    (tmp_path / f"download{store.PARTIAL}").write_text("another program's")
     store.remove_partials(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    left = sorted(p.name for p in tmp_path.rglob("*"))
+    assert left == [f"download{store.PARTIAL}", "kept", "tables"]
 
 
 def test_two_builds_in_one_folder(tmp_path: Path) -> None:

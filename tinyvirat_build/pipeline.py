@@ -96,6 +96,7 @@ def run(request: Request, *, first: str = "index", until: str = "stats") -> Outc
         BuildError: the folder is locked or not writable, or a stage before ``first`` is not done.
     """
     order_of(first), order_of(until)
+    store.refuse_foreign(request.out)
     with store.lock_build(request.out):
         store.remove_partials(request.out)
         return _Run(request, first, until).execute()
@@ -113,8 +114,21 @@ def entries_of(request: Request) -> list[Entry]:
         SettingsError: a source that needs ``--data`` has none.
         DataError: nothing of a source lies in its data folder.
     """
-    found = [sources.get(name) for name in request.sources]
+    found = _sources_of(request)
     return _in_order([s.discover(_data_of(s, request), request.settings) for s in found])
+
+
+def _sources_of(request: Request) -> list[Source]:
+    """The sources of a request, each once."""
+    found = [sources.get(name) for name in request.sources]
+    names = [s.name for s in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(
+                f"source {name!r} is given {names.count(name)} times; give it once, or another "
+                "`name` to one of the YAML files"
+            )
+    return found
 
 
 def _data_of(source: Source, request: Request) -> Path:
@@ -143,7 +157,7 @@ class _Run:
         self.first, self.until = order_of(first), order_of(until)
         self.classes = labels.load_classes(self.settings.classes)
         self.source_settings: dict[str, Settings] = {}
-        self.sources = [sources.get(name) for name in request.sources]
+        self.sources = _sources_of(request)
         self.outcome = Outcome()
         self.keys: dict[str, list[str]] = {}  # stage -> key of each planned entry
         self.units: dict[str, list[Path]] = {}

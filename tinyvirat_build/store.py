@@ -31,6 +31,7 @@ from tinyvirat_build.records import KEYS, SCHEMAS
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _KEY_FIELD: Final = b"tinyvirat_build.key"
+FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
 PARTIAL: Final = ".partial"  # marks what is not finished; removed when a build starts
 
 
@@ -276,15 +277,43 @@ def has_part(path: Path, name: str) -> bool:
         return name in archive.namelist()
 
 
-def remove_partials(root: Path) -> None:
-    """Delete what an interrupted build left half written."""
-    for folder, folders, files in os.walk(root):
-        for name in [n for n in folders if n.endswith(PARTIAL)]:
-            folders.remove(name)
-            shutil.rmtree(Path(folder) / name)
-        for name in files:
-            if name.endswith(PARTIAL):
-                (Path(folder) / name).unlink()
+def refuse_foreign(out: Path) -> None:
+    """Make sure that a build would write over nothing but a build.
+
+    Raises:
+        BuildError: the folder holds something under a name that a build uses, the original
+            release's ``TinyVIRAT_V2`` say, but no build.
+    """
+    if (out / "build.yaml").exists() or (out / ".lock").exists():
+        return
+    foreign = [name for name in FOLDERS if (out / name).exists()]
+    if foreign:
+        raise BuildError(
+            f"{out} holds {foreign[0]!r} but no build, which would write over it; give another "
+            "--out, or move it away"
+        )
+
+
+def remove_partials(out: Path) -> None:
+    """Delete what an interrupted build left half written, in its own folders alone."""
+    for path in out.glob(f"*{PARTIAL}"):
+        if path.name.lstrip(".").startswith((*FOLDERS, "build.yaml", "report.html")):
+            _remove(path)
+    for root in FOLDERS:
+        for folder, folders, files in os.walk(out / root):
+            for name in [n for n in folders if n.endswith(PARTIAL)]:
+                folders.remove(name)
+                _remove(Path(folder, name))
+            for name in files:
+                if name.endswith(PARTIAL):
+                    _remove(Path(folder, name))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextlib.contextmanager
