@@ -235,9 +235,9 @@ def slow_same(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, str]
             common = [max(0.0, 20 - abs(here[t] - there[t])) for t in here if t in there]
             median = np.median([c / (40 - c) for c in common]) if common else 0.0
             if median >= 0.7:
-                best.append((-median, a))
+                best.append((-median, -len(common), a))
         if best:
-            same[b] = min(best)[1]
+            same[b] = min(best)[2]
     return same
 
 
