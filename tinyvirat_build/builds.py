@@ -15,7 +15,7 @@ import yaml
 from tinyvirat_build import engine, pipeline, sources, store
 from tinyvirat_build.audit import Audit, audit
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import BuildError, DataError
+from tinyvirat_build.errors import BuildError, DataError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import SCHEMAS
 from tinyvirat_build.report import draw_figures
@@ -68,15 +68,28 @@ def open_build(path: str | Path) -> Build:
     """Open a build folder.
 
     Raises:
-        BuildError: the folder holds no build.
+        BuildError: the folder holds no build, a damaged one, or that of another version.
     """
     root = Path(path)
+    file = root / "build.yaml"
     try:
-        tree = yaml.safe_load((root / "build.yaml").read_text("utf-8"))
-        settings = Settings.from_dict(tree["settings"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as e:
+        tree = yaml.safe_load(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as e:
         raise BuildError(f"{root} holds no build; make one with `tinyvirat-build all`") from e
-    return Build(root, settings, tuple(tree["sources"]), tree.get("limit"))
+    except (OSError, ValueError, yaml.YAMLError) as e:
+        raise BuildError(f"cannot read {file}: {e}; run `tinyvirat-build all` again") from e
+    damaged = f"{file} is damaged; run `tinyvirat-build all` again with the build's own settings"
+    if not isinstance(tree, dict) or not isinstance(tree.get("sources"), list):
+        raise BuildError(damaged)
+    if tree.get("format") != pipeline.FORMAT:
+        raise BuildError(pipeline.other_version(file, tree.get("format")))
+    try:
+        settings = Settings.from_dict(tree["settings"])
+    except (KeyError, TypeError, AttributeError) as e:
+        raise BuildError(damaged) from e
+    except SettingsError as e:
+        raise BuildError(f"{file}: {e}") from e
+    return Build(root, settings, tuple(map(str, tree["sources"])), tree.get("limit"))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ on where it stopped, a changed setting redoes what depends on it, a finished bui
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,7 @@ _VIDEO_TABLES: Final = (
     *((s.name, s.writes) for s in work.VIDEO_STAGES),
 )
 _GLOBAL_VERSION: Final = 1
+FORMAT: Final = 1  # of the build folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class _Run:
     def write_build_file(self) -> None:
         packages = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
         tree = {
-            "format": 1,
+            "format": FORMAT,
             "sources": list(self.request.sources),
             "limit": self.request.limit,
             "versions": {p: metadata.version(p) for p in packages} | {"ffmpeg": ffmpeg_version()},
@@ -215,7 +217,13 @@ class _Run:
         }
         text = yaml.safe_dump(tree, sort_keys=False)
         path = self.out / "build.yaml"
-        if not path.exists() or path.read_text("utf-8") != text:
+        if path.is_dir():
+            raise BuildError(f"{path} is a folder; move it away")
+        old = path.read_bytes() if path.exists() else b""
+        found = re.match(rb"format: (\d+)$", old, re.MULTILINE)
+        if found and int(found[1]) != FORMAT:
+            raise BuildError(other_version(path, int(found[1])))
+        if old != text.encode():
             store.write_text(path, text)
         # The data's place is this machine's affair, and no part of what a build is.
         data = str(self.request.data.resolve()) if self.request.data else None
@@ -596,6 +604,14 @@ class _Run:
 
     def global_unit(self, stage: str) -> list[Path]:
         return [self.global_units[stage]] if stage in self.global_units else []
+
+
+def other_version(file: Path, found: object) -> str:
+    """What is said of a build folder in another layout."""
+    return (
+        f"{file} is of layout {found}, this version of tinyvirat-build reads and writes {FORMAT}; "
+        "use the version that made it, or give another --out"
+    )
 
 
 def ffmpeg_version() -> str:

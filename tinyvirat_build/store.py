@@ -182,7 +182,7 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowInvalid) as e:
-        raise BuildError(f"cannot read table {path}: {e}; run the stage that writes it") from e
+        raise BuildError(f"cannot read table {path}: {e}; delete it and run again") from e
 
 
 def table_key(path: Path) -> str | None:
@@ -253,6 +253,8 @@ def unit_key(path: Path) -> str | None:
             tail = f.read()
     except FileNotFoundError:
         return None
+    except IsADirectoryError as e:
+        raise BuildError(f"{path} is a folder where a file belongs; delete it, run again") from e
     return tail.decode("ascii", "replace")
 
 
