@@ -31,8 +31,7 @@ BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 
 def annotations_dir() -> Path:
     """The folder of class lists, label maps, presets and split lists shipped with the package."""
-    inside = Path(__file__).parent / "annotations"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "annotations"
+    return Path(__file__).parent / "annotations"  # in a checkout a link to the top level's
 
 
 @dataclass(frozen=True, slots=True)
