@@ -26,6 +26,12 @@ build_option = click.option(
     required=True,
     help="The folder of the build.",
 )
+of_run_option = click.option(
+    "--build",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder of the build; default: the one that the run was trained on.",
+)
 run_option = click.option(
     "--run", "runs", type=click.Path(path_type=Path), multiple=True, required=True, metavar="DIR",
     help="The folder of a run; several make an ensemble.",
@@ -103,7 +109,7 @@ def train(
 
 @click.command()
 @run_option
-@build_option
+@of_run_option
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True,
     help="What is scored.",
@@ -118,7 +124,7 @@ def train(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     runs: tuple[Path, ...],
-    build: Path,
+    build: Path | None,
     split: str,
     windows: Literal["max", "mean"],
     thresholds: Literal["fixed", "val", "per-class"],
@@ -132,9 +138,10 @@ def evaluate(
 
     def work() -> None:
         from tinyvirat_build.train import evaluate as evaluation
+        from tinyvirat_build.train.runs import build_of
 
         found = evaluation.evaluate(
-            runs, build, split=split, windows=windows,
+            runs, build or build_of(runs[0]), split=split, windows=windows,
             thresholds=thresholds, flips=flips, device=device, name=name,
             out=out or runs[0] / f"evaluation-{split}",
         )  # fmt: skip
@@ -148,7 +155,7 @@ def evaluate(
 
 @click.command()
 @run_option
-@build_option
+@of_run_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", default=Path("answer.txt"),
     show_default=True, help="The answer file, or a folder for it.",
@@ -157,7 +164,7 @@ def evaluate(
 @device_option
 def predict(
     runs: tuple[Path, ...],
-    build: Path,
+    build: Path | None,
     out: Path,
     windows: Literal["max", "mean"],
     thresholds: Literal["fixed", "val", "per-class"],
@@ -168,9 +175,10 @@ def predict(
 
     def work() -> None:
         from tinyvirat_build.train import submission
+        from tinyvirat_build.train.runs import build_of
 
         file = submission.predict(
-            runs, build, out, windows=windows,
+            runs, build or build_of(runs[0]), out, windows=windows,
             thresholds=thresholds, flips=flips, device=device,
         )  # fmt: skip
         click.echo(f"wrote {file}")
