@@ -1,0 +1,121 @@
+"""A model with its optimiser: gradients of a batch, a step, and all of it as a state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tinyvirat_build.train.losses import LossFunction, make_loss
+from tinyvirat_build.train.ranks import Ranks
+from tinyvirat_build.train.settings import TrainSettings
+
+
+@dataclass(slots=True)
+class Trainer:
+    """A model with all that changes in training, on one device."""
+
+    model: nn.Module
+    settings: TrainSettings
+    device: torch.device
+    ranks: Ranks = field(default_factory=Ranks)
+    forward: nn.Module = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    ema: AveragedModel | None = field(init=False, default=None)
+    _loss: LossFunction = field(init=False)
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self.model.to(self.device)
+        if s.channels_last:
+            self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(self.model, s, fused=self.device.type == "cuda")
+        if s.ema:
+            average = get_ema_multi_avg_fn(s.ema)  # type: ignore[no-untyped-call]
+            self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        if s.compile:
+            self.model.compile()
+        self.forward = self.model
+        if self.ranks.world_size > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            self.forward = DistributedDataParallel(self.model, device_ids=ids)
+        self._loss = make_loss(s.loss)
+
+    def train_mode(self) -> None:
+        """Training mode, except for batch normalisation where that is frozen."""
+        self.model.train()
+        if self.settings.freeze_bn:
+            for module in self.model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def backward(
+        self, clips: Tensor, labels: Tensor, *, parts: int, last: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of one batch, a ``parts``-th of a step; gives (loss (), logits (B, C)).
+
+        Ranks share gradients in the ``last`` part only.
+        """
+        s = self.settings
+        x = clips.to(self.device, non_blocking=True)
+        y = labels.to(self.device, non_blocking=True)
+        if s.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        if isinstance(self.forward, DistributedDataParallel):
+            self.forward.require_backward_grad_sync = last
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bf16"):
+            logits = self.forward(x)
+        loss = self._loss(logits, y).mean()
+        (loss / parts).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), logits.detach()
+
+    def update(self, rate: float) -> None:
+        """One step of the optimiser over the gradients that have added up."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.settings.optim.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optim.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The weights to predict with: the averaged ones where there are any."""
+        return self.model if self.ema is None else self.ema.module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, averaged weights and optimiser."""
+        state: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        if self.ema is not None:
+            state["ema"] = self.ema.module.state_dict()
+            state["ema_updates"] = self.ema.n_averaged.clone()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+            self.ema.n_averaged.copy_(state["ema_updates"])
+
+
+def make_optimizer(model: nn.Module, s: TrainSettings, *, fused: bool) -> torch.optim.Optimizer:
+    """Adam or AdamW; AdamW decays neither biases nor batch normalisation (1-d parameters)."""
+    if s.optim.name == "adam":
+        return torch.optim.Adam(
+            model.parameters(), s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused
+        )
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused)
