@@ -71,11 +71,12 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     estimate: Estimate | None = None
     quarantined: int = 0  # clips without a file
+    unread: int = 0  # videos whose annotations could not be read
 
     @property
     def status(self) -> int:
-        """The exit status: 0 built, 1 built with clips missing."""
-        return 1 if self.quarantined else 0
+        """The exit status: 0 built, 1 built with clips or whole annotation files missing."""
+        return 1 if self.quarantined or self.unread else 0
 
 
 def order_of(stage: str) -> int:
@@ -189,6 +190,9 @@ class _Run:
             step()
             self.outcome.seconds[stage] = time.monotonic() - began
         self.write_ledger()
+        issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
+        unread = issues["stage"].isin(["discover", "parse"]) & (issues["action"] == "quarantined")
+        self.outcome.unread = int(issues["count"][unread].sum())
         store.write_json(self.out / "log" / "last-run.json", asdict(self.outcome), indent=1)
         return self.outcome
 
@@ -197,7 +201,11 @@ class _Run:
     def discover(self) -> None:
         """Find the entries of all sources; ``limit`` takes the first of them for planning."""
         found = [s.discover(_data_of(s, self.request), self.settings) for s in self.sources]
-        self.parsed = _in_order(found)
+        # A link that leads nowhere is a video that is not here.
+        self.parsed = [
+            replace(e, video=None) if e.video and not e.video.is_file() else e
+            for e in _in_order(found)
+        ]
         self.entries = self.parsed[: self.request.limit]
         self.discovery_issues = [
             issues_frame([issue], source=s.name, video_id=video)
@@ -567,7 +575,7 @@ class _Run:
                 self.settings,
             )
 
-        if not tinyvirat.layout_folder(self.out).is_dir():
+        if not tinyvirat.files_there(self.out, self.table("clips"), self.settings):
             (self.out / "units" / "publish" / "all").unlink(missing_ok=True)
         self.global_stage("publish", "clips", key, make)
 
@@ -575,7 +583,10 @@ class _Run:
         self.write_ledger()
         key = store.digest("stats", _GLOBAL_VERSION, self.keys["publish"], self.ledger_key())
         unit = self.out / "units" / "stats" / "all"
-        stale = store.unit_key(unit) != key or not (self.out / "report.html").exists()
+        stale = store.unit_key(unit) != key or not all(
+            (self.out / name).is_file()
+            for name in ("report.html", "stats/stats.json", "stats/table1.md", "stats/table1.csv")
+        )
         self.outcome.worked["stats"] = int(stale)
         if stale:
             publish_statistics(self.out, self.settings, self.classes)

@@ -269,14 +269,25 @@ def read_unit(path: Path, names: Iterable[str]) -> dict[str, pa.Table]:
 
 def read_unit_bytes(path: Path, name: str) -> bytes:
     """An opaque part of a unit."""
-    with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
         return archive.read(name)
 
 
 def has_part(path: Path, name: str) -> bool:
     """Whether a unit holds a table of that name."""
-    with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
         return name in archive.namelist()
+
+
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError as e:
+        raise BuildError(f"{path} is not there; run `tinyvirat-build all` again") from e
+    except (OSError, zipfile.BadZipFile) as e:
+        raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
 
 
 def refuse_foreign(out: Path) -> None:

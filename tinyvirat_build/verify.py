@@ -163,11 +163,20 @@ def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:
 def _tree(out: Path, rows: pd.DataFrame) -> Iterator[Problem]:
     """The released layout against the manifest: JSON, class map, files, dimensions."""
     root = tinyvirat.layout_folder(out)
-    classes = json.loads((root / "class_map.json").read_text("utf-8"))
+    classes: Any = {}
+    try:
+        classes = _read_json(root / "class_map.json")
+    except (OSError, ValueError) as e:
+        yield Problem("json", "class_map.json", f"cannot be read: {e}")
     listed: set[Path] = set()
     for split in tinyvirat.SPLITS:
         planned = rows[rows["split"] == split].set_index("id")
-        public = _read_json(root / tinyvirat.JSON_FILES[split])
+        try:
+            public = _read_json(root / tinyvirat.JSON_FILES[split])
+        except (OSError, ValueError) as e:
+            yield Problem("json", tinyvirat.JSON_FILES[split], f"cannot be read: {e}")
+            listed.update(out / p for p in planned["path"])
+            continue
         seen: set[str] = set()
         for row in public:
             where = f"{split} {row['id']}"
@@ -196,9 +205,8 @@ def _tree(out: Path, rows: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("file", path.relative_to(root).as_posix(), "no row names it")
 
 
-def _read_json(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-    return rows
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
 
 
 def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:

@@ -115,7 +115,9 @@ def index_entry(task: VideoTask) -> None:
     try:
         found = index_video(task.entry.video)
     except VideoError as e:
-        write_index(task, refused=(e.reason, e.detail))
+        # The name alone: where the data lie is this machine's affair, and no part of a build.
+        detail = e.detail.replace(str(task.entry.video), task.entry.video.name)
+        write_index(task, refused=(e.reason, detail))
     else:
         write_index(task, found)
 

@@ -19,6 +19,7 @@ import pandas as pd
 from tinyvirat_build import store
 from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset import packs
+from tinyvirat_build.errors import PackError
 from tinyvirat_build.records import Balance, StageResult, balance_frame
 from tinyvirat_build.sources import Source
 
@@ -35,6 +36,24 @@ JSON_FILES: Final = {
 def layout_folder(out: Path) -> Path:
     """The folder that is given away."""
     return out / FOLDER
+
+
+def files_there(out: Path, manifest: Path, settings: Settings) -> bool:
+    """Whether everything that :func:`publish` wrote is still on disk."""
+    root = layout_folder(out)
+    files = [root / name for name in (*JSON_FILES.values(), "class_map.json", "LICENSE")]
+    files += [root / "ATTRIBUTION", out / "truth" / "test.json"]
+    if not all(f.is_file() for f in files) or store.table_key(manifest) is None:
+        return False
+    clips = store.read_table(manifest, ["path"])["path"].dropna()
+    if not all((out / path).is_file() for path in clips):
+        return False
+    if settings.encode.pack:
+        try:
+            packs.open_pack(out / "pack")
+        except PackError:
+            return False
+    return True
 
 
 def publish(
@@ -75,6 +94,8 @@ def publish(
     store.write_text(out / "truth" / "test.json", _json(truth))
     manifest = manifest.drop(columns=["source_file"])
     if settings.encode.pack:
+        if not (out / "pack" / "pack.json").is_file():  # the rest of one, which cannot be used
+            shutil.rmtree(out / "pack", ignore_errors=True)
         packs.write_pack(out, manifest, classes, public=settings.publish.public)
     n = len(published)
     balance = Balance("publish", "clips", int(manifest["reason"].isna().sum()), n, 0)
