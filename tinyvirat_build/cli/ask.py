@@ -26,7 +26,10 @@ def doctor(
     config: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Say what is in a data folder: what is there, missing, unknown or faulty."""
+    """Say what is in a data folder: what is there, missing, unknown or faulty.
+
+    Exit status 1 where nothing can be built of it as it is.
+    """
     from tinyvirat_build import sources as corpora
     from tinyvirat_build.config import Settings
     from tinyvirat_build.doctor import diagnose
@@ -34,12 +37,16 @@ def doctor(
     if not sources:
         raise click.UsageError("give --source meva, virat, demo or a YAML file")
     settings = Settings.load(preset, config, overrides)
+    sound = True
     for name in sources:
         source = corpora.get(name)
         folder = data or source.default_data(Path("demo"))
         if folder is None:
             raise click.UsageError(f"source {source.name} needs --data, the folder of its files")
-        click.echo(diagnose(source, folder, settings).render())
+        found = diagnose(source, folder, settings)
+        click.echo(found.render())
+        sound = sound and not found.problems
+    click.get_current_context().exit(0 if sound else 1)
 
 
 @click.command()
