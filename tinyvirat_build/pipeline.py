@@ -8,6 +8,7 @@ on where it stopped, a changed setting redoes what depends on it, a finished bui
 
 from __future__ import annotations
 
+import errno
 import platform
 import re
 import shutil
@@ -96,13 +97,21 @@ def run(request: Request, *, first: str = "index", until: str = "stats") -> Outc
     Raises:
         SettingsError: an unknown stage or source.
         DataError: the sources' data are not there, or videos are missing.
-        BuildError: the folder is locked or not writable, or a stage before ``first`` is not done.
+        BuildError: the folder is locked, full or not writable, or a stage before ``first`` is not done.
     """
     order_of(first), order_of(until)
     store.refuse_foreign(request.out)
     with store.lock_build(request.out):
-        store.remove_partials(request.out)
-        return _Run(request, first, until).execute()
+        try:
+            store.remove_partials(request.out)
+            return _Run(request, first, until).execute()
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+            raise BuildError(
+                f"{e.filename or request.out}: no space left on its disk; free some and run the "
+                "same command to go on, or give another --out"
+            ) from e
 
 
 def unit_path(out: Path, stage: str, entry: Entry) -> Path:
