@@ -68,7 +68,7 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """DESIGN §3.1: which activities belong together."""
+    """Which activities belong together (docs/semantics.md, "Merge")."""
 
     unit: Literal["component", "activity"] = "component"
     measure: Literal["iomin", "iou"] = "iomin"
@@ -79,7 +79,7 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """DESIGN §3.3: how long segments are cut."""
+    """How long segments are cut (docs/semantics.md, "Chunk")."""
 
     length: int = 64  # frames
     lengths: tuple[int, ...] = ()  # [min, max]: uniform, seeded per segment; replaces length
@@ -90,7 +90,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """DESIGN §3.4: the window in space."""
+    """The window in space (docs/semantics.md, "Crop")."""
 
     mode: Literal["follow", "static"] = "follow"
     shape: Literal["square", "box"] = "square"
@@ -101,14 +101,14 @@ class Crop:
     max_side: int = 128  # inclusive
     sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
-    grid: Literal["even", "truncate"] = "even"  # truncate: §8's arithmetic, odd sides at the edge
+    grid: Literal["even", "truncate"] = "even"  # truncate: released MEVA's, odd sides at the edge
     labels: Literal["own", "window"] = "own"  # window: of every activity that meets the window
     names: str = ""  # list of annotated and released names, for released_id
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """DESIGN §3.5: which split a group belongs to."""
+    """Which split a group belongs to (docs/semantics.md, "Partition")."""
 
     targets: tuple[float, ...] = (0.64, 0.13, 0.23)  # train, val, test
     group: str = "auto"  # slot (MEVA), session (VIRAT); or video, scene, camera
@@ -118,7 +118,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """DESIGN §3.5: rare classes."""
+    """Rare classes (docs/semantics.md, "Filter")."""
 
     min_samples: int = 10  # training clips
 
@@ -149,6 +149,16 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What a preset plans of a known input; the closing summary tells a build that differs."""
+
+    input: str  # source/annotation set
+    videos: int
+    activities: int  # records that parse reads
+    clips: int  # rows of clips_planned
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a build; each stage reads only its own part."""
 
@@ -168,6 +178,7 @@ class Settings:
     encode: Encode = Encode()
     publish: Publish = Publish()
     by_source: dict[str, Any] = field(default_factory=dict)  # source -> its own planning settings
+    expected: tuple[Expected, ...] = ()  # what the preset plans of known inputs; changes nothing
 
     @classmethod
     def load(
@@ -345,6 +356,10 @@ def _build(kind: Any, tree: Mapping[str, Any], prefix: str) -> Any:
         raise SettingsError(
             f"unknown setting {key!r}{_nearest(key, known)}; `tinyvirat-build config` lists all"
         )
+    for f in dataclasses.fields(kind):
+        needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if needed and f.name not in tree:
+            raise SettingsError(f"setting {prefix.rstrip('.')} lacks {f.name}; give it")
     return kind(**{k: _coerce(hints[k], v, f"{prefix}{k}") for k, v in tree.items()})
 
 

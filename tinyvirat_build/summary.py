@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.pipeline import STAGES, Outcome
+from tinyvirat_build.config import BY_SOURCE, Expected, Settings, presets
+from tinyvirat_build.pipeline import STAGES, Outcome, order_of
 
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build
 
 
-def render(out: Path, outcome: Outcome, *, until: str) -> str:
-    """The closing summary: clips, the balance of records per stage, issues, disk and time."""
+PLANNING: Final = ("classes", "labels", *sorted(BY_SOURCE))
+"""The settings that decide which clips are planned of an input."""
+
+
+def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> str:
+    """The closing summary: clips, the balance of records per stage, issues, disk and time.
+
+    Where the build reads an input of which its preset knows how many clips it plans, it says
+    whether it is complete.
+    """
     lines: list[str] = []
     if until != "plan" and not any(outcome.worked.values()):
         lines.append(f"Nothing to do: {out} is finished up to {until}.")
     lines += _clips(out)
+    if order_of(until) >= order_of("crop"):
+        lines += completeness(out, settings)
     lines += _balance(out)
     lines += _issues(out)
     if outcome.estimate is not None and until == "plan":
@@ -52,6 +63,52 @@ def _clips(out: Path) -> list[str]:
         labels = cut["labels"].map(len).mean()
         head += f"; mean {frames:.1f} frames, {labels:.2f} labels"
     return [head + "."]
+
+
+def completeness(out: Path, settings: Settings) -> list[str]:
+    """One line for each known input of the preset that the build reads whole.
+
+    An input is known by its annotation set, its videos and its records; nothing is said where a
+    setting that planning depends on is not the preset's own.
+    """
+    if settings.preset not in presets():
+        return []
+    preset = Settings.load(settings.preset)
+    return [
+        _compared(clips, known)
+        for known in preset.expected
+        if _planning(settings, known) == _planning(preset, known)
+        and (clips := _clips_of(out, known)) is not None
+    ]
+
+
+def _planning(settings: Settings, known: Expected) -> list[object]:
+    own = settings.of(known.input.partition("/")[0])
+    return [getattr(own, name) for name in PLANNING]
+
+
+def _clips_of(out: Path, known: Expected) -> int | None:
+    """How many clips the build planned of an input; None if it read another one."""
+    source, _, annotation_set = known.input.partition("/")
+
+    def rows(name: str, *more: str) -> pd.DataFrame:
+        path = out / "tables" / f"{name}.parquet"
+        table = store.read_table(path, ["source", "annotation_set", *more])
+        return table[(table["source"] == source) & (table["annotation_set"] == annotation_set)]
+
+    balance = rows("balance", "stage", "records_in")
+    activities = balance.loc[balance["stage"] == "parse", "records_in"].sum()
+    if (len(rows("videos")), activities) != (known.videos, known.activities):
+        return None
+    return len(rows("clips_planned"))
+
+
+def _compared(clips: int, known: Expected) -> str:
+    source, _, annotation_set = known.input.partition("/")
+    whole = f"{source.upper()} {annotation_set} ({known.videos:,} video{'s' * (known.videos != 1)})"
+    if clips == known.clips:
+        return f"Complete: {clips:,} clips, as expected of {whole}."
+    return f"Expected {known.clips:,} clips of {whole}, found {clips:,}."
 
 
 def _balance(out: Path) -> list[str]:

@@ -87,7 +87,7 @@ def _run(
     )  # fmt: skip
     outcome = pipeline.run(request, first=first, until=until)
     if not quiet:
-        click.echo(summary.render(out, outcome, until=until))
+        click.echo(summary.render(out, outcome, until=until, settings=settings))
     click.get_current_context().exit(outcome.status)
 
 
