@@ -1,0 +1,119 @@
+"""What label completeness costs: the same annotations planned by several rules, in one run.
+
+    python bench/completeness.py DATA
+
+DATA is a folder with MEVA's annotations (the set ``kitware``), at any depth. A clip is complete
+if it carries the labels of every mapped activity of which half the box lies in its window on a
+frame. Clips are counted before the filter (``filter.min_samples=0``), so that the settings are
+compared on all clips that they plan; ``too_large`` are those lost to ``crop.max_side``.
+
+Below the table stands why clips of the default are incomplete: by how much the activity whose
+label misses overlaps those of the clip, at its best frame (``iomin``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import tinyvirat_build as tvb
+from tinyvirat_build import audit, geometry, pipeline
+from tinyvirat_build.config import Settings
+from tinyvirat_build.stages.activity_boxes import read_activities, read_boxes
+from tinyvirat_build.stages.tables import Columns, by_video, select
+from tinyvirat_build.sweep import sweep
+
+ALL = ["meva.sets=kitware", "filter.min_samples=0"]
+SETTINGS = (  # preset, settings over it
+    ("default", ()),
+    ("default", ("merge.threshold=0.2",)),
+    ("default", ("merge.threshold=0.1",)),
+    ("default", ("merge.threshold=0.05",)),
+    ("default", ("merge.bridge=16",)),
+    ("default", ("crop.max_side=96",)),
+    ("default", ("crop.shape=box",)),
+    ("default", ("crop.labels=window",)),
+    ("tinyvirat-v2", ()),
+)
+
+
+def measure(data: Path, folder: Path, workers: int) -> pd.DataFrame:
+    """One row a setting, as :func:`tinyvirat_build.sweep.sweep` gives them."""
+    rows = []
+    for preset, overrides in SETTINGS:
+        settings = Settings.load(preset, overrides=[*ALL, *overrides])
+        request = pipeline.Request(
+            ("meva",), data, folder / preset, settings, workers=workers, quiet=True
+        )
+        row = sweep(request, []).iloc[0].to_dict()
+        rows.append({"setting": ", ".join(overrides) or f"preset {preset}"} | row)
+    return pd.DataFrame(rows)
+
+
+def nearness(build: tvb.Build) -> Counter[str]:
+    """How many incomplete clips lack a neighbour that overlaps not, too little, or too shortly."""
+    clips, activities, boxes = map(build.table, ("clips_filtered", "activities", "boxes"))
+    found = audit.completeness(clips, activities, boxes)
+    lacking = clips[~found["complete"].to_numpy(bool)].assign(
+        missing=found["missing"][~found["complete"]].to_numpy()
+    )
+    settings, counts = build.settings.merge, Counter()
+    tables = Columns(activities), Columns(boxes)
+    activity_rows, box_rows = by_video(activities), by_video(boxes)
+    for key, rows in by_video(lacking).items():
+        own = read_activities(tables[0], select(activity_rows, key))
+        reach = read_boxes(tables[1], select(box_rows, key), own)
+        place = {name: i for i, name in enumerate(own.ids)}
+        for clip in lacking.iloc[rows].to_dict("records"):
+            best = 0.0
+            for other in range(len(own)):
+                if not set(clip["missing"]).intersection(own.labels[other]):
+                    continue
+                for member in map(place.__getitem__, clip["activities"]):
+                    start = max(clip["start"], own.start[other], own.start[member])
+                    end = min(clip["end"], own.end[other], own.end[member])
+                    if start < end:
+                        pair = reach.slice(other, start, end), reach.slice(member, start, end)
+                        best = max(best, float(np.max(geometry.overlap(*pair, settings.measure))))
+            counts["none" if best == 0 else "less" if best < settings.threshold else "short"] += 1
+    return counts
+
+
+def render(table: pd.DataFrame) -> str:
+    """The table in the order of the settings."""
+    head = f"{'setting':<22}{'clips':>7}{'frames':>8}{'labels':>8}{'complete':>10}{'too_large':>11}"
+    lines = [
+        f"{r['setting']:<22}{int(r['clips']):>7,}{r['frames']:>8.1f}{r['labels']:>8.2f}"
+        f"{r['complete']:>10.2%}{int(r['too_large']):>11,}"
+        for r in table.to_dict("records")
+    ]
+    return "\n".join([head, *lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="a folder with MEVA's annotations")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(render(measure(args.data, Path(folder), args.workers)))
+        build = tvb.build(
+            "meva", Path(folder) / "default", data=args.data, until="filter",
+            settings={"meva.sets": ["kitware"], "filter.min_samples": 0}, workers=args.workers,
+        )  # fmt: skip
+        counts = nearness(build)
+    threshold = build.settings.merge.threshold
+    print(
+        f"\nThe {sum(counts.values())} incomplete clips of the default lack the label of a "
+        f"neighbour whose box\noverlaps none of theirs ({counts['none']}), by less than "
+        f"{threshold} ({counts['less']}), or by {threshold} on too few frames ({counts['short']})."
+    )
+
+
+if __name__ == "__main__":
+    main()
