@@ -249,34 +249,34 @@ def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
     return False
 
 
-def _kill_and_resume(built: tvb.Build, data: Path, out: Path, kills: int, seed: int) -> int:
+def _kill_and_resume(built: tvb.Build, data: Path, out: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
     args = [sys.executable, "-m", "tinyvirat_build", "all", "--source=demo", "--data", str(data)]
     args += ["--out", str(out), *SETS, "--workers=2", "--quiet"]
-    done = 0
-    for _ in range(kills):
-        done += not _build_and_kill(args, rng.uniform(0.5, 9), rng)
+    killed, latest = 0, 9.0
+    while killed < kills:
+        if _build_and_kill(args, rng.uniform(0.5, latest), rng):
+            shutil.rmtree(out)  # it was faster: begin again, and strike earlier
+            latest = max(1.0, latest * 0.7)
+            continue
+        killed += 1
         if rng.random() < 0.2 and (out / "units").exists():
             shutil.rmtree(out / "units" / rng.choice(["cut", "crop", "publish"]), True)
     assert subprocess.run(args, check=False, capture_output=True).returncode == 0
     assert digest(out) == digest(built.path)
-    return done
 
 
 def test_a_killed_build_goes_on_and_ends_the_same(
     built: tvb.Build, data: Path, tmp_path: Path
 ) -> None:
-    assert _kill_and_resume(built, data, tmp_path / "out", kills=3, seed=0) > 0
+    _kill_and_resume(built, data, tmp_path / "out", kills=3, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_sixty_kills(built: tvb.Build, data: Path, tmp_path: Path) -> None:
-    killed = sum(
+    for seed in range(10):
         _kill_and_resume(built, data, tmp_path / str(seed), kills=6, seed=seed + 1)
-        for seed in range(11)
-    )
-    assert killed >= 40
 
 
 def test_the_source_changed_under_way(built: tvb.Build, data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""What a run is asked for, and which videos that means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from tinyvirat_build import engine, sources
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.sources import Discovery, Entry, Source
+from tinyvirat_build.video.spans import Estimate
+
+STAGES: Final = (
+    "index", "parse", "merge", "segment", "chunk", "crop",
+    "partition", "filter", "plan", "cut", "publish", "stats",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run was asked for."""
+
+    sources: tuple[str, ...]  # names, or YAML files of own corpora
+    data: Path | None
+    out: Path
+    settings: Settings
+    workers: int = field(default_factory=engine.default_workers)
+    timeout: float = engine.DEFAULT_TIMEOUT
+    limit: int | None = None
+    rehash: bool = False
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did: the units worked on per stage, seconds per stage, and the estimate."""
+
+    worked: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    estimate: Estimate | None = None
+    quarantined: int = 0  # clips without a file
+    unread: int = 0  # videos whose annotations could not be read
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 built, 1 built with clips or whole annotation files missing."""
+        return 1 if self.quarantined or self.unread else 0
+
+
+def order_of(stage: str) -> int:
+    """A stage's place in the order.
+
+    Raises:
+        SettingsError: there is no such stage.
+    """
+    if stage not in STAGES:
+        raise SettingsError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+    return STAGES.index(stage)
+
+
+def unit_path(out: Path, stage: str, entry: Entry) -> Path:
+    """The file of one stage's work on one video."""
+    return out / "units" / stage / entry.source / entry.annotation_set / entry.video_id
+
+
+def entries_of(request: Request) -> list[Entry]:
+    """The videos of all sources of a request, in key order.
+
+    Raises:
+        SettingsError: a source that needs ``--data`` has none.
+        DataError: nothing of a source lies in its data folder.
+    """
+    found = sources_of(request)
+    return in_order([s.discover(data_of(s, request), request.settings) for s in found])
+
+
+def sources_of(request: Request) -> list[Source]:
+    """The sources of a request, each once."""
+    found = [sources.get(name) for name in request.sources]
+    names = [s.name for s in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(
+                f"source {name!r} is given {names.count(name)} times; give it once, or another "
+                "`name` to one of the YAML files"
+            )
+    return found
+
+
+def data_of(source: Source, request: Request) -> Path:
+    """The data folder of a source: the one asked for, or the source's own default.
+
+    Raises:
+        SettingsError: it has no default and none was given.
+    """
+    data = request.data or source.default_data(request.out)
+    if data is None:
+        raise SettingsError(f"source {source.name} needs --data, the folder of its files")
+    return data
+
+
+def in_order(found: Sequence[Discovery]) -> list[Entry]:
+    """The videos of several sources, in key order."""
+    entries = [e for d in found for e in d.entries]
+    return sorted(entries, key=lambda e: (e.source, e.video_id, e.annotation_set))
+
+
+def videos_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """What the partition's groups are made of, one row a video."""
+    names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
+    return pd.DataFrame([[getattr(e, name) for name in names] for e in entries], columns=names)

@@ -1,0 +1,558 @@
+"""One run of the stages: what is stale is worked on, table by table, in order.
+
+A stage is known here by its unit's key: :meth:`Run.chain` makes those of one video, each holding
+the key before it, and :meth:`Run.global_stage` those of the whole corpus.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import yaml
+from tqdm import tqdm
+
+from tinyvirat_build import engine, labels, splits, store, work
+from tinyvirat_build.config import Settings
+from tinyvirat_build.dataset import tinyvirat
+from tinyvirat_build.errors import BuildError, DataError, VideoError
+from tinyvirat_build.records import KEYS, StageResult, issues_frame
+from tinyvirat_build.report import publish_statistics
+from tinyvirat_build.request import (
+    STAGES,
+    Outcome,
+    Request,
+    data_of,
+    in_order,
+    order_of,
+    sources_of,
+    unit_path,
+    videos_frame,
+)
+from tinyvirat_build.sources import Entry
+from tinyvirat_build.stages.filter import filter_rare
+from tinyvirat_build.stages.partition import assign_groups, partition
+from tinyvirat_build.video.spans import Estimate, estimate
+
+_VIDEO_TABLES: Final = (
+    ("index", "videos"),
+    *(("parse", t) for t in ("activities", "actors", "boxes")),
+    *((s.name, s.writes) for s in work.VIDEO_STAGES),
+)
+_GLOBAL_VERSION: Final = 1
+FORMAT: Final = 1  # of the build folder
+
+
+class Run:
+    """One run: the entries, the keys of their units, and the stages as methods."""
+
+    def __init__(self, request: Request, first: str, until: str) -> None:
+        self.request, self.settings, self.out = request, request.settings, request.out
+        self.first, self.until = order_of(first), order_of(until)
+        self.classes = labels.load_classes(self.settings.classes)
+        self.source_settings: dict[str, Settings] = {}
+        self.sources = sources_of(request)
+        self.outcome = Outcome()
+        self.keys: dict[str, list[str]] = {}  # stage -> key of each planned entry
+        self.units: dict[str, list[Path]] = {}
+        self.entries: list[Entry] = []
+        self.parsed: list[Entry] = []
+        self.global_units: dict[str, Path] = {}
+        self.map_digests: dict[str, str] = {}
+
+    def execute(self) -> Outcome:
+        """Run the stages that were asked for; the ledger and the log come last."""
+        self.discover()
+        self.write_build_file()
+        steps: list[tuple[str, Callable[[], None]]] = [
+            ("index", self.index),
+            ("crop", self.plan_videos),
+            ("partition", self.partition),
+            ("filter", self.filter),
+            ("plan", self.estimate),
+            ("cut", self.cut),
+            ("publish", self.publish),
+            ("stats", self.stats),
+        ]
+        for stage, step in steps:
+            begins = "parse" if stage == "crop" else stage
+            if order_of(begins) > self.until:
+                break
+            began = time.monotonic()
+            step()
+            self.outcome.seconds[stage] = time.monotonic() - began
+        self.write_ledger()
+        issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
+        unread = issues["stage"].isin(["discover", "parse"]) & (issues["action"] == "quarantined")
+        self.outcome.unread = int(issues["count"][unread].sum())
+        store.write_json(self.out / "log" / "last-run.json", asdict(self.outcome), indent=1)
+        return self.outcome
+
+    # -- discovery and keys
+
+    def discover(self) -> None:
+        """Find the entries of all sources; ``limit`` takes the first of them for planning."""
+        found = [s.discover(data_of(s, self.request), self.settings) for s in self.sources]
+        # A link that leads nowhere is a video that is not here.
+        self.parsed = [
+            replace(e, video=None) if e.video and not e.video.is_file() else e
+            for e in in_order(found)
+        ]
+        self.entries = self.parsed[: self.request.limit]
+        self.discovery_issues = [
+            issues_frame([issue], source=s.name, video_id=video)
+            for s, d in zip(self.sources, found, strict=True)
+            for video, issue in d.issues
+        ]
+        self.hashes = store.HashMemory(self.out / "log" / "hashes.json", forget=self.request.rehash)
+
+    def write_build_file(self) -> None:
+        """Write build.yaml, what the build is, and apart from it where its data lie here."""
+        packages = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
+        tree = {
+            "format": FORMAT,
+            "sources": list(self.request.sources),
+            "limit": self.request.limit,
+            "versions": {p: metadata.version(p) for p in packages} | {"ffmpeg": ffmpeg_version()},
+            "settings": self.settings.to_dict(),
+        }
+        text = yaml.safe_dump(tree, sort_keys=False)
+        path = self.out / "build.yaml"
+        if path.is_dir():
+            raise BuildError(f"{path} is a folder; move it away")
+        old = path.read_bytes() if path.exists() else b""
+        found = re.match(rb"format: (\d+)$", old, re.MULTILINE)
+        if found and int(found[1]) != FORMAT:
+            raise BuildError(other_version(path, int(found[1])))
+        if old != text.encode():
+            store.write_text(path, text)
+        # The data's place is this machine's affair, and no part of what a build is.
+        data = str(self.request.data.resolve()) if self.request.data else None
+        store.write_json(self.out / "log" / "data.json", {"data": data})
+
+    def unit(self, stage: str, entry: Entry) -> Path:
+        """The file of one stage's work on one video."""
+        return unit_path(self.out, stage, entry)
+
+    def require_done(self, stage: str, stale: int) -> bool:
+        """Whether a stage may be worked on; an error where it had to be finished before."""
+        if not stale:
+            return False
+        if order_of(stage) < self.first:
+            raise BuildError(
+                f"stage {stage} is not finished with these settings ({stale} units); "
+                f"run `tinyvirat-build {stage} --out {self.out}` first"
+            )
+        return True
+
+    # -- per video
+
+    def index(self) -> None:
+        """Index the videos that are planned; those beyond ``--limit`` count as not present."""
+        tasks = []
+        for entry in self.parsed:
+            stamp = self.hashes.stamp(entry.video) if entry.video in self.planned_videos() else None
+            key = store.digest(
+                "index", work.INDEX_VERSION, stamp, entry.width, entry.height, entry.fps,
+                entry.camera, entry.scene, entry.session,
+            )  # fmt: skip
+            shown = entry if stamp else replace(entry, video=None)
+            tasks.append(self.video_task(shown, {"index": key}))
+        stale = [
+            t for t in tasks
+            if self.request.rehash or store.unit_key(t.units["index"]) != t.keys["index"]
+        ]  # fmt: skip
+        if self.require_done("index", len(stale)):
+            here = [t for t in stale if t.entry.video is None]
+            for task in here:  # nothing to read: not worth a process
+                work.index_entry(task)
+            self.pool("index", work.index_entry, [t for t in stale if t.entry.video], self.refuse)
+        self.outcome.worked["index"] = len(stale)
+        self.keep("index", tasks, len(self.entries))
+        self.videos = {
+            (e.source, e.video_id, e.annotation_set): store.read_unit(
+                self.unit("index", e), ["videos"]
+            )["videos"].to_pylist()[0]
+            for e in self.parsed
+        }
+        # What was found, not when the file was written: a copy of the data gives the same bytes.
+        self.keys["index"] = [
+            store.digest(self.videos[e.source, e.video_id, e.annotation_set], work.refused(u))
+            for e, u in zip(self.entries, self.units["index"], strict=True)
+        ]
+
+    def planned_videos(self) -> set[Path | None]:
+        """The files of the videos that are planned and present."""
+        return {e.video for e in self.entries if e.video is not None}
+
+    def refuse(self, task: work.VideoTask, failure: engine.Failure) -> None:
+        """Give a video up that brought the indexing worker down."""
+        work.refuse_index(task, failure.reason, failure.detail)
+
+    def plan_videos(self) -> None:
+        """Parse … crop, as far as asked: one task a video, chained in one process."""
+        stages = ["parse", *(s.name for s in work.VIDEO_STAGES)]
+        stages = [s for s in stages if order_of(s) <= self.until]
+        planned = {id(e) for e in self.entries}
+        tasks = []
+        for entry in self.parsed:
+            video = self.videos[entry.source, entry.video_id, entry.annotation_set]
+            keys = self.chain(entry, video)
+            wanted = stages if id(entry) in planned else stages[:1]
+            tasks.append(self.video_task(entry, {s: keys[s] for s in wanted}))
+        stale_of = [
+            [s for s, k in t.keys.items() if store.unit_key(t.units[s]) != k] for t in tasks
+        ]
+        for stage in stages:
+            n = sum(stage in stale for stale in stale_of)
+            self.require_done(stage, n)
+            self.outcome.worked[stage] = n
+        todo = [t for t, stale in zip(tasks, stale_of, strict=True) if stale]
+        todo.sort(key=lambda t: -sum(self.hashes.size(f) for f in t.entry.files))
+        self.pool("plan", work.plan_entry, todo, work.refuse_plan)
+        self.hashes.save()
+        for stage in stages:
+            whole = tasks if stage == "parse" else [t for t in tasks if stage in t.keys]
+            self.keep(stage, whole, len(self.entries))
+        done = {"index", *stages}
+        for stage, table in _VIDEO_TABLES:
+            if stage in done:
+                self.assemble(stage, table)
+
+    def chain(self, entry: Entry, video: dict[str, Any]) -> dict[str, str]:
+        """The keys of a video's stages, each holding the one before it."""
+        settings = self.settings_of(entry)
+        size = (video["width"], video["height"])
+        spaces = {entry.namespace, *(p.namespace for p in entry.parts)}
+        maps = [self.map_digest(space) for space in sorted(spaces)]
+        about = asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
+        hashes = [self.hashes.of(f) for f in entry.files]
+        key = store.digest(
+            "parse", work.PARSE_VERSION, about, hashes, asdict(settings.parse), self.classes,
+            maps, size if settings.parse.clip_boxes else None, settings.meva.unite,
+        )  # fmt: skip
+        keys = {"parse": key}
+        for stage in work.VIDEO_STAGES:
+            own = stage.settings(settings)
+            own = own if isinstance(own, str) else asdict(own)
+            extra = size if stage.name == "crop" else None
+            key = store.digest(stage.name, stage.version, key, own, extra)
+            keys[stage.name] = key
+        return keys
+
+    def map_digest(self, namespace: str) -> str:
+        """What a namespace's label map says, so that a changed map is parsed anew."""
+        if namespace not in self.map_digests:
+            found = labels.map_of(namespace, self.settings)
+            self.map_digests[namespace] = store.digest(namespace, dict(found.labels))
+        return self.map_digests[namespace]
+
+    def video_task(self, entry: Entry, keys: dict[str, str]) -> work.VideoTask:
+        """One video's units and the keys that they must have."""
+        names = ["index", "parse", *(s.name for s in work.VIDEO_STAGES)]
+        units = {s: self.unit(s, entry) for s in names}
+        return work.VideoTask(entry, self.settings_of(entry), self.classes, units, keys)
+
+    def settings_of(self, entry: Entry) -> Settings:
+        """The settings of the entry's source."""
+        if entry.source not in self.source_settings:
+            self.source_settings[entry.source] = self.settings.of(entry.source)
+        return self.source_settings[entry.source]
+
+    def keep(self, stage: str, tasks: Sequence[work.VideoTask], n: int) -> None:
+        """Note a stage's units and keys of the planned videos; delete those of videos gone."""
+        planned = {(e.source, e.video_id, e.annotation_set) for e in self.entries}
+        chosen = [
+            t for t in tasks
+            if (t.entry.source, t.entry.video_id, t.entry.annotation_set) in planned
+        ]  # fmt: skip
+        self.remove_units(stage, [t.units[stage] for t in tasks])
+        self.keys[stage] = [t.keys[stage] for t in chosen]
+        self.units[stage] = [t.units[stage] for t in chosen]
+        assert len(chosen) == n
+
+    def pool(
+        self,
+        stage: str,
+        function: Callable[[Any], Any],
+        tasks: Sequence[Any],
+        give_up: Callable[[Any, engine.Failure], None],
+        *,
+        isolate: bool = False,
+        weigh: Callable[[Any], int] = lambda task: 1,
+        unit: str = "video",
+    ) -> None:
+        """Run tasks with a bar; a task that crashes or hangs is handed to ``give_up``."""
+        if not tasks:
+            return
+        total = sum(map(weigh, tasks))
+        outcomes = engine.run_local(
+            function, tasks, workers=self.request.workers, timeout=self.request.timeout,
+            isolate=isolate,
+        )  # fmt: skip
+        with tqdm(
+            total=total, desc=f"{stage:>9}", unit=f" {unit}", delay=2, disable=self.request.quiet,
+            dynamic_ncols=True, smoothing=0.1,
+        ) as bar:  # fmt: skip
+            for outcome in outcomes:
+                if outcome.failure:
+                    give_up(outcome.task, outcome.failure)
+                bar.update(weigh(outcome.task))
+
+    def assemble(self, stage: str, name: str) -> None:
+        """Write a table from its units, unless it is made of just these already."""
+        key = store.digest(name, self.keys[stage])
+        path = self.table(name)
+        if store.table_key(path) != key:
+            parts = (store.read_unit(u, [name])[name] for u in self.units[stage])
+            store.write_table(path, name, parts, key=key)
+
+    def table(self, name: str) -> Path:
+        """The file of a table."""
+        return self.out / "tables" / f"{name}.parquet"
+
+    # -- the whole corpus
+
+    def global_stage(self, stage: str, name: str, key: str, make: Callable[[], StageResult]) -> str:
+        """Run a stage on the whole corpus under its key; return the key."""
+        unit = self.out / "units" / stage / "all"
+        self.global_units[stage] = unit
+        stale = store.unit_key(unit) != key
+        self.outcome.worked[stage] = int(stale)
+        if self.require_done(stage, int(stale)):
+            result = make()
+            tables = {name: result.table, "issues": result.issues, "balance": result.balance}
+            work.write_tables(unit, key, tables)
+        path = self.table(name)
+        if store.table_key(path) != key:
+            store.write_table(path, name, [store.read_unit(unit, [name])[name]], key=key)
+        self.keys[stage] = [key]
+        return key
+
+    def partition(self) -> None:
+        """Give groups to splits, counting the activities of all videos, planned or not."""
+        lists = splits.load_lists(self.settings.partition)
+        groups = assign_groups(videos_frame(self.parsed), self.settings.partition, lists=lists)
+        parse_units = [self.unit("parse", e) for e in self.parsed]
+        key = store.digest(
+            "partition", _GLOBAL_VERSION, [store.unit_key(u) for u in parse_units],
+            self.keys["crop"], asdict(self.settings.partition), groups["group"].tolist(),
+            {name: split.to_dict() for name, split in lists.items()},
+        )  # fmt: skip
+
+        def make() -> StageResult:
+            counted = [
+                t
+                for unit in parse_units
+                for t in store.read_unit(unit, ["activities", "without_geometry"]).values()
+            ]
+            return partition(
+                store.read_table(self.table("clips_planned")),
+                store.from_arrow(pa.concat_tables(counted).unify_dictionaries()),
+                groups,
+                self.settings.partition,
+                lists=lists,
+                classes=self.classes,
+            )
+
+        self.global_stage("partition", "clips_partitioned", key, make)
+
+    def filter(self) -> None:
+        """Drop rare labels."""
+        settings = self.settings.filter
+        if self.request.limit is not None:
+            # In a part of the corpus every label is rare: a trial would lose its clips.
+            settings = replace(settings, min_samples=0)
+        key = store.digest("filter", self.keys["partition"], asdict(settings))
+
+        def make() -> StageResult:
+            clips = store.read_table(self.table("clips_partitioned"))
+            return filter_rare(clips, settings, classes=self.classes)
+
+        self.global_stage("filter", "clips_filtered", key, make)
+
+    # -- video
+
+    def clips_by_entry(self) -> list[tuple[Entry, pd.DataFrame]]:
+        """The clips to cut, video by video."""
+        clips = store.read_table(self.table("clips_filtered"))
+        keys = list(zip(*(clips[k].astype(str) for k in KEYS), strict=True))
+        rows: dict[tuple[str, ...], list[int]] = {}
+        for i, row_key in enumerate(keys):
+            rows.setdefault(row_key, []).append(i)
+        return [
+            (e, clips.iloc[rows[e.source, e.video_id, e.annotation_set]].reset_index(drop=True))
+            for e in self.entries
+            if (e.source, e.video_id, e.annotation_set) in rows
+        ]
+
+    def estimate(self) -> None:
+        """Estimate the cost of cutting; writes nothing."""
+        total = Estimate.zero()
+        for entry, clips in self.clips_by_entry():
+            if entry.video is not None:
+                try:
+                    total += estimate(work.load_index(self.unit("index", entry)), clips)
+                except VideoError:
+                    continue
+        self.outcome.estimate = total
+
+    def cut(self) -> None:
+        """Cut what is stale, drop what no table names any more, and join the cuts."""
+        planned = self.clips_by_entry()
+        self.require_videos([e for e, _ in planned if e.video is None])
+        tasks = []
+        for entry, clips in planned:
+            video = self.videos[entry.source, entry.video_id, entry.annotation_set]
+            key = store.digest(
+                "cut", work.CUT_VERSION, video["fingerprint"], ffmpeg_version(),
+                asdict(self.settings.encode), self.settings.videos.max_held,
+                clips["clip_id"].tolist(),
+            )  # fmt: skip
+            task = work.CutTask(
+                entry, clips, self.out,
+                self.out / "clips" / entry.source / entry.annotation_set / entry.video_id,
+                self.unit("index", entry), self.unit("cut", entry), key,
+                self.settings.encode, self.settings.videos.max_held,
+            )  # fmt: skip
+            tasks.append(task)
+        stale = [t for t in tasks if store.unit_key(t.unit) != t.key or not work.files_there(t)]
+        if self.require_done("cut", len(stale)):
+            for task in (t for t in stale if t.entry.video is None):
+                work.cut_entry(task)
+            here = sorted((t for t in stale if t.entry.video), key=lambda t: -len(t.clips))
+            self.say_estimate(here)
+            self.pool(
+                "cut", work.cut_entry, here, work.refuse_cut, isolate=True,
+                weigh=lambda t: len(t.clips), unit="clip",
+            )  # fmt: skip
+        self.outcome.worked["cut"] = len(stale)
+        self.keys["cut"] = [t.key for t in tasks]
+        self.units["cut"] = [t.unit for t in tasks]
+        self.remove_units("cut", self.units["cut"])
+        self.remove_unnamed({t.folder for t in tasks})
+        key = store.digest("cuts", [store.hash_file(t.unit) for t in tasks])
+        parts = [store.read_unit(t.unit, ["cuts"])["cuts"] for t in tasks]
+        if store.table_key(self.table("cuts")) != key:
+            store.write_table(self.table("cuts"), "cuts", parts, key=key)
+        self.keys["cuts"] = [key]
+        self.outcome.quarantined = sum(p.num_rows - p["reason"].null_count for p in parts)
+
+    def say_estimate(self, tasks: Sequence[work.CutTask]) -> None:
+        """Print what cutting will cost, before it begins."""
+        if self.outcome.estimate is not None and tasks and not self.request.quiet:
+            tqdm.write(str(self.outcome.estimate.describe(self.request.workers)))
+
+    def require_videos(self, missing: Sequence[Entry]) -> None:
+        """Refuse to cut a part only, unless the settings ask for it."""
+        if missing and self.settings.videos.missing == "error":
+            names = ", ".join(e.video_id for e in missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise DataError(
+                f"{len(missing)} source videos are not below --data ({names}); fetch them, or "
+                f"build without them: --set videos.missing=skip"
+            )
+
+    def remove_unnamed(self, named: set[Path]) -> None:
+        """Delete the folders of clips that no table names any more."""
+        root = self.out / "clips"
+        for folder in sorted(p for p in root.glob("*/**/") if p != root):
+            kept = folder in named or any(folder in n.parents or n in folder.parents for n in named)
+            if folder.exists() and not kept:
+                shutil.rmtree(folder)
+
+    def remove_units(self, stage: str, named: Sequence[Path]) -> None:
+        """Delete a stage's units of videos that are no part of this build any more."""
+        known = set(named)
+        for unit in (self.out / "units" / stage).rglob("*"):
+            if unit.is_file() and unit not in known:
+                unit.unlink()
+
+    # -- what is given away
+
+    def publish(self) -> None:
+        """Write the released layout, the truth, the pack and the manifest."""
+        key = store.digest(
+            "publish", _GLOBAL_VERSION, self.keys["filter"], self.keys["cuts"],
+            asdict(self.settings.publish), self.settings.encode.pack, self.classes,
+        )  # fmt: skip
+
+        def make() -> StageResult:
+            return tinyvirat.publish(
+                self.out,
+                store.read_table(self.table("clips_filtered")),
+                store.read_table(self.table("cuts")),
+                store.read_table(self.table("videos")),
+                self.classes,
+                self.sources,
+                self.settings,
+            )
+
+        if not tinyvirat.files_there(self.out, self.table("clips"), self.settings):
+            (self.out / "units" / "publish" / "all").unlink(missing_ok=True)
+        self.global_stage("publish", "clips", key, make)
+
+    def stats(self) -> None:
+        """Write statistics, figures and the report."""
+        self.write_ledger()
+        key = store.digest("stats", _GLOBAL_VERSION, self.keys["publish"], self.ledger_key())
+        unit = self.out / "units" / "stats" / "all"
+        stale = store.unit_key(unit) != key or not all(
+            (self.out / name).is_file()
+            for name in ("report.html", "stats/stats.json", "stats/table1.md", "stats/table1.csv")
+        )
+        self.outcome.worked["stats"] = int(stale)
+        if stale:
+            publish_statistics(self.out, self.settings, self.classes)
+            store.write_unit(unit, key, {})
+
+    # -- the ledger
+
+    def ledger_key(self) -> str:
+        """What the ledger depends on: every stage's keys, and what discovery found."""
+        return store.digest(self.keys, [len(f) for f in self.discovery_issues])
+
+    def write_ledger(self) -> None:
+        """Join the issues and balances of all stages that this run knows."""
+        for name in ("issues", "balance"):
+            key = store.digest(name, self.ledger_key())
+            if store.table_key(self.table(name)) != key:
+                store.write_table(self.table(name), name, self.ledger_parts(name), key=key)
+
+    def ledger_parts(self, name: str) -> Iterator[pa.Table]:
+        """One ledger's rows, stage by stage."""
+        if name == "issues":
+            for frame in self.discovery_issues:
+                yield store.to_arrow("issues", frame)
+        for stage in STAGES:
+            for unit in [*self.units.get(stage, []), *self.global_unit(stage)]:
+                if store.has_part(unit, name):
+                    yield store.read_unit(unit, [name])[name]
+
+    def global_unit(self, stage: str) -> list[Path]:
+        """The unit of a stage on the whole corpus, where this run knows it."""
+        return [self.global_units[stage]] if stage in self.global_units else []
+
+
+def other_version(file: Path, found: object) -> str:
+    """What is said of a build folder in another layout."""
+    return (
+        f"{file} is of layout {found}, this version of tinyvirat-build reads and writes {FORMAT}; "
+        "use the version that made it, or give another --out"
+    )
+
+
+def ffmpeg_version() -> str:
+    """The versions of the FFmpeg libraries that decode and encode, and of the machine's kind."""
+    import av
+
+    codec = av.library_versions["libavcodec"]
+    return f"av {av.__version__}, libavcodec {'.'.join(map(str, codec))}, {platform.machine()}"
