@@ -199,7 +199,7 @@ REASONS: Final[dict[str, str]] = {
 class Issue:
     """One thing that was not kept as it was: what, where, why and what was done.
 
-    ``count`` says for how many of the stage's own unit (§ balance) the issue stands; issues
+    ``count`` says for how many of the stage's own unit (see ``balance``) the issue stands; issues
     with an action other than ``dropped`` or ``quarantined`` take nothing away.
     """
 

@@ -1,1 +1,1 @@
-"""stages"""
+"""The planning stages, each a pure function: tables in, a table with its issues and balance out."""

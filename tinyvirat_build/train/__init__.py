@@ -1,1 +1,1 @@
-"""train"""
+"""Training on a pack: loader, augmentation, the paper's baselines, the challenge's metric."""

@@ -1,1 +1,1 @@
-"""video"""
+"""Source videos to clips: frame numbers from packets, exact cutting in one pass, and its proof."""
