@@ -9,11 +9,13 @@ from __future__ import annotations
 import concurrent.futures
 import itertools
 import os
+import signal
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -69,6 +71,26 @@ class _Context(ForkServerContext):
     Process = _Worker
 
 
+def _start_server(context: ForkServerContext) -> None:
+    """Start the process that workers are forked from, deaf to interrupts: this one hears them."""
+    context.set_forkserver_preload(["tinyvirat_build.pipeline"])
+    if threading.current_thread() is not threading.main_thread():
+        return  # no signal can be set from here; the first worker starts the server
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    # Wait until it has loaded: a worker that it forks after an interrupt would find no pool.
+    first = context.Process(target=_nothing)
+    first.start()
+    first.join()
+
+
+def _nothing() -> None:
+    """Work that is none."""
+
+
 def default_workers() -> int:
     """The number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -98,7 +120,7 @@ def run_local(
             yield Outcome(task, work(task))
         return
     context = _Context()
-    context.set_forkserver_preload(["tinyvirat_build.pipeline"])
+    _start_server(context)
     attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
     pool = pebble.ProcessPool(max_workers=max(1, min(workers, len(tasks))), context=context)
     pending: dict[Any, int] = {}

@@ -158,9 +158,17 @@ def load_index(unit: Path) -> VideoIndex:
     """
     if store.has_part(unit, "packets"):
         return VideoIndex.from_bytes(store.read_unit_bytes(unit, "packets"))
-    if store.has_part(unit, "refused"):
-        raise VideoError(*json.loads(store.read_unit_bytes(unit, "refused")))
+    if reason := refused(unit):
+        raise VideoError(*reason)
     raise VideoError("no_video", "the source video was not present when it was indexed")
+
+
+def refused(unit: Path) -> list[str] | None:
+    """Why a video was refused when it was indexed: reason and detail; None where it was not."""
+    if not store.has_part(unit, "refused"):
+        return None
+    found: list[str] = json.loads(store.read_unit_bytes(unit, "refused"))
+    return found
 
 
 class _Inputs(dict[str, pd.DataFrame]):
