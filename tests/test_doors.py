@@ -1,0 +1,341 @@
+"""What a stranger does at the doors: a mistake ends in one line, and mended, in the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import tinyvirat_build as tvb
+from tinyvirat_build import store
+from tinyvirat_build.cli import main
+from tinyvirat_build.errors import DataError, SettingsError
+
+SETTINGS = ("--set", "demo.scale=0.05", "--set", "filter.min_samples=1")
+
+
+def run(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+def one_line(result: Result) -> str:
+    """The only line of a refusal."""
+    assert result.exit_code == 2, result.output
+    (line,) = result.output.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "internal error" not in line
+    return line
+
+
+def state(out: Path) -> dict[str, str]:
+    """Every file of a build but the log, the lock and the units, which know times of change."""
+    return {
+        str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock", "units", "data")
+    }
+
+
+def build(data: Path, out: Path, *more: str) -> Result:
+    return run(
+        "all", "--source", "demo", "--data", data, "--out", out, *SETTINGS,
+        "--workers", "1", "--quiet", *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert build(data, out).exit_code == 0
+    return out
+
+
+@pytest.fixture
+def out(whole: Path, tmp_path: Path) -> Path:
+    """A build of its own to damage."""
+    return Path(shutil.copytree(whole, tmp_path / "out"))
+
+
+def _first(folder: Path, pattern: str = "*") -> Path:
+    return min(p for p in folder.rglob(pattern) if p.is_file())
+
+
+def _halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "build.yaml is no YAML": lambda out: (out / "build.yaml").write_text("format: ["),
+    "build.yaml is no text": lambda out: (out / "build.yaml").write_bytes(b"\xff\xfe\0"),
+    "build.yaml is gone": lambda out: (out / "build.yaml").unlink(),
+    "index unit": lambda out: _halve(_first(out / "units" / "index")),
+    "parse unit": lambda out: _first(out / "units" / "parse").write_bytes(b""),
+    "cut unit": lambda out: _halve(_first(out / "units" / "cut")),
+    "all units": lambda out: shutil.rmtree(out / "units"),
+    "table": lambda out: _halve(out / "tables" / "clips_filtered.parquet"),
+    "all tables": lambda out: shutil.rmtree(out / "tables"),
+    "clip": lambda out: _first(out / "clips", "*.mp4").unlink(),
+    "published clip": lambda out: _first(out / "TinyVIRAT_V2", "*.mp4").unlink(),
+    "class map": lambda out: (out / "TinyVIRAT_V2" / "class_map.json").unlink(),
+    "pack": lambda out: shutil.rmtree(out / "pack"),
+    "pack header": lambda out: (out / "pack" / "pack.json").unlink(),
+    "shard": lambda out: _first(out / "pack" / "shards").unlink(),
+    "truth": lambda out: shutil.rmtree(out / "truth"),
+    "statistics": lambda out: shutil.rmtree(out / "stats"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_what_is_damaged_is_made_again(what: str, whole: Path, data: Path, out: Path) -> None:
+    DAMAGE[what](out)
+    result = build(data, out)
+    assert result.exit_code == 0, result.output
+    assert state(out) == state(whole)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("format: 1", "format: 99", "layout 99"),
+        ("sources:", "sourcesx:", "damaged"),
+        ("max_side:", "max_sidex:", "crop.max_side"),
+        ("settings:", "settingsx:", "damaged"),
+        ("format: 1", "format: [", "build.yaml"),
+    ],
+)
+def test_a_build_file_that_cannot_be_used(old: str, new: str, says: str, out: Path) -> None:
+    file = out / "build.yaml"
+    file.write_text(file.read_text("utf-8").replace(old, new, 1), "utf-8")
+    for command in (["audit"], ["merge"], ["inspect", "abc"], ["verify"], ["sweep"]):
+        assert says in one_line(run(*command, "--out", out))
+
+
+def test_a_folder_of_another_version_is_not_written_over(data: Path, out: Path) -> None:
+    file = out / "build.yaml"
+    file.write_text(file.read_text("utf-8").replace("format: 1", "format: 99"), "utf-8")
+    before = state(out)
+    assert "another --out" in one_line(build(data, out))
+    assert state(out) == before
+
+
+def test_the_original_release_is_not_written_over(data: Path, tmp_path: Path) -> None:
+    release = tmp_path / "TinyVIRAT_V2" / "tiny_train_v2.json"
+    release.parent.mkdir()
+    release.write_text("[]")
+    assert "'TinyVIRAT_V2' but no build" in one_line(build(data, tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["TinyVIRAT_V2"]
+    assert release.read_text() == "[]"
+
+
+def test_an_empty_name_is_no_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("all", "--source", "demo", "--data", data, "--out", "")
+    assert result.exit_code == 2
+    assert "the name is empty" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_source_twice(data: Path, tmp_path: Path) -> None:
+    result = run(
+        "all", "--source", "demo", "--source", "demo", "--data", data, "--out", tmp_path / "o"
+    )
+    assert "'demo' is given 2 times" in one_line(result)
+
+
+@pytest.mark.parametrize("setting", ["demo.scale=.inf", "encode.quality=99", "encode.quality=-1"])
+def test_a_setting_that_cannot_be(setting: str) -> None:
+    assert setting.split("=")[0] in one_line(run("config", "--set", setting))
+
+
+def test_settings_nested_without_end(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.yaml"
+    deep.write_text("a: " + "[" * 3000)
+    assert "deep.yaml" in one_line(run("config", "--config", deep))
+
+
+def test_verify_names_what_is_broken_in_the_tree(out: Path) -> None:
+    (out / "TinyVIRAT_V2" / "tiny_train_v2.json").write_text("[{")
+    result = run("verify", "--out", out, "--sample", "1", "--workers", "1")
+    assert result.exit_code == 1
+    assert "tiny_train_v2.json" in result.stdout
+    repaired = run("verify", "--out", out, "--sample", "1", "--workers", "1", "--repair")
+    assert repaired.exit_code == 0, repaired.output
+
+
+def test_a_sweep_begins_at_the_settings_of_the_build(out: Path) -> None:
+    clips = tvb.open_build(out).clips
+    result = run("sweep", "--out", out, "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    assert f'"clips":{len(clips)}' in result.stdout.replace(" ", "")
+
+
+def test_a_copy_of_the_data_gives_the_same_bytes(data: Path, whole: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "dä ta ☃"
+    shutil.copytree(data, copy, copy_function=shutil.copy)  # with new times
+    link = tmp_path / "link"
+    link.symlink_to(copy)
+    inside = link / "ö ut"
+    assert build(link, inside).exit_code == 0
+    assert state(inside) == state(whole)
+    assert build(link, inside).exit_code == 0  # its own files are not taken for data
+    assert state(inside) == state(whole)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A corpus of one video with one activity; the video is not written."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "v.activities.yml").write_text(
+        "- { act: {act2: {walks: 1.0}, id2: 1, timespan: [{tsr0: [0, 40]}], "
+        "actors: [{id1: 1, timespan: [{tsr0: [0, 40]}]}]}}\n"
+    )
+    (folder / "v.geom.yml").write_text(
+        "".join(f"- {{ geom: {{id1: 1, ts0: {t}, g0: 10 10 40 60}}}}\n" for t in range(41))
+    )
+    (folder / "v.types.yml").write_text("- { types: {id1: 1, cset3: {person: 1.0}}}\n")
+    (tmp_path / "corpus.yaml").write_text("format: kpf\nlabels: {walks: activity_walking}\n")
+    return folder
+
+
+def build_corpus(corpus: Path, *more: str) -> tuple[Result, Path]:
+    out = corpus.parent / "out"
+    result = run(
+        "all", "--source", corpus.parent / "corpus.yaml", "--data", corpus, "--out", out,
+        "--set", "filter.min_samples=1", "--workers", "1", "--quiet", *more,
+    )  # fmt: skip
+    return result, out
+
+
+def test_annotations_that_cannot_be_read_are_told_by_the_status(corpus: Path) -> None:
+    _halve(corpus / "v.geom.yml")
+    result, out = build_corpus(corpus, "--until", "plan")
+    assert result.exit_code == 1, result.output
+    issues = tvb.open_build(out).issues
+    (row,) = issues[issues["reason"] == "unreadable"].to_dict("records")
+    assert row["file"] == "v.geom.yml"
+    assert row["action"] == "quarantined"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello, no video\n" * 99])
+def test_a_file_that_is_no_video(corpus: Path, content: bytes) -> None:
+    (corpus / "v.avi").write_bytes(content)
+    result, out = build_corpus(corpus)
+    assert result.exit_code == 1, result.output
+    built = tvb.open_build(out)
+    assert built.clips["reason"].tolist() == ["unreadable"]
+    (detail,) = built.issues["detail"][built.issues["stage"] == "index"]
+    assert detail.startswith("v.avi: ")  # where the data lie is no part of a build
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_video(corpus: Path) -> None:
+    (corpus / "v.avi").symlink_to(corpus / "nowhere.avi")
+    result, _ = build_corpus(corpus)
+    assert "1 source videos are not below --data (v)" in one_line(result)
+
+
+def test_doctor_tells_by_its_status(corpus: Path) -> None:
+    yaml = corpus.parent / "corpus.yaml"
+    assert run("doctor", "--source", yaml, "--data", corpus).exit_code == 0
+    (corpus / "v.activities.yml").unlink()
+    assert run("doctor", "--source", yaml, "--data", corpus).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ZeroDivisionError("by\nzero"), "internal error: ZeroDivisionError: by zero; run with"),
+        (SettingsError("two\nlines"), "two lines"),
+        (DataError("bad"), "bad"),
+        (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+        (MemoryError(), "fewer --workers"),
+    ],
+)
+def test_every_error_ends_in_one_line(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setitem(main.commands, "fails", fails)
+    result = run("fails")
+    assert result.exit_code == 2
+    (line,) = result.output.strip().splitlines()
+    assert says in line
+    debugged = run("--debug", "fails")
+    assert debugged.exception is error
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, check=False).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk(small_disk: Path, data: Path, whole: Path) -> None:
+    out = small_disk / "out"
+    assert "no space left" in one_line(build(data, out))
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    assert build(data, out).exit_code == 0
+    assert state(out) == state(whole)
+    assert not [p for p in out.rglob("*") if p.name.endswith(store.PARTIAL)]
+
+
+def test_a_disk_that_cannot_be_written(small_disk: Path, data: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert "give a writable --out" in one_line(build(data, small_disk / "out"))
+
+
+def test_a_script_needs_no_main_guard(data: Path, whole: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import tinyvirat_build as tvb\n"
+        f"settings = {{'demo.scale': 0.05, 'filter.min_samples': 1}}\n"
+        f"tvb.build('demo', {str(tmp_path / 'out')!r}, data={str(data)!r}, settings=settings, "
+        "workers=2)\nprint('once')\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.stdout == "once\n", done.stderr
+    assert state(tmp_path / "out") == state(whole)
+
+
+def test_an_interrupt_is_one_line_and_loses_nothing(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tinyvirat_build", "all", "--source", "demo"]
+    command += ["--data", str(data), "--out", str(out), *SETTINGS, "--workers", "2", "--quiet"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (out / "build.yaml").exists() and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers too
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said == "interrupted; run the same command to go on\n"
+    assert build(data, out).exit_code == 0
+    assert state(out) == state(whole)
