@@ -47,7 +47,7 @@ test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
-	$(BIN)/python -m pytest -m slow --timeout 3000
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --timeout 3600
 
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .
