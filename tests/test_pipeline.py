@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -232,7 +233,7 @@ def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
         args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        process.wait(after)
+        assert process.wait(after) == 0
         return True
     except subprocess.TimeoutExpired:
         pass
@@ -242,8 +243,10 @@ def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
         ).stdout.split()
         victims = [int(c) for c in children if int(c) != process.pid]
         if victims:
-            os.kill(rng.choice(victims), signal.SIGKILL)
-            return process.wait(120) == 0
+            with contextlib.suppress(ProcessLookupError):  # it had just ended by itself
+                os.kill(rng.choice(victims), signal.SIGKILL)
+            process.wait(300)  # a build outlives its worker
+            return False
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return False
