@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,12 @@ def test_in_process_without_isolation() -> None:
 def test_no_task_is_left_out_however_many_there_are(workers: int) -> None:
     tasks = [("ok", i) for i in range(30)]
     assert {o.task for o in run_local(_work, tasks, workers=workers)} == set(tasks)
+
+
+def test_an_interrupt_while_the_server_starts_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(forkserver, "ensure_running", start)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_local(str, [1], workers=1))

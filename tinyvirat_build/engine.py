@@ -15,7 +15,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -76,11 +76,13 @@ def _start_server(context: ForkServerContext) -> None:
     context.set_forkserver_preload(["tinyvirat_build.pipeline"])
     if threading.current_thread() is not threading.main_thread():
         return  # no signal can be set from here; the first worker starts the server
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # here, for it unblocks interrupts when it has started
+    # Blocked, not ignored: the server inherits that, and one that comes meanwhile is heard after.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     # Wait until it has loaded: a worker that it forks after an interrupt would find no pool.
     first = context.Process(target=_nothing)
     first.start()
