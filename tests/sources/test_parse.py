@@ -199,7 +199,8 @@ def annotation(boxes: list[tuple[str, int, int]], side: int = 20) -> VideoAnnota
             "x2": x + side,
             "y2": float(side),
             "keyframe": True,
-        }
+        },
+        index=range(len(boxes)),
     ).drop_duplicates(["actor_id", "frame"], ignore_index=True)
     rows = [
         (f"on {a}", "Talking", min(t), max(t) + 1, (a,), "", i)
@@ -213,14 +214,12 @@ def annotation(boxes: list[tuple[str, int, int]], side: int = 20) -> VideoAnnota
 
 
 rows = st.lists(
-    st.tuples(st.sampled_from("abc"), st.integers(0, 6), st.integers(0, 12)),
-    min_size=1,
-    max_size=14,
+    st.tuples(st.sampled_from("abc"), st.integers(0, 8), st.integers(0, 12)), max_size=18
 )
 
 
 def slow_same(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, str]:
-    """The rule box by box: the actor of the first set with the highest median IoU, if >= 0.7."""
+    """The rule box by box: pairs of a median IoU >= 0.7 over enough frames, the best first."""
 
     def tracks(v: VideoAnnotation) -> dict[str, dict[int, float]]:
         found: dict[str, dict[int, float]] = {}
@@ -228,16 +227,16 @@ def slow_same(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, str]
             found.setdefault(str(b.actor_id), {})[int(b.frame)] = float(b.x1)
         return found
 
-    same = {}
+    pairs = []
     for b, there in tracks(second).items():
-        best = []
         for a, here in tracks(first).items():
             common = [max(0.0, 20 - abs(here[t] - there[t])) for t in here if t in there]
-            median = np.median([c / (40 - c) for c in common]) if common else 0.0
-            if median >= 0.7:
-                best.append((-median, -len(common), a))
-        if best:
-            same[b] = min(best)[2]
+            if common and len(common) >= min(5, len(here), len(there)):
+                pairs.append((-np.median([c / (40 - c) for c in common]), -len(common), a, b))
+    same: dict[str, str] = {}
+    for median, _, a, b in sorted(pairs):
+        if median <= -0.7 and a not in same.values() and b not in same:
+            same[b] = a
     return same
 
 
@@ -266,6 +265,52 @@ def test_a_set_united_with_itself_is_itself(one: list[tuple[str, int, int]]) -> 
     united = unite([("A", alone), ("B", alone)])
     assert united.activities["activity_id"].tolist() == alone.activities["activity_id"].tolist()
     assert len(united.boxes) == len(alone.boxes)
+
+
+def test_a_later_set_may_keep_no_activity(tmp_path: Path) -> None:
+    first = kpf(tmp_path / "a", "Talking", 0, dict.fromkeys(range(20), (10, 10, 30, 50)))
+    bare = kpf(tmp_path / "b", "Talking", 0, {0: (10, 10, 30, 50)})[:1]
+    empty = tmp_path / "b" / "clip.types.yml"
+    empty.write_text('- { meta: "empty" }\n')
+    entry = entry_of((*first, *bare, *bare, empty))
+    parts = tuple(Part(name, "kpf", "meva", "", n) for name, n in (("A", 3), ("B", 1), ("C", 2)))
+    parsed = parse(replace(entry, parts=parts))
+    assert parsed.activities["activity_id"].tolist() == ["5"]
+    assert parsed.without_geometry["activity_id"].tolist() == ["B.5", "C.5"]
+    assert balanced(parsed)
+    turned = replace(entry, files=(*bare, *first), parts=(parts[1], parts[0]))
+    assert parse(turned).activities["activity_id"].tolist() == ["A.5"]
+
+
+def test_a_set_that_cannot_be_read_costs_that_set(tmp_path: Path) -> None:
+    first = kpf(tmp_path / "a", "Talking", 0, dict.fromkeys(range(20), (10, 10, 30, 50)))
+    broken = tmp_path / "clip.activities.yml"
+    broken.write_text("{")
+    parts = (Part("A", "kpf", "meva", "", 3), Part("B", "kpf", "meva", "", 1))
+    for files, sets in (((*first, broken), parts), ((broken, *first), parts[::-1])):
+        parsed = parse(replace(entry_of(files), parts=sets))
+        assert parsed.activities["activity_id"].tolist() == ["5"]
+        assert reasons(parsed) == [("unreadable", "quarantined", 1)]
+        assert balanced(parsed)
+
+
+def test_a_glimpse_or_a_moment_in_common_is_not_the_same() -> None:
+    here, still = annotation([("a", t, 0) for t in range(20)]), [("b", t, 0) for t in range(16, 36)]
+    assert not same_actors(here, annotation(still))  # four frames of twenty
+    both = annotation([("b", t, 0) for t in range(15, 35)])
+    assert same_actors(here, both) == {"b": "a"}
+    assert len(unite([("A", here), ("B", both)]).activities) == 2  # a quarter of the time
+    again = annotation([("b", t, 0) for t in range(8, 28)])
+    assert len(unite([("A", here), ("B", again)]).activities) == 1
+
+
+def test_a_thing_without_a_type_may_be_a_person() -> None:
+    here, there = (
+        annotation([("a", t, 0) for t in range(9)]),
+        annotation([("b", t, 0) for t in range(9)]),
+    )
+    for kind, same in (("", {"b": "a"}), ("person", {"b": "a"}), ("vehicle", {})):
+        assert same_actors(here, replace(there, actors=there.actors.assign(type=kind))) == same
 
 
 def test_the_kitware_set_is_accounted_for(shared: Path) -> None:

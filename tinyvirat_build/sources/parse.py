@@ -113,36 +113,52 @@ def map_of(entry: Entry, settings: Settings) -> labels.LabelMap:
 def read(entry: Entry, settings: Settings) -> VideoAnnotation:
     """One video's annotation as its reader delivers it, several sets united if it has several.
 
+    Of several sets one that cannot be read is an issue, and one record that falls.
+
     Raises:
-        AnnotationError: a file cannot be read at all.
+        AnnotationError: a file of every set cannot be read at all.
     """
     options = ReadOptions(max_gap=settings.parse.max_gap, drop_status=settings.parse.drop_status)
     parts = entry.parts or (
         Part(entry.annotation_set, entry.format, entry.namespace, entry.dialect, len(entry.files)),
     )
     sets: list[tuple[str, VideoAnnotation]] = []
+    errors: list[AnnotationError] = []
     first = 0
     for part in parts:
         files = entry.files[first : first + part.files]
         first += part.files
         told = replace(options, dialect=part.dialect)
-        sets.append((part.annotation_set, READERS[part.format](entry.video_id, files, told)))
-    if len(sets) == 1:
-        return sets[0][1]
-    return unite(sets, labels.canonical_meva_name)
+        try:
+            sets.append((part.annotation_set, READERS[part.format](entry.video_id, files, told)))
+        except AnnotationError as e:
+            errors.append(e)
+    if not sets:
+        raise errors[0]
+    united = sets[0][1] if len(sets) == 1 else unite(sets, labels.canonical_meva_name)
+    if not errors:
+        return united
+    return replace(
+        united,
+        issues=[*united.issues, *(_refused(entry, e) for e in errors)],
+        records_in=united.records_in + len(errors),
+    )
 
 
-def _unreadable(entry: Entry, error: AnnotationError) -> Parsed:
-    issue = Issue(
+def _refused(entry: Entry, error: AnnotationError) -> Issue:
+    return Issue(
         STAGE, "unreadable", "quarantined", f"video {entry.video_id}",
         Path(error.file).name, error.line, detail=f"{error.what}; {error.remedy}",
     )  # fmt: skip
+
+
+def _unreadable(entry: Entry, error: AnnotationError) -> Parsed:
     keys = {key: getattr(entry, key) for key in KEYS}
     return Parsed(
         empty("activities"),
         empty("boxes"),
         empty("actors"),
-        issues_frame([issue], **keys),
+        issues_frame([_refused(entry, error)], **keys),
         balance_frame(Balance(STAGE, "activities", 1, 0, 1), **keys),
         empty("activities"),
     )

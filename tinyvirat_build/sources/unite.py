@@ -14,6 +14,8 @@ from tinyvirat_build import geometry
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 SAME_PERSON: Final = 0.7  # median IoU over common frames
+MET: Final = 5  # common frames that it takes, or all of the shorter track
+SAME_TIME: Final = 0.5  # common share of the longer of two activities
 
 Corners = npt.NDArray[np.float64]
 
@@ -23,12 +25,12 @@ def unite(
 ) -> VideoAnnotation:
     """One annotation of several, given as (set name, annotation) by priority.
 
-    An actor of a later set is the same as one of an earlier set if both have the same type and
-    the median IoU of their boxes over common frames is at least 0.7: it takes the earlier one's
-    id, and its boxes stay only on frames where the earlier one has none. An activity is dropped
-    as a duplicate if an earlier set has one of the same name (spelled alike by ``same_name``)
-    with a common actor and a common frame. Ids of later sets are prefixed by the set's name;
-    an activity without boxes is a duplicate of nothing.
+    An actor of a later set that is the same as one of an earlier set (see :func:`same_actors`)
+    takes its id, and its boxes stay only on frames where the earlier one has none. An activity
+    is dropped as a duplicate if an earlier set has one of the same name (spelled alike by
+    ``same_name``) with a common actor, and their common frames are at least half of the longer
+    one. Ids of later sets are prefixed by the set's name; an activity without boxes is a
+    duplicate of nothing.
     """
     (_, united), *rest = sets
     for name, annotation in rest:
@@ -51,10 +53,11 @@ def _add(
         for activity_id, earlier in zip(activities["activity_id"], again, strict=True)
         if earlier
     ]
-    activities = activities[[not earlier for earlier in again]]
+    activities = activities[np.array([not earlier for earlier in again], bool)]
     file_order = activities["file_order"] + _next(first.activities["file_order"])
     known = set(first.actors["actor_id"])
-    actors = second.actors[[a not in same and a not in known for a in second.actors["actor_id"]]]
+    new = [a not in same and a not in known for a in second.actors["actor_id"]]
+    actors = second.actors[np.array(new, bool)]
     bare = (first.without_geometry, second.without_geometry)
     return VideoAnnotation(
         first.video_id,
@@ -69,7 +72,13 @@ def _add(
 
 
 def same_actors(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, str]:
-    """Actor ids of the second set to those of the first that are the same person or thing."""
+    """Actor ids of the second set to those of the first that are the same person or thing.
+
+    Two are the same if their types are, or one has none (UMD's ``Null``), and the median IoU of
+    their boxes is at least 0.7 over their common frames, which are at least five, or all of the
+    shorter track. Each actor is the same as one at most: the best pairs, by median and then by
+    common frames, are made first.
+    """
     a, b = first.boxes, second.boxes
     if a.empty or b.empty:
         return {}
@@ -83,21 +92,26 @@ def same_actors(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, st
     codes = {t: i for i, t in enumerate(sorted({*types_a.values(), *types_b.values(), ""}))}
     kind_a = np.array([codes[types_a.get(str(n), "")] for n in names_a])
     kind_b = np.array([codes[types_b.get(str(n), "")] for n in names_b])
-    alike = kind_a[ids_a[rows_a]] == kind_b[ids_b[rows_b]]
+    here, there = kind_a[ids_a[rows_a]], kind_b[ids_b[rows_b]]
+    alike = (here == there) | (here == codes[""]) | (there == codes[""])
     rows_a, rows_b = rows_a[alike], rows_b[alike]
     overlap = geometry.overlap(
         geometry.reach_of(_corners(a)[rows_a]), geometry.reach_of(_corners(b)[rows_b]), "iou"
     )
     table = pd.DataFrame({"b": ids_b[rows_b], "a": ids_a[rows_a], "iou": overlap})
     medians = table.groupby(["b", "a"], sort=True)["iou"].agg(["median", "size"]).reset_index()
-    medians = medians[medians["median"] >= SAME_PERSON]
-    # Of two that fit alike, the one that is there for more of the frames.
-    best = medians.sort_values(["b", "median", "size", "a"], ascending=[True, False, False, True])
-    best = best.drop_duplicates("b")
-    return {
-        str(names_b[b]): str(names_a[a])
-        for b, a in zip(best["b"].to_numpy(), best["a"].to_numpy(), strict=True)
-    }
+    shorter = np.minimum(np.bincount(ids_a)[medians["a"]], np.bincount(ids_b)[medians["b"]])
+    enough = medians["size"].to_numpy() >= np.minimum(MET, shorter)
+    medians = medians[enough & (medians["median"] >= SAME_PERSON)]
+    best = medians.sort_values(["median", "size", "a", "b"], ascending=[False, False, True, True])
+    same: dict[str, str] = {}
+    taken: set[str] = set()
+    for code_b, code_a in zip(best["b"].tolist(), best["a"].tolist(), strict=True):
+        name_b, name_a = str(names_b[code_b]), str(names_a[code_a])
+        if name_b not in same and name_a not in taken:
+            same[name_b] = name_a
+            taken.add(name_a)
+    return same
 
 
 def _repeats(
@@ -112,7 +126,8 @@ def _repeats(
         earlier = (
             activity_id
             for s, e, known, activity_id in by_name.get(same_name(name), ())
-            if s < end and start < e and not known.isdisjoint(actors)
+            if min(e, end) - max(s, start) >= SAME_TIME * max(e - s, end - start)
+            and not known.isdisjoint(actors)
         )
         found.append(next(earlier, ""))
     return found
