@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, TypeVar
 import yaml
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.userfiles import MAX_YAML, load_yaml, quoted, read_regular
 
 T = TypeVar("T")
 
@@ -300,11 +301,11 @@ def _preset_in(overrides: Sequence[str]) -> str | None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as e:
+        text = read_regular(path, MAX_YAML).decode("utf-8")
+    except (OSError, ValueError) as e:
         raise SettingsError(f"cannot read settings {path}: {e}; give a readable YAML file") from e
     try:
-        tree = yaml.safe_load(text)
+        tree = load_yaml(text)
     except (yaml.YAMLError, RecursionError, ValueError) as e:
         mark = getattr(e, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -324,7 +325,7 @@ def _parse_override(text: str) -> dict[str, Any]:
             f"--set takes key=value, found {text!r}; e.g. --set merge.threshold=0.5"
         )
     try:
-        parsed = yaml.safe_load(value)
+        parsed = load_yaml(value)
     except (yaml.YAMLError, RecursionError, ValueError) as e:
         raise SettingsError(f"--set {text}: the value is not YAML; quote it") from e
     tree: Any = parsed
@@ -343,7 +344,7 @@ def _update(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = difflib.get_close_matches(str(name)[:200], known, n=1)
     return f" (nearest: {near[0]})" if near else ""
 
 
@@ -354,7 +355,8 @@ def _build(kind: Any, tree: Mapping[str, Any], prefix: str) -> Any:
         key = f"{prefix}{unknown[0]}"
         known = sorted(f"{prefix}{k}" for k in hints)
         raise SettingsError(
-            f"unknown setting {key!r}{_nearest(key, known)}; `tinyvirat-build config` lists all"
+            f"unknown setting {quoted(key)}{_nearest(key, known)}; "
+            "`tinyvirat-build config` lists all"
         )
     for f in dataclasses.fields(kind):
         needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
@@ -366,14 +368,16 @@ def _build(kind: Any, tree: Mapping[str, Any], prefix: str) -> Any:
 def _coerce(hint: Any, value: Any, key: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise SettingsError(f"setting {key} is a group, found {value!r}; set one of its keys")
+            raise SettingsError(
+                f"setting {key} is a group, found {quoted(value)}; set one of its keys"
+            )
         return _build(hint, value, f"{key}.")
     origin = typing.get_origin(hint)
     if origin is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
             raise SettingsError(
-                f"setting {key} is one of {', '.join(map(str, choices))}, found {value!r}"
+                f"setting {key} is one of {', '.join(map(str, choices))}, found {quoted(value)}"
             )
         return value
     if origin is tuple:
@@ -382,7 +386,7 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
         return tuple(_coerce(item, v, key) for v in values)
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise SettingsError(f"setting {key} is a mapping, found {value!r}")
+            raise SettingsError(f"setting {key} is a mapping, found {quoted(value)}")
         item = typing.get_args(hint)[1]
         if item is Any:
             return dict(value)
@@ -394,9 +398,9 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, bool):
-        raise SettingsError(f"setting {key} takes int, found {value!r}")
+        raise SettingsError(f"setting {key} takes int, found {quoted(value)}")
     if not isinstance(value, hint):
-        raise SettingsError(f"setting {key} takes {hint.__name__}, found {value!r}")
+        raise SettingsError(f"setting {key} takes {hint.__name__}, found {quoted(value)}")
     return value
 
 

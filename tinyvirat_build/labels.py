@@ -30,6 +30,7 @@ from typing import Final
 
 from tinyvirat_build.config import Settings, annotations_dir
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.userfiles import quoted, read_regular
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "meva": "meva-to-tinyvirat",  # all three spellings of MEVA in one map
@@ -154,7 +155,7 @@ def make_map(
     labels: dict[str, tuple[str, ...]] = {}
     for word, found in pairs:
         if word in labels:
-            raise SettingsError(f"{where or name}: {word!r} occurs twice; keep one of them")
+            raise SettingsError(f"{where or name}: {quoted(word)} occurs twice; keep one of them")
         labels[word] = _ordered(found, order, where or name)
     return LabelMap(name, labels, where)
 
@@ -203,7 +204,7 @@ def digest_of_maps(settings: Settings) -> str:
     chosen = {**DEFAULTS, **settings.labels}
     sha = hashlib.sha256()
     for namespace, name in sorted(chosen.items()):
-        content = b"" if name == "identity" else _find(name, "label map").read_bytes()
+        content = b"" if name == "identity" else _bytes_of(_find(name, "label map"))
         sha.update(f"{namespace}\0{name}\0{len(content)}\0".encode() + content)
     return sha.hexdigest()[:32]
 
@@ -240,13 +241,20 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return read_regular(path, MAX_BYTES)
+    except OSError as e:
+        raise SettingsError(f"cannot read {path}: {e.strerror}; give a UTF-8 CSV file") from e
+
+
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """The filled rows of a CSV file with their line numbers."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SettingsError(f"{path}: larger than {MAX_BYTES >> 20} MiB; not a list of names")
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
+        text = _bytes_of(path).decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("holds a NUL byte")
+    except ValueError as e:
         raise SettingsError(f"cannot read {path}: {e}; give a UTF-8 CSV file") from e
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -260,17 +268,17 @@ def _refuse_repeated(word: str, seen: Mapping[str, int], path: Path, line: int) 
         raise SettingsError(f"{path}:{line}: an empty name; fill it or delete the line")
     if word in seen:
         raise SettingsError(
-            f"{path}:{line}: {word!r} occurs twice, first on line {seen[word]}; delete one"
+            f"{path}:{line}: {quoted(word)} occurs twice, first on line {seen[word]}; delete one"
         )
 
 
 def _ordered(found: Iterable[str], order: Mapping[str, int], where: str) -> tuple[str, ...]:
     words = {w for w in (f.strip() for f in found) if w}
     for word in sorted(words - order.keys()):
-        near = difflib.get_close_matches(word, order, n=1)
+        near = difflib.get_close_matches(word[:200], order, n=1)
         hint = f" (nearest: {near[0]})" if near else ""
         raise SettingsError(
-            f"{where}: label {word!r} is not in the class list{hint}; correct it, leave it empty, "
-            "or name another map with labels.NAMESPACE"
+            f"{where}: label {quoted(word)} is not in the class list{hint}; correct it, "
+            "leave it empty, or name another map with labels.NAMESPACE"
         )
     return tuple(sorted(words, key=order.__getitem__))

@@ -146,13 +146,13 @@ ACTIONS: Final = ("dropped", "clipped", "swapped", "held", "quarantined", "noted
 
 REASONS: Final[dict[str, str]] = {
     # parse
-    "empty_clip": "the marker of a clip without activities (empty_37)",
+    "empty_clip": "a clip without activities: marked so (empty_37), or objects without events",
     "no_geometry": "no box for any actor of the activity",
     "partial_geometry": "the activity's span has frames without a box of any of its actors",
     "status": "the activity's src_status is not among those kept",
     "unknown_label": "a name that the label map does not know",
     "malformed": "the record could not be read",
-    "duplicate": "the record repeats another one",
+    "duplicate": "the same record again, or an id that another one has",
     "swapped_axes": "a box with x2 < x1 or y2 < y1, swapped back",
     "outside_picture": "a box partly outside the picture, clipped to it",
     "empty_box": "a box without area inside the picture",
@@ -164,6 +164,7 @@ REASONS: Final[dict[str, str]] = {
     "unsafe_name": "an id or name that is not safe in a path",
     "unreadable": "the file could not be read",
     "other_set": "the video is read from an annotation set of higher priority",
+    "no_group": "the video is in no group of the table, or does not match the expression",
     "limit": "left out by --limit",
     # plan
     "unmapped": "the activity has no label in the class list and takes no part in merging",

@@ -81,9 +81,24 @@ def test_groups_of_a_table(tmp_path: Path) -> None:
     )
     (tmp_path / "t.csv").write_text("video,day\na,one\nb,one\n")
     assert [e.group for e in find(path).entries] == ["one", "one", "c"]
-    (tmp_path / "t.csv").write_text("video,date\na,one\n")
-    with pytest.raises(SettingsError, match=r"t\.csv:1: no column 'day'"):
-        sources.get(str(path))
+    assert [(v, i.reason) for v, i in find(path).issues] == [("c", "no_group")]
+    for text, message in (
+        ("video,date\na,one\n", r"t\.csv:1: no column 'day'"),
+        ("video,day\na,1\nb,1\na,2\n", r"t\.csv:4: 'a' occurs twice"),
+        ("video,day\na,\0\n", "t.csv"),
+        ("video,day\n,1\n", r"t\.csv:2: takes a video and its group"),
+        ('video,day\n"a,1\n', "cannot read .*t.csv"),
+    ):
+        (tmp_path / "t.csv").write_text(text)
+        with pytest.raises(SettingsError, match=message):
+            sources.get(str(path))
+
+
+def test_a_video_that_the_expression_misses_is_told(tmp_path: Path) -> None:
+    files = ("day1_a.activities.yml", "night_b.activities.yml")
+    found = find(corpus(tmp_path, "format: kpf\ngroup: 'day\\d'\n", *files))
+    assert [e.group for e in found.entries] == ["day1", "night_b"]
+    assert [(v, i.reason) for v, i in found.issues] == [("night_b", "no_group")]
 
 
 def test_labels_by_file_by_name_and_by_setting(tmp_path: Path) -> None:
@@ -128,7 +143,17 @@ def test_nothing_there_names_file_and_folder(tmp_path: Path) -> None:
         ("format: kpf\nname: ../x", "not safe in a path"),
         ("format: kpf\nannotations: 3", "annotations: takes text"),
         ("format: kpf\nwidth: wide", "width: takes a whole number"),
+        ("format: kpf\nwidth: 99999999999", "width: takes a whole number of pixels up to 65536"),
         ("format: kpf\nfps: 0", "fps: takes a rate"),
+        ("format: kpf\nfps: 1e999999999", "fps: takes a rate"),
+        ("format: kpf\nfps: 30/0", "fps: takes a rate"),
+        ("format: kpf\nlabels: {a: b, a: c}", "crossing.yaml:2: the key 'a' occurs twice"),
+        ("format: kpf\nregions: [{only: [['12'], [3, 4], [5, 1]]}]", "regions\\[0\\].only: takes"),
+        ("format: kpf\nregions: [{only: ['12', '34', '51']}]", "regions\\[0\\].only: takes"),
+        ("format: kpf\nregions: [{only: [[.nan, 0], [9, 0], [9, 9]]}]", "takes three"),
+        ("format: kpf\nregions: [{only: [[.inf, 0], [9, 0], [9, 9]]}]", "takes three"),
+        ("format: kpf\nregions: [{only: [[1e300, 0], [9, 0], [9, 9]]}]", "takes three"),
+        ("format: kpf\nregions: [{only: [[true, 0], [9, 0], [9, 9]]}]", "takes three"),
         ("format: kpf\nlabels: [a]", "labels: takes name: class pairs"),
         ("format: kpf\nlabels: {a: 3}", "labels.a: takes a class"),
         ("format: kpf\ngroup: '('", "group: no regular expression"),

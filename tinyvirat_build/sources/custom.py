@@ -29,9 +29,10 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -43,12 +44,15 @@ from tinyvirat_build import labels
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import READERS, Dialect
-from tinyvirat_build.formats.safety import safe_name
+from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
 from tinyvirat_build.sources.files import VIDEO_SUFFIXES, Found, repeated, walk
+from tinyvirat_build.userfiles import MAX_YAML, load_yaml, quoted, read_regular
 
-MAX_BYTES: Final = 1 << 20
+MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
+MAX_RATE: Final = 10_000  # frames a second
+MAX_SIDE: Final = 1 << 16  # pixels of a picture
 
 KEYS: Final = (
     "name", "annotations", "videos", "format", "dialect", "labels", "group", "regions",
@@ -61,6 +65,7 @@ _FILES: Final = {
     "actev-json": re.compile(r"(.+?)(?:[.-](?:activities|file-index|activity-index))?\.json"),
     "cuboids": re.compile(r"(.+?)\.json"),
 }
+_RATE: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,18}|/[0-9]{1,9})?")
 _VIDEO: Final = re.compile(rf"(.+?)({'|'.join(map(re.escape, VIDEO_SUFFIXES))})", re.IGNORECASE)
 
 
@@ -76,7 +81,7 @@ class Custom:
     dialect: Dialect = ""
     mapping: tuple[tuple[str, tuple[str, ...]], ...] | str | None = None
     grouping: re.Pattern[str] | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] | None = None
     regions: tuple[tuple[re.Pattern[str], Region], ...] = ()
     width: int = 1920
     height: int = 1080
@@ -116,6 +121,9 @@ class Custom:
             relative = (Path(f).relative_to(folder) for f in again)
             issues += [(video_id, repeated(self.name, video_id, f)) for f in relative]
             group = self._group_of(video_id)
+            if group is None:
+                group = video_id
+                issues.append((video_id, _alone(video_id)))
             entries.append(
                 Entry(
                     source=self.name,
@@ -169,11 +177,21 @@ class Custom:
         made = labels.make_map(self.name, self.mapping, classes, f"{self.file}: labels")
         return tuple(made.labels.items())
 
-    def _group_of(self, video_id: str) -> str:
-        if self.groups:
-            return self.groups.get(video_id, video_id)
-        match = self.grouping.search(video_id) if self.grouping else None
-        return "_".join(g or "" for g in match.groups() or (match[0],)) if match else video_id
+    def _group_of(self, video_id: str) -> str | None:
+        """The group of a video, itself where none is described; None if it is in none."""
+        if self.groups is not None:
+            return self.groups.get(video_id) or None
+        if self.grouping is None:
+            return video_id
+        match = self.grouping.search(video_id)
+        return "_".join(g or "" for g in match.groups() or (match[0],)) if match else None
+
+
+def _alone(video_id: str) -> Issue:
+    return Issue(
+        "discover", "no_group", "noted", f"video {video_id}",
+        detail="a group of its own, which may part it from its like between the splits",
+    )  # fmt: skip
 
 
 def load(path: Path) -> Custom:
@@ -185,15 +203,15 @@ def load(path: Path) -> Custom:
     tree = _tree(path)
     for key in tree:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            near = difflib.get_close_matches(str(key)[:200], KEYS, n=1)
             hint = f" (nearest: {near[0]})" if near else ""
             raise SettingsError(
-                f"{path}: unknown key {key!r}{hint}; the keys are {', '.join(KEYS)}"
+                f"{path}: unknown key {quoted(key)}{hint}; the keys are {', '.join(KEYS)}"
             )
     name = _text(path, tree, "name", path.stem)
     if not safe_name(name) or name in BUILTIN:
         raise SettingsError(
-            f"{path}: name: {name!r} is taken or not safe in a path; choose another"
+            f"{path}: name: {quoted(name)} is taken or not safe in a path; choose another"
         )
     form = _choice(path, tree, "format", READERS)
     dialect = _choice(path, tree, "dialect", [d for d in get_args(Dialect) if d], "")
@@ -220,9 +238,7 @@ def load(path: Path) -> Custom:
 
 def _tree(path: Path) -> dict[Any, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SettingsError(f"{path}: larger than 1 MiB; not the description of a corpus")
-        tree = yaml.safe_load(path.read_bytes())
+        tree = load_yaml(read_regular(path, MAX_YAML))
     except OSError as e:
         raise SettingsError(f"cannot read {path}: {e.strerror}; give a YAML file") from e
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as e:
@@ -238,7 +254,7 @@ def _tree(path: Path) -> dict[Any, Any]:
 def _text(path: Path, tree: Mapping[Any, Any], key: str, default: str) -> str:
     value = tree.get(key, default)
     if not isinstance(value, str) or "\0" in value:
-        raise SettingsError(f"{path}: {key}: takes text, found {value!r}")
+        raise SettingsError(f"{path}: {key}: takes text, found {quoted(value)}")
     return value
 
 
@@ -250,25 +266,30 @@ def _choice(
     if value == default and default is not None:
         return default
     if value not in choices:
-        found = "nothing" if value is None else repr(value)
+        found = "nothing" if value is None else quoted(value)
         raise SettingsError(f"{path}: {key}: one of {', '.join(choices)}, found {found}")
     return str(value)
 
 
 def _whole(path: Path, tree: Mapping[Any, Any], key: str, default: int) -> int:
     value = tree.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SettingsError(f"{path}: {key}: takes a whole number of pixels, found {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_SIDE:
+        raise SettingsError(
+            f"{path}: {key}: takes a whole number of pixels up to {MAX_SIDE}, found {quoted(value)}"
+        )
     return value
 
 
 def _rate(path: Path, value: object) -> str:
-    try:
-        rate = Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
+    text = str(value)
+    try:  # a fraction of "1e999999999" would be computed digit by digit
+        rate = Fraction(text) if _RATE.fullmatch(text) else Fraction(0)
+    except ZeroDivisionError:
         rate = Fraction(0)
-    if rate <= 0:
-        raise SettingsError(f"{path}: fps: takes a rate such as 30 or 30000/1001, found {value!r}")
+    if not 0 < rate <= MAX_RATE:
+        raise SettingsError(
+            f"{path}: fps: takes a rate such as 30 or 30000/1001, found {quoted(value)}"
+        )
     return str(rate)
 
 
@@ -279,13 +300,16 @@ def _labels(path: Path, value: object) -> tuple[tuple[str, tuple[str, ...]], ...
         beside = path.parent / value
         return str(beside) if value.endswith(".csv") else value
     if not isinstance(value, Mapping):
-        raise SettingsError(f"{path}: labels: takes name: class pairs or a map, found {value!r}")
+        raise SettingsError(
+            f"{path}: labels: takes name: class pairs or a map, found {quoted(value)}"
+        )
     pairs = []
     for name, found in value.items():
         words = [found] if isinstance(found, str) else [] if found is None else found
         if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
             raise SettingsError(
-                f"{path}: labels.{name}: takes a class or a list of classes, found {found!r}"
+                f"{path}: labels.{str(name)[:200]}: takes a class or a list of classes, "
+                f"found {quoted(found)}"
             )
         pairs.append((str(name), tuple(words)))
     return tuple(pairs)
@@ -295,7 +319,9 @@ def _pattern(path: Path, key: str, value: object) -> re.Pattern[str]:
     try:
         return re.compile(value if isinstance(value, str) else str(value))
     except re.error as e:
-        raise SettingsError(f"{path}: {key}: no regular expression ({e}); mend {value!r}") from e
+        raise SettingsError(
+            f"{path}: {key}: no regular expression ({e}); mend {quoted(value)}"
+        ) from e
 
 
 def _grouped(source: Custom, value: object) -> Custom:
@@ -306,42 +332,68 @@ def _grouped(source: Custom, value: object) -> Custom:
         return replace(source, grouping=_pattern(path, "group", value))
     if not isinstance(value, Mapping) or set(value) != {"file", "column"}:
         raise SettingsError(
-            f"{path}: group: takes a regular expression or {{file: …, column: …}}, found {value!r}"
+            f"{path}: group: takes a regular expression or {{file: …, column: …}}, "
+            f"found {quoted(value)}"
         )
-    table = path.parent / str(value["file"])
-    column = str(value["column"])
+    table = path.parent / _text(path, value, "file", "")
+    return replace(source, groups=_groups(path, table, _text(path, value, "column", "")))
+
+
+def _groups(path: Path, table: Path, column: str) -> dict[str, str]:
+    """Video to group, of a table with the column ``video``."""
+    groups: dict[str, str] = {}
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"video", column} - set(reader.fieldnames or ())
-            if missing:
-                raise SettingsError(f"{table}:1: no column {min(missing)!r}; add it")
-            groups = {row["video"]: row[column] or row["video"] for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        text = read_regular(table, MAX_TABLE).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        missing = {"video", column} - set(reader.fieldnames or ())
+        if missing:
+            raise SettingsError(f"{table}:1: no column {min(missing)!r}; add it")
+        for row in reader:
+            video, group, where = row["video"], row[column], f"{table}:{reader.line_num}"
+            if not video or group is None or not (video + group).isprintable():
+                raise SettingsError(
+                    f"{where}: takes a video and its group, found "
+                    f"{quoted(video)}, {quoted(group)}; mend the line"
+                )
+            if video in groups:
+                raise SettingsError(f"{where}: {quoted(video)} occurs twice; delete one")
+            groups[video] = group
+    except (OSError, ValueError, csv.Error) as e:
         raise SettingsError(f"{path}: group.file: cannot read {table}: {e}; give a CSV file") from e
-    return replace(source, groups=groups)
+    return groups
 
 
 def _regions(path: Path, value: object) -> Iterable[tuple[re.Pattern[str], Region]]:
     items = [] if value is None else value
     if not isinstance(items, list):
-        raise SettingsError(f"{path}: regions: takes a list, found {value!r}")
+        raise SettingsError(f"{path}: regions: takes a list, found {quoted(value)}")
     for i, item in enumerate(items):
         key = f"regions[{i}]"
         kinds = [k for k in ("ignore", "only") if isinstance(item, Mapping) and k in item]
         if len(kinds) != 1 or set(item) - {*kinds, "videos"}:
             raise SettingsError(
-                f"{path}: {key}: takes `ignore` or `only` with points, and `videos`, found {item!r}"
+                f"{path}: {key}: takes `ignore` or `only` with points, and `videos`, "
+                f"found {quoted(item)}"
             )
-        try:
-            points = tuple((float(x), float(y)) for x, y in item[kinds[0]])
-            sound = len(points) >= 3 and shapely.Polygon(points).is_valid
-        except (TypeError, ValueError):
-            sound = False
-        if not sound:
+        points = _points(item[kinds[0]])
+        if len(points) < 3 or not shapely.Polygon(points).is_valid:
             raise SettingsError(
                 f"{path}: {key}.{kinds[0]}: takes three or more points [x, y] whose lines do not "
                 "cross; mend the polygon"
             )
         which = _pattern(path, f"{key}.videos", item.get("videos", ".*"))
         yield which, Region("ignore" if kinds[0] == "ignore" else "only", points)
+
+
+def _points(value: object) -> tuple[tuple[float, float], ...]:
+    """Pairs of finite numbers; nothing if one of them is something else."""
+    points = value if isinstance(value, list) else []
+    if not all(
+        isinstance(p, list)
+        and len(p) == 2
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in p)
+        and all(abs(x) <= MAX_COORDINATE for x in p)  # false for NaN
+        for p in points
+    ):
+        return ()
+    return tuple((float(x), float(y)) for x, y in points)

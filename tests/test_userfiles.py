@@ -1,0 +1,81 @@
+"""What strangers write reaches nothing unbounded: YAML, pipes, huge numbers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tinyvirat_build import labels, sources
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.userfiles import load_yaml, quoted, read_regular
+
+LAUGHS = "format: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+HOSTILE = {
+    "alias": (LAUGHS, ":2: a YAML alias"),
+    "repeated key": ("chunk: {length: 3, length: 4}", "'length' occurs twice"),
+    "repeated quoted key": ("labels: {walks: a, 'walks': b}", "'walks' occurs twice"),
+    "nesting": ("format: " + "[" * 100_000, "nested deeper"),
+    "long scalar": ("format: " + "x" * 500_000, "a scalar of 500000"),
+    "sexagesimal": ("format: 1" + ":1" * 100_000, "a scalar of"),
+    "digits": ("format: " + "9" * 10_000, "mend the YAML"),
+    "large": ("#" * (1 << 20) + "#\n", "more than 1048576"),
+    "long key": ("? " + "k" * 9_000 + "\n: 1", "unknown"),
+    "long list": (
+        "format: [" + "x, " * 90_000 + "]\nchunk: [" + "x, " * 90_000 + "]",
+        "found|unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("read", [lambda p: sources.get(str(p)), lambda p: Settings.load(file=p)])
+def test_hostile_yaml_ends_in_one_short_line(name, read, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    text, message = HOSTILE[name]
+    path = tmp_path / "hostile.yaml"
+    path.write_text(text)
+    start = time.process_time()
+    with pytest.raises(SettingsError, match=message) as caught:
+        read(path)
+    assert time.process_time() - start < 1
+    assert "hostile.yaml" in str(caught.value) or "setting" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
+def test_harmless_yaml_is_what_pyyaml_says() -> None:
+    for text in ("", "a: 1", "{a: [1, 2.5, null, yes], b: {a: 1}}", "- 2018-03-07\n- 'x'\n", "3"):
+        assert load_yaml(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**6, [["y"] * 999] * 999, (10**5000,), [10**5000, "of many"], {"a": {"b": "c" * 999}}],
+)
+def test_messages_quote_little(value: object) -> None:
+    assert len(quoted(value)) < 800
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no regular file"):
+        read_regular(pipe, 99)
+    with pytest.raises(SettingsError, match=r"pipe\.csv: is no regular file"):
+        labels.load_classes(str(pipe))
+    corpus = tmp_path / "c.yaml"
+    corpus.write_text("format: kpf\ngroup: {file: pipe.csv, column: x}\n")
+    with pytest.raises(SettingsError, match="no regular file"):
+        sources.get(str(corpus))
+    corpus.unlink()
+    os.mkfifo(corpus)
+    with pytest.raises(SettingsError, match="no regular file"):
+        sources.get(str(corpus))
+    with pytest.raises(SettingsError, match="no regular file"):
+        Settings.load(file=corpus)
