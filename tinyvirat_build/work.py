@@ -79,7 +79,7 @@ VIDEO_STAGES: Final = (
 
 _PARSE_TABLES: Final = ("activities", "boxes", "actors", "without_geometry")
 INDEX_VERSION: Final = 1
-PARSE_VERSION: Final = 1
+PARSE_VERSION: Final = 2
 CUT_VERSION: Final = 1
 _SCHEMA_OF: Final = {"without_geometry": "activities"}
 

@@ -35,6 +35,30 @@ def test_bad_entries_are_issues(tmp_path: Path) -> None:
     assert closes(found)
 
 
+def test_trajectories_of_one_identity_do_not_mix(tmp_path: Path) -> None:
+    """Their keyframes interleave; filled in together, the boxes would jump to and fro."""
+
+    def record(first: int, x: int) -> dict[str, object]:
+        frames = range(first, first + 31, 15)
+        return {
+            "start_frame": first,
+            "end_frame": first + 30,
+            "event_type": "vehicle_starts",
+            "identity": 1,
+            "trajectory": {str(f): [f + x, 0, f + x + 20, 30] for f in frames},
+        }
+
+    apart = {"0": record(0, 0), "1": record(7, 400)}
+    found = read(tmp_path, {".json": json.dumps(apart)}, format="cuboids")
+    assert found.activities["actors"].tolist() == [("1@0",), ("1@1",)]
+    assert {x - f - 400 * (a == "1@1") for (a, f), (x, *_) in boxes_of(found).items()} == {0}
+    together = {"0": record(0, 0), "1": record(7, 0)}
+    found = read(tmp_path, {".json": json.dumps(together)}, format="cuboids")
+    assert found.activities["actors"].tolist() == [("1",), ("1",)]
+    assert [f for _, f in boxes_of(found)] == list(range(38))
+    assert not found.issues
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "{", '{"0": '])
 def test_what_is_no_mapping_is_an_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError):

@@ -222,6 +222,40 @@ def test_a_malformed_record_costs_that_record(tmp_path: Path) -> None:
     assert closes(found)
 
 
+def test_the_first_kind_of_name_is_read(tmp_path: Path) -> None:
+    files = geometry(line(0, "0 0 9 9"))
+    other = {"-activities.yml": "- {", "-geom.yml": "- {"}
+    found = read(tmp_path, {**other, **files})
+    assert boxes_of(found) == {("5", 0): (0, 0, 9, 9)}
+    told = [(i.reason, i.file) for i in found.issues if i.reason == "duplicate"]
+    assert told == [("duplicate", VIDEO + name) for name in other]
+
+
+def test_a_refused_record_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    files = geometry(*(line(f, "0 0 9 9") for f in range(10)))
+    good = files[".activities.yml"]
+    bad = good.replace("good", "not_good")
+    found = read(tmp_path, {**files, ".activities.yml": bad + good})
+    assert found.activities.activity_id.tolist() == ["1"]
+    assert reasons(found) == ["status"]
+    assert closes(found)
+
+
+def test_several_names_are_noted(tmp_path: Path) -> None:
+    files = geometry(*(line(f, "0 0 9 9") for f in range(10)))
+    record = files[".activities.yml"].replace("{vehicle_starts: 1.0}", "{a: 0.2, b: 0.7, c: 0.1}")
+    found = read(tmp_path, {**files, ".activities.yml": record})
+    assert found.activities.name.tolist() == ["b"]
+    assert issue(found, "malformed").detail == "3 names, read as the likeliest"
+
+
+@pytest.mark.parametrize("corners", ["1_468 2 3 4", "nan 2 3 4", "1 2 3 ٤", "0x1 2 3 4", "1 2 3"])
+def test_a_box_has_plain_numbers(corners: str, tmp_path: Path) -> None:
+    found = read(tmp_path, geometry(line(0, "0 0 9 9"), line(1, f"'{corners}'")))
+    assert list(boxes_of(found)) == [("5", 0)]
+    assert (issue(found, "malformed").line, issue(found, "malformed").count) == (2, 1)
+
+
 def test_regions_become_boxes(tmp_path: Path) -> None:
     files = geometry(line(0, "0 0 9 9"))
     regions = "- { regions: { id1: 5, ts0: 1, keyframe: 1, poly0: [[4, 2], [9, 3], [6, 8]]}}\n"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats import ReadOptions, kpf
+from tinyvirat_build.formats import ReadOptions, actev_json, kpf
 from tinyvirat_build.formats.safety import safe_name
 
 from .samples import ALL, KITWARE, VIDEO, outcome, read
@@ -36,11 +37,11 @@ BOMBS = {
 @pytest.mark.parametrize("kind", ["activities", "geom", "types", "regions"])
 def test_hostile_yaml_ends_soon(bomb: str, kind: str, tmp_path: Path) -> None:
     files = {**KITWARE, f".{kind}.yml": BOMBS[bomb]}
-    start = time.perf_counter()
+    start = time.process_time()
     error = outcome(tmp_path, files)
+    assert time.process_time() - start < 1
     assert error is None or f"{VIDEO}.{kind}.yml" in str(error)
     assert "\n" not in str(error)
-    assert time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize("name", ["billion laughs", "nesting", "nested mappings", "long scalar"])
@@ -52,7 +53,7 @@ def test_bombs_are_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", ".", "..", "../a", "a/b", "a\\b", "/etc", "a\0b", "a\nb", " a", "a ", "-rf", ".hidden",
-     "a" * 201, "\x7f"],
+     "a" * 201, "\x7f", "caf\udce9", "a\x85b", "a\u2028b", "a\u202eb", "a\u00a0b"],
 )  # fmt: skip
 def test_unsafe_names(text: str) -> None:
     assert not safe_name(text)
@@ -83,6 +84,18 @@ def test_truncation_at_every_byte(format, dialect, files, step, tmp_path):  # ty
         for end in range(0, len(text), step):
             error = outcome(tmp_path, {**files, name: text[:end]}, format=format, dialect=dialect)
             assert "\n" not in str(error)
+
+
+def test_a_pipe_and_a_huge_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "x.activities.yml"
+    os.mkfifo(pipe)
+    with pytest.raises(AnnotationError, match="no regular file"):
+        kpf.read(VIDEO, [pipe], ReadOptions())
+    monkeypatch.setattr(actev_json, "MAX_JSON", 9)
+    with pytest.raises(AnnotationError, match="more than 9"):
+        read(tmp_path, {".json": '{"activities": []}'}, format="actev-json")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -74,6 +74,61 @@ def test_glued_triples_are_read_until_the_last_eight(tmp_path: Path) -> None:
     assert len(found.boxes) == 1
 
 
+@pytest.mark.parametrize(
+    "triples",
+    [
+        "7 82 74 8 82 75",  # another object
+        "7 82 74 7 83 75",  # another duration
+        "7 82 75 7 82 74",  # backward
+        "7 82 74 7 82 x",
+    ],
+)
+def test_glued_numbers_that_are_no_track_are_malformed(triples: str, tmp_path: Path) -> None:
+    found = read_text(tmp_path, objects=f"{triples} 8 256 0 1115 444 72 59 2\n0 9 1 1 1 4 4 1\n")
+    assert list(boxes_of(found)) == [("0", 1)]
+    assert issue(found, "malformed").line == 1
+
+
+def event(number: int, kind: int, start: int, last: int) -> str:
+    return "".join(
+        f"{number} {kind} {last - start + 1} {start} {last} {f} 9 9 9 9\n"
+        for f in range(start, last + 1)
+    )
+
+
+def test_an_event_id_with_another_type_or_span_is_another_event(tmp_path: Path) -> None:
+    found = read_text(
+        tmp_path,
+        events=event(4, 9, 10, 20) + event(4, 10, 50, 60),
+        objects="".join(f"{o} 99 {f} 1 1 4 4 1\n" for o in (0, 1) for f in range(99)),
+        mapping="4 9 11 10 20 1  1 0\n4 10 11 50 60 1  0 1\n",
+    )
+    rows = found.activities[["activity_id", "name", "start", "end"]].to_numpy().tolist()
+    assert rows == [["4", "9", 10, 21], ["4#2", "10", 50, 61]]
+    assert found.activities["actors"].tolist() == [("0",), ("1",)]
+    assert (found.records_in, issue(found, "duplicate").action) == (2, "noted")
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ("4 10 11 10 20 1  1", "type or span is not that"),
+        ("4 9 11 30 60 1  1", "type or span is not that"),
+        ("4 9 11 10 20 3  1 0 0", "1 objects flagged, 3 counted"),
+    ],
+)
+def test_a_mapping_that_contradicts_the_events_is_told(
+    line: str, detail: str, tmp_path: Path
+) -> None:
+    objects = "".join(f"0 99 {f} 1 1 4 4 1\n" for f in range(99))
+    found = read_text(tmp_path, events=event(4, 9, 10, 20), objects=objects, mapping=line + "\n")
+    (row,) = found.activities.itertuples()
+    assert (row.name, row.start, row.end, row.actors) == ("9", 10, 21, ("0",))
+    told = issue(found, "malformed")
+    assert (told.line, told.file) == (1, VIDEO + MAPPING)
+    assert told.detail.startswith(detail)
+
+
 def test_gaps_are_interpolated_within_a_track(tmp_path: Path) -> None:
     rows = "".join(f"0 9 {f} {10 + f} 20 4 4 1\n" for f in (0, 1, 4, 40))
     found = read_text(tmp_path, objects=rows)

@@ -8,7 +8,7 @@ KPF, and is checked here against the boxes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,64 +19,56 @@ from numpy.typing import NDArray
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
+from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import Dialect, ReadOptions
-from tinyvirat_build.formats.safety import MAX_BOXES, MAX_FRAME, read_bytes, refuse_unsafe_video
+from tinyvirat_build.formats.safety import (
+    MAX_BOXES,
+    MAX_FRAME,
+    MAX_JSON,
+    read_bytes,
+    refuse_unsafe_video,
+)
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 INDEX_FILES: Final = ("file-index.json", "activity-index.json")
 
 _EXTENSION = re.compile(r"(\.r\d+)?\.(avi|mp4|mov|mkv|mpg)$")
-_FRAME = re.compile(r"-?\d{1,9}")
+_FRAME = re.compile(r"-?[0-9]{1,9}")
 
 
 def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
     """Read one video's activities; a file may hold those of other videos too.
 
-    ``file-index.json`` beside it tells a 1-based producer where the dialect is not given.
+    ``file-index.json`` beside it tells a 1-based producer where the dialect is not given. A box
+    that a dense dialect holds over more than ``max_gap`` frames is a hole and an issue ``gap``.
 
     Raises:
-        AnnotationError: no activities file, not JSON, not ActEV's, or boxes without end.
+        AnnotationError: no activities file, not JSON, not ActEV's, boxes without end, or several
+            videos of which none is the one asked for.
     """
-    refuse_unsafe_video(video_id, files)
-    paths = [p for p in files if p.name.endswith(".json") and not p.name.endswith(INDEX_FILES)]
-    if not paths:
-        raise AnnotationError(
-            "no activities among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give the ActEV JSON of the video",
-        )
-    issues: list[Issue] = []
-    one_based = any(_starts_at_one(p) for p in files if p.name.endswith(INDEX_FILES[0]))
-    file = paths[0].name
-    records = [r for path in paths for r in _records(video_id, path)]
-    found: list[_Activity] = []
-    for position, record in enumerate(records):
-        try:
-            found.append(_activity(record, issues, file))
-        except MalformedError as e:
-            name = record.get("activityID") if isinstance(record, dict) else None
-            label = f"activity {name if isinstance(name, int | str) else f'number {position}'}"[
-                :200
-            ]
-            issues.append(Issue(STAGE, "malformed", "dropped", label, file, detail=str(e)))
-    dialect = options.dialect or _inferred(found, one_based)
-    issues += _contradictions(found, dialect, file)
+    issues = Issues()
+    path, found, records_in, inferred = _read(video_id, files, issues)
+    file = path.name
+    dialect = options.dialect or inferred
+    issues.extend(_contradictions(found, dialect, file))
 
     instances: list[Instance] = []
     owners: list[int] = []
     total = 0
     for index, a in enumerate(found):
         for o in a.objects:
-            total += _holds(a, o, dialect)[1].sum()
+            start, holds = _holds(a, o, dialect)
+            if dialect != "nist":
+                holds = _unheld(a, o, start, holds, options.max_gap, file, issues)
+            total += holds.sum()
             if total > MAX_BOXES:
                 raise AnnotationError(
                     f"boxes held over more than {MAX_BOXES} frames",
-                    file=paths[0],
+                    file=path,
                     remedy="correct the frames",
                 )
-            instance = _held(a, o, dialect)
-            instances.append(instance)
+            instances.append(_held(a, o, start, holds))
             owners.append(index)
     names, boxes, types = unite(instances, file, issues)
     actors: list[list[str]] = [[] for _ in found]
@@ -93,10 +85,29 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         types,
         issues,
         options,
-        records_in=len(records),
+        records_in=records_in,
         file=file,
         interpolate=False,
     )
+
+
+def dialect_of(video_id: str, files: Sequence[Path]) -> Dialect:
+    """The dialect that a video's files are read in where none is given.
+
+    Raises:
+        AnnotationError: as :func:`read`.
+    """
+    return _read(video_id, files, Issues())[3]
+
+
+def videos_in(path: Path) -> list[str]:
+    """The names of the videos that a file speaks of, sorted.
+
+    Raises:
+        AnnotationError: it cannot be read, is not JSON or not ActEV's.
+    """
+    tree, activities = _activities(path)
+    return sorted(set(map(video_name, _named(tree, activities))))
 
 
 def load(path: Path) -> Any:
@@ -105,7 +116,7 @@ def load(path: Path) -> Any:
     Raises:
         AnnotationError: the file cannot be read or is not JSON; the line is named.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, MAX_JSON)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as e:
@@ -141,22 +152,74 @@ def _starts_at_one(path: Path) -> bool:
     return False
 
 
+def _read(
+    video_id: str, files: Sequence[Path], issues: Issues
+) -> tuple[Path, list[_Activity], int, Dialect]:
+    """The file, its activities, how many it has of the video, and the dialect they show."""
+    refuse_unsafe_video(video_id, files)
+    path = one_of_each(files, _main, issues).get("activities")
+    if path is None:
+        raise AnnotationError(
+            "no activities among " + (", ".join(p.name for p in files) or "no files"),
+            file=files[0].parent if files else video_id,
+            remedy="give the ActEV JSON of the video",
+        )
+    one_based = any(_starts_at_one(p) for p in files if p.name.endswith(INDEX_FILES[0]))
+    records = _records(video_id, path)
+    found: list[_Activity] = []
+    for position, record in enumerate(records):
+        try:
+            found.append(_activity(record, video_id, issues, path.name))
+        except MalformedError as e:
+            name = record.get("activityID") if isinstance(record, dict) else None
+            label = f"activity {name if isinstance(name, int | str) else f'number {position}'}"
+            issues.append(
+                Issue(STAGE, "malformed", "dropped", label[:200], path.name, detail=str(e))
+            )
+    return path, found, len(records), _inferred(found, one_based)
+
+
+def _main(path: Path) -> str | None:
+    name = path.name
+    return "activities" if name.endswith(".json") and not name.endswith(INDEX_FILES) else None
+
+
 def _records(video_id: str, path: Path) -> list[Any]:
-    """The activities of a file that concern the video, each with its one localization."""
+    """The activities of a file that concern the video."""
+    tree, activities = _activities(path)
+    named = _named(tree, activities)
+    own = {name for name in named if video_name(name) == video_id}
+    if own:
+        return [a for a in activities if not (there := _localized(a)) or own & there.keys()]
+    if len(set(map(video_name, named))) > 1:
+        raise AnnotationError(
+            f"holds {len(named)} videos, {', '.join(sorted(named)[:3])} …, none of them {video_id}"[
+                :400
+            ],
+            file=path,
+            remedy="name the file, or a copy of it, as one of them",
+        )
+    return activities
+
+
+def _activities(path: Path) -> tuple[dict[str, Any], list[Any]]:
+    """The tree of a file and its activities."""
     tree = load(path)
     activities = tree.get("activities") if isinstance(tree, dict) else None
     if not isinstance(activities, list):
         raise AnnotationError(
             "no list of activities", file=path, remedy='give ActEV JSON: {"activities": [...]}'
         )
-    named = [set(_localized(a)) for a in activities]
-    if any(video_id in {video_name(n) for n in names} for names in named):
-        return [
-            a
-            for a, names in zip(activities, named, strict=True)
-            if not names or video_id in {video_name(n) for n in names}
-        ]
-    return activities
+    return tree, activities
+
+
+def _named(tree: dict[str, Any], activities: list[Any]) -> set[str]:
+    """The names of files that activities are localized in, and those of several processed."""
+    processed = tree.get("filesProcessed")
+    names = {n for a in activities for n in _localized(a)}
+    if isinstance(processed, list) and len(processed) > 1:
+        names.update(n for n in processed if isinstance(n, str))
+    return names
 
 
 def video_name(file: str) -> str:
@@ -168,38 +231,59 @@ def video_name(file: str) -> str:
     return _EXTENSION.sub("", file)
 
 
-def _localized(record: Any) -> Iterator[str]:
+def _localized(record: Any) -> dict[str, Any]:
     localization = record.get("localization") if isinstance(record, dict) else None
-    return iter(localization if isinstance(localization, dict) else ())
+    return localization if isinstance(localization, dict) else {}
 
 
-def _activity(record: Any, issues: list[Issue], file: str) -> _Activity:
+def _activity(record: Any, video_id: str, issues: Issues, file: str) -> _Activity:
     if not isinstance(record, dict):
         raise MalformedError("an activity is a mapping")
     activity_id = _identity(record.get("activityID"), "activityID")
     name = record.get("activity")
     if not isinstance(name, str) or not name:
         raise MalformedError("no activity name")
-    keys, _ = _signal(record.get("localization"))
+    files = _localized(record)
+    where = _file_of(files, {video_id})
+    names = {video_id, video_name(where)}
+    keys, values = _signal(record.get("localization"), where)
     if not keys:
         raise MalformedError("no frames in the localization")
+    label = f"activity {activity_id}"[:200]
+    remark = _remark(list(map(bool, values)))
+    if remark:
+        issues.append(Issue(STAGE, "malformed", "noted", label, file, detail=remark))
     objects = []
     listed = record.get("objects")
     for o in listed if isinstance(listed, list) else ():
+        there = _localized(o)
+        if len(files) > 1 and there and not _own(there, names):
+            continue  # seen in another video only
         try:
-            objects.append(_object(o, activity_id, file, issues))
+            objects.append(_object(o, names, label, file, issues))
         except MalformedError as e:
-            label = f"activity {activity_id}"[:200]
             issues.append(Issue(STAGE, "malformed", "noted", label, file, detail=f"object: {e}"))
     return _Activity(activity_id, name, keys[0], keys[-1], objects)
 
 
-def _object(record: Any, activity_id: str, file: str, issues: list[Issue]) -> _Object:
+def _remark(signal: Sequence[bool]) -> str:
+    """What is odd in when an activity is on; on and then off, or collapsed to off, is not."""
+    if signal in ([True, False], [False]):
+        return ""
+    if len(signal) % 2 == 0 and signal == [True, False] * (len(signal) // 2):
+        return f"{len(signal) // 2} timespans, read as one from the first to the last"
+    return "not on at one frame and off at a later one; read from the first frame to the last"
+
+
+def _object(
+    record: Any, names: Collection[str], activity: str, file: str, issues: Issues
+) -> _Object:
     if not isinstance(record, dict):
         raise MalformedError("an object is a mapping")
     object_id = _identity(record.get("objectID"), "objectID")
     kind = record.get("objectType")
-    keys, values = _signal(record.get("localization"))
+    localized = _localized(record)
+    keys, values = _signal(record.get("localization"), _file_of(localized, names))
     corners: list[tuple[float, float, float, float] | None] = []
     kept: list[int] = []
     bad = 0
@@ -213,17 +297,29 @@ def _object(record: Any, activity_id: str, file: str, issues: list[Issue]) -> _O
             continue
         kept.append(key)
     if bad:
-        label = f"activity {activity_id} actor {object_id}"[:200]
+        label = f"{activity} actor {object_id}"[:200]
         detail = "boxes that are not x, y, w, h"
         issues.append(Issue(STAGE, "malformed", "noted", label, file, count=bad, detail=detail))
     return _Object(object_id, kind if isinstance(kind, str) else "", kept, corners)
 
 
-def _signal(localization: Any) -> tuple[list[int], list[Any]]:
-    """The frames, ascending, and values of a localization; empty objects have none."""
+def _file_of(localization: dict[str, Any], names: Collection[str]) -> str:
+    """Which file of a localization is the video's: the one so named, or the only one."""
+    own = _own(localization, names)
+    if not own and len(localization) > 1:
+        raise MalformedError("localized in several files, none of them the video")
+    return next(iter(own or localization), "")
+
+
+def _own(localization: dict[str, Any], names: Collection[str]) -> list[str]:
+    return [name for name in localization if name in names or video_name(name) in names]
+
+
+def _signal(localization: Any, file: str) -> tuple[list[int], list[Any]]:
+    """The frames, ascending, and values of one file's signal; empty objects have none."""
     if not isinstance(localization, dict):
         raise MalformedError("no localization")
-    signal: Any = next(iter(localization.values()), {})
+    signal: Any = localization.get(file, {})
     if not isinstance(signal, dict):
         raise MalformedError("a localization maps frames to values")
     if not all(map(_FRAME.fullmatch, signal)):
@@ -277,7 +373,11 @@ def _contradictions(
     closed, at_off, before_off = _endings(activities)
     zero = any(a.on < 1 for a in activities)
     wrong, why = {
-        "nist": (at_off if at_off > closed else 0, "boxes at the off frame, which is exclusive"),
+        "nist": (
+            # NIST closes every object; in dense files the last box is the last frame's
+            max(at_off, before_off) if max(at_off, before_off) > closed else 0,
+            "last boxes on the last frame that no {} closes",
+        ),
         "inclusive": (
             before_off if before_off > at_off else 0,
             "last boxes one before the off frame, which is inclusive",
@@ -329,9 +429,26 @@ def _holds(
     return frame[boxed], np.where(holds > MAX_FRAME, 1, holds)
 
 
-def _held(a: _Activity, o: _Object, dialect: Dialect) -> Instance:
+def _unheld(
+    a: _Activity,
+    o: _Object,
+    start: NDArray[np.int64],
+    holds: NDArray[np.int64],
+    max_gap: int,
+    file: str,
+    issues: Issues,
+) -> NDArray[np.int64]:
+    """The frames that each box holds where a file has a box on every frame: no long hole."""
+    holes = np.flatnonzero(holds > max_gap + 1)
+    if len(holes):
+        record = f"activity {a.activity_id} actor {o.object_id} frame {start[holes[0]]}"[:200]
+        detail = f"longer than {max_gap} frames"
+        issues.append(Issue(STAGE, "gap", "noted", record, file, count=len(holes), detail=detail))
+    return np.where(holds > max_gap + 1, 1, holds)
+
+
+def _held(a: _Activity, o: _Object, start: NDArray[np.int64], holds: NDArray[np.int64]) -> Instance:
     """The object's boxes on every frame from one key to the next."""
-    start, holds = _holds(a, o, dialect)
     xyxy = np.array([c for c in o.corners if c is not None], float).reshape(-1, 4)
     rows = np.repeat(np.arange(len(start)), holds)
     step = np.arange(len(rows)) - np.repeat(np.cumsum(holds) - holds, holds)

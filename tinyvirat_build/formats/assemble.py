@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import MAX_BOXES, MAX_COORDINATE, MAX_FRAME, safe_name
 from tinyvirat_build.records import Issue, VideoAnnotation
@@ -85,7 +86,7 @@ def assemble(
     activities: Sequence[RawActivity],
     boxes: RawBoxes,
     types: Mapping[str, str],
-    issues: Sequence[Issue],
+    issues: Issues,
     options: ReadOptions,
     *,
     records_in: int,
@@ -104,10 +105,9 @@ def assemble(
     Raises:
         AnnotationError: the boxes, made dense, would be more than ``MAX_BOXES``.
     """
-    found = list(issues)
-    boxes = _checked_boxes(boxes, found)
+    boxes = checked(boxes, issues)
     if interpolate:
-        boxes = fill_gaps(boxes, options.max_gap, found)
+        boxes = fill_gaps(boxes, options.max_gap, issues)
     runs = _runs(boxes)
     rows = []
     bare = []  # without a box
@@ -116,18 +116,17 @@ def assemble(
     for order, a in enumerate(activities):
         refusal = _refusal(a, seen, options)
         if refusal is not None:
-            issue: Issue | None = _dropped(a, file, *refusal)
-        else:
-            a = _distinct(a, seen, copies, file, found)
-            issue = _coverage(a, runs, no_geometry, file, found)
-        seen.setdefault(a.activity_id, a)
+            issues.append(_dropped(a, file, *refusal))
+            continue
+        a = _distinct(a, seen, copies, file, issues)
+        issue = _coverage(a, runs, no_geometry, file, issues)
+        seen[a.activity_id] = a
         row = (a.activity_id, a.name, a.start, a.end, a.actors, a.status, order)
         if issue is None:
             rows.append(row)
             continue
-        found.append(issue)
-        if issue.reason == "no_geometry":
-            bare.append(row)
+        issues.append(issue)
+        bare.append(row)
     return VideoAnnotation(
         video_id=video_id,
         activities=_activity_table(rows),
@@ -146,7 +145,7 @@ def assemble(
             copy=False,
         ),
         actors=_actor_table(activities, boxes.ids, types),
-        issues=tuple(found),
+        issues=tuple(issues),
         records_in=records_in,
         regions=regions,
         without_geometry=_activity_table(bare) if bare else None,
@@ -200,7 +199,7 @@ def object_type(text: str) -> str:
     return "" if lower in ("null", "~") else lower
 
 
-def _checked_boxes(boxes: RawBoxes, issues: list[Issue]) -> RawBoxes:
+def checked(boxes: RawBoxes, issues: Issues) -> RawBoxes:
     """In order of actor and frame, axes in order, nothing impossible, nothing twice."""
     if not len(boxes.frame):
         return RawBoxes()
@@ -252,7 +251,7 @@ def _ranked(boxes: RawBoxes) -> RawBoxes:
     return boxes
 
 
-def fill_gaps(boxes: RawBoxes, max_gap: int, issues: list[Issue]) -> RawBoxes:
+def fill_gaps(boxes: RawBoxes, max_gap: int, issues: Issues) -> RawBoxes:
     """Interpolate linearly where at most ``max_gap`` frames of an actor lack a box.
 
     ``boxes`` are ordered by actor and frame. A longer gap becomes one issue an actor.
@@ -295,7 +294,7 @@ def _per_actor(
     reason: str,
     action: str,
     detail: str,
-    issues: list[Issue],
+    issues: Issues,
 ) -> None:
     """One issue for each actor with such boxes, at the first of them, with their number."""
     rows = np.flatnonzero(which)
@@ -367,7 +366,7 @@ def _distinct(
     seen: Mapping[str, RawActivity],
     copies: Counter[str],
     file: str | None,
-    issues: list[Issue],
+    issues: Issues,
 ) -> RawActivity:
     """The activity under an id that no other one of the video has."""
     if a.activity_id not in seen:
@@ -395,7 +394,7 @@ def _coverage(
     runs: Mapping[str, list[tuple[int, int]]],
     no_geometry: str,
     file: str | None,
-    issues: list[Issue],
+    issues: Issues,
 ) -> Issue | None:
     """The refusal of an activity without any box; lesser lacks are noted."""
     spans = sorted(

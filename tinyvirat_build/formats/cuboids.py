@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,22 @@ import numpy as np
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_json import load
-from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
+from tinyvirat_build.formats.assemble import (
+    STAGE,
+    MalformedError,
+    RawActivity,
+    RawBoxes,
+    assemble,
+    checked,
+    fill_gaps,
+)
+from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import refuse_unsafe_video
 from tinyvirat_build.records import Issue, VideoAnnotation
 
-_FRAME = re.compile(r"-?\d{1,9}")
+_FRAME = re.compile(r"-?[0-9]{1,9}")
 
 
 def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
@@ -44,7 +54,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         raise AnnotationError(
             "not a mapping of activities", file=path, remedy="restore or correct the file"
         )
-    issues: list[Issue] = []
+    issues = Issues()
     activities: list[RawActivity] = []
     instances: list[Instance] = []
     for key, record in tree.items():
@@ -56,6 +66,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
             continue
         activities.append(activity)
         instances.append(instance)
+    instances = _dense(instances, options.max_gap, path.name, issues)
     names, boxes, _ = unite(instances, path.name, issues)
     for activity, name in zip(activities, names, strict=True):
         activity.actors = (name,)
@@ -68,12 +79,44 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         options,
         records_in=len(tree),
         file=path.name,
+        interpolate=False,
     )
 
 
-def _activity(
-    key: str, record: Any, issues: list[Issue], file: str
-) -> tuple[RawActivity, Instance]:
+def _dense(
+    instances: Sequence[Instance], max_gap: int, file: str, issues: Issues
+) -> list[Instance]:
+    """Each trajectory on every frame of its own.
+
+    Before those of one identity are united: between the keyframes of one stand those of another,
+    and a box would jump to and fro.
+    """
+    names: dict[str, None] = {}
+    for instance in instances:
+        name = f"{instance.object_id}@{instance.activity_id}"
+        while name in names:
+            name += "'"
+        names[name] = None
+    boxes = RawBoxes(
+        tuple(names),
+        np.repeat(np.arange(len(instances)), [len(i.frame) for i in instances]),
+        np.concatenate([i.frame for i in instances] or [np.empty(0, np.int64)]),
+        np.concatenate([i.xyxy for i in instances] or [np.empty((0, 4))]),
+        np.concatenate([i.keyframe for i in instances] or [np.empty(0, bool)]),
+        np.zeros(sum(len(i.frame) for i in instances), np.int64),
+        file,
+    )
+    boxes = fill_gaps(checked(boxes, issues), max_gap, issues)
+    bounds = np.searchsorted(boxes.code, np.arange(len(boxes.ids) + 1))
+    rows = {name: slice(*bounds[i : i + 2]) for i, name in enumerate(boxes.ids)}
+    return [
+        replace(i, frame=boxes.frame[at], xyxy=boxes.xyxy[at], keyframe=boxes.keyframe[at])
+        for i, name in zip(instances, names, strict=True)
+        for at in [rows.get(name, slice(0))]
+    ]
+
+
+def _activity(key: str, record: Any, issues: Issues, file: str) -> tuple[RawActivity, Instance]:
     if not isinstance(record, dict):
         raise MalformedError("an activity is a mapping")
     name: Any = record.get("event_type")
@@ -109,5 +152,5 @@ def _is_box(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 4
-        and all(isinstance(x, int | float) for x in value)
+        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
     )

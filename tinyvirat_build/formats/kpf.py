@@ -18,6 +18,7 @@ import pandas as pd
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.kpf_lines import (
     Text,
     scan_activities,
@@ -38,7 +39,8 @@ KINDS: Final = ("activities", "geom", "types", "regions")
 EMPTY: Final = "empty_37"  # the fake activity, or the meta line, of a clip without any
 
 _KIND = re.compile(r"[.-](activities|geom|types|regions)\.ya?ml$")
-_INTEGER = re.compile(r"-?\d{1,19}$")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_REAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
@@ -51,14 +53,14 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         AnnotationError: no activities file, or a file that is not readable YAML at all.
     """
     refuse_unsafe_video(video_id, files)
-    paths = {kind: path for path in files if (kind := file_kind(path))}
+    issues = Issues()
+    paths = one_of_each(sorted(files, key=_dashed), file_kind, issues)
     if "activities" not in paths:
         raise AnnotationError(
             "no activities file among " + (", ".join(p.name for p in files) or "no files"),
             file=files[0].parent if files else video_id,
             remedy="give CLIP.activities.yml",
         )
-    issues: list[Issue] = []
     activities, records_in = _activities(paths["activities"], issues)
     types = _types(paths["types"], issues) if "types" in paths else {}
     boxes = _geometry(paths["geom"], issues) if "geom" in paths else RawBoxes()
@@ -80,6 +82,12 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     )
 
 
+def _dashed(path: Path) -> bool:
+    """Whether a file has contrib's kind of name, ``CLIP-geom.yml``."""
+    match = _KIND.search(path.name)
+    return match is not None and match[0].startswith("-")
+
+
 def file_kind(path: Path) -> str | None:
     """Which of a clip's KPF files this is, by its name.
 
@@ -90,7 +98,7 @@ def file_kind(path: Path) -> str | None:
     return match.group(1) if match else None
 
 
-def _activities(path: Path, issues: list[Issue]) -> tuple[list[RawActivity], int]:
+def _activities(path: Path, issues: Issues) -> tuple[list[RawActivity], int]:
     """The activities of a file and the number of its records, empty-clip markers included."""
     data = read_bytes(path)
     text = Text(data)
@@ -122,38 +130,40 @@ def _activities(path: Path, issues: list[Issue]) -> tuple[list[RawActivity], int
 
 
 def _slow_activities(
-    data: bytes, path: Path, metas: list[str], issues: list[Issue]
+    data: bytes, path: Path, metas: list[str], issues: Issues
 ) -> Iterable[RawActivity | None]:
     for body in _bodies(data, "act", path, metas, issues):
         try:
-            activity, spans = _slow_activity(body)
+            activity, remarks = _slow_activity(body)
         except MalformedError as e:
-            issues.append(_issue("malformed", "dropped", "activity", path, body.line, str(e)))
+            named = body.get("id2")
+            record = f"activity {named}" if isinstance(named, str) and named else "activity"
+            issues.append(_issue("malformed", "dropped", record, path, body.line, str(e)))
             yield None
             continue
-        if spans > 1:
-            detail = f"{spans} timespans, read as one from the first to the last"
+        for remark in remarks:
             record = f"activity {activity.activity_id}"
-            issues.append(_issue("malformed", "noted", record, path, body.line, detail))
+            issues.append(_issue("malformed", "noted", record, path, body.line, remark))
         yield activity
 
 
-def _slow_activity(body: Mapping) -> tuple[RawActivity, int]:
-    """The activity and the number of its timespans."""
+def _slow_activity(body: Mapping) -> tuple[RawActivity, list[str]]:
+    """The activity, and what was read of it in one of several ways."""
     id2 = _identity(body, "id2")
-    try:
-        names = body.get("act2", body.get("act3"))
-        if isinstance(names, Mapping) and names:
-            name = _likeliest(names)
-        else:
-            raise MalformedError("no name in act2")
-        spans = _spans(body)
-        actors = body.get("actors") or []
-        if not isinstance(actors, list) or not all(isinstance(a, Mapping) for a in actors):
-            raise MalformedError("actors are a list of mappings")
-        ids = dict.fromkeys(_identity(a, "id1") for a in actors)
-    except MalformedError as e:
-        raise MalformedError(f"activity {id2}: {e}") from e
+    names = body.get("act2", body.get("act3"))
+    if not isinstance(names, Mapping) or not names:
+        raise MalformedError("no name in act2")
+    name = _likeliest(names)
+    spans = _spans(body)
+    actors = body.get("actors") or []
+    if not isinstance(actors, list) or not all(isinstance(a, Mapping) for a in actors):
+        raise MalformedError("actors are a list of mappings")
+    ids = dict.fromkeys(_identity(a, "id1") for a in actors)
+    remarks = []
+    if len(names) > 1:
+        remarks.append(f"{len(names)} names, read as the likeliest")
+    if len(spans) > 1:
+        remarks.append(f"{len(spans)} timespans, read as one from the first to the last")
     status = body.get("src_status", body.get("src", ""))
     activity = RawActivity(
         id2,
@@ -164,7 +174,7 @@ def _slow_activity(body: Mapping) -> tuple[RawActivity, int]:
         status if isinstance(status, str) else "",
         body.line,
     )
-    return activity, len(spans)
+    return activity, remarks
 
 
 def _spans(body: Mapping) -> list[tuple[int, int]]:
@@ -180,14 +190,13 @@ def _spans(body: Mapping) -> list[tuple[int, int]]:
     return spans
 
 
-def _types(path: Path, issues: list[Issue]) -> dict[str, str]:
+def _types(path: Path, issues: Issues) -> dict[str, str]:
     """The type of each actor."""
     data = read_bytes(path)
     found = scan_types(Text(data))
     if found is not None:
         return found
     types = {}
-    faults = _Faults()
     for body in _bodies(data, "types", path, [], issues):
         try:
             names = next((v for k, v in body.items() if k.startswith("cset")), None)
@@ -195,12 +204,11 @@ def _types(path: Path, issues: list[Issue]) -> dict[str, str]:
                 raise MalformedError("no type in cset3")
             types[_identity(body, "id1")] = _likeliest(names)
         except MalformedError as e:
-            faults.add(str(e), body.line)
-    issues += faults.issues("types", path)
+            _uncounted("types", path, body.line, str(e), issues)
     return types
 
 
-def _geometry(path: Path, issues: list[Issue]) -> RawBoxes:
+def _geometry(path: Path, issues: Issues) -> RawBoxes:
     """The boxes of a file, by the scan or, where it does not know a line, by libyaml."""
     data = read_bytes(path)
     boxes = scan_geometry(Text(data))
@@ -210,9 +218,8 @@ def _geometry(path: Path, issues: list[Issue]) -> RawBoxes:
     return boxes
 
 
-def _slow_geometry(data: bytes, path: Path, issues: list[Issue]) -> RawBoxes:
+def _slow_geometry(data: bytes, path: Path, issues: Issues) -> RawBoxes:
     rows = []
-    faults = _Faults()
     for body in _bodies(data, "geom", path, [], issues):
         try:
             g0 = body.get("g0")
@@ -222,17 +229,15 @@ def _slow_geometry(data: bytes, path: Path, issues: list[Issue]) -> RawBoxes:
             frame = _integer(body.get("ts0"), "ts0")
             actor = _identity(body, "id1")
         except MalformedError as e:
-            faults.add(str(e), body.line)
+            _uncounted("geom", path, body.line, str(e), issues)
             continue
         rows.append((actor, frame, corners, truth(body.get("keyframe")), body.line))
-    issues += faults.issues("geom", path)
     return _from_rows(rows, path.name)
 
 
-def _regions(path: Path, issues: list[Issue]) -> tuple[pd.DataFrame, RawBoxes]:
+def _regions(path: Path, issues: Issues) -> tuple[pd.DataFrame, RawBoxes]:
     """Polygons (KPF's specification has them, no real file does) and their bounds as boxes."""
     rows, polygons = [], []
-    faults = _Faults()
     for body in _bodies(read_bytes(path), "regions", path, [], issues):
         try:
             poly = body.get("poly0")
@@ -241,12 +246,11 @@ def _regions(path: Path, issues: list[Issue]) -> tuple[pd.DataFrame, RawBoxes]:
             points = np.array([_point(p) for p in poly])
             actor, frame = _identity(body, "id1"), _integer(body.get("ts0"), "ts0")
         except MalformedError as e:
-            faults.add(str(e), body.line)
+            _uncounted("regions", path, body.line, str(e), issues)
             continue
         corners = [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
         rows.append((actor, frame, corners, truth(body.get("keyframe")), body.line))
         polygons.append((actor, frame, tuple(map(tuple, points.tolist()))))
-    issues += faults.issues("regions", path)
     return (
         pd.DataFrame(polygons, columns=["actor_id", "frame", "polygon"]),
         _from_rows(rows, path.name),
@@ -269,27 +273,10 @@ def _from_rows(rows: Sequence[tuple[str, int, list[float], bool, int]], file: st
     )
 
 
-class _Faults:
-    """Records that could not be used, by what was wrong: where the first was, and how many."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, list[int]] = {}
-
-    def add(self, detail: str, line: int | None) -> None:
-        self._found.setdefault(detail, [line or 0, 0])[1] += 1
-
-    def issues(self, record: str, path: Path) -> list[Issue]:
-        return [
-            Issue(STAGE, "malformed", "noted", record, path.name, line or None, count, detail)
-            for detail, (line, count) in self._found.items()
-        ]
-
-
 def _bodies(
-    data: bytes, key: str, path: Path, metas: list[str], issues: list[Issue]
+    data: bytes, key: str, path: Path, metas: list[str], issues: Issues
 ) -> Iterator[Mapping]:
     """What each record holds under ``key``; meta lines are kept aside, other records noted."""
-    faults = _Faults()
     for item in yaml_items(data, path):
         body = item.get(key) if isinstance(item, Mapping) else None
         if isinstance(body, Mapping):
@@ -298,8 +285,12 @@ def _bodies(
             metas.append(str(item["meta"]))
         else:
             detail = f"a record that is neither {key} nor meta"
-            faults.add(detail, getattr(item, "line", None))
-    issues += faults.issues(key, path)
+            _uncounted(key, path, getattr(item, "line", None), detail, issues)
+
+
+def _uncounted(record: str, path: Path, line: int | None, detail: str, issues: Issues) -> None:
+    """A record that is no activity and could not be used: one issue for all of a kind."""
+    issues.append(_issue("malformed", "noted", record, path, line, detail), apart=1)
 
 
 def _issue(
@@ -316,7 +307,7 @@ def _identity(body: Mapping, key: str) -> str:
 
 
 def _integer(value: Any, key: str) -> int:
-    if not isinstance(value, str) or not _INTEGER.match(value):
+    if not isinstance(value, str) or not _INTEGER.fullmatch(value):
         raise MalformedError(f"{key} is not an integer")
     number = int(value)
     if not -(1 << 31) <= number < 1 << 31:
@@ -325,10 +316,10 @@ def _integer(value: Any, key: str) -> int:
 
 
 def _real(value: Any, key: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as e:
-        raise MalformedError(f"{key} is not a number") from e
+    # float() would read 1_468 as 1468, and digits of any script
+    if not isinstance(value, str) or not _REAL.fullmatch(value):
+        raise MalformedError(f"{key} is not a number")
+    return float(value)
 
 
 def _point(value: Any) -> tuple[float, float]:

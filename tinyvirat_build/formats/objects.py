@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyvirat_build.formats.assemble import STAGE, RawBoxes
+from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.records import Issue
 
 
@@ -25,7 +26,7 @@ class Instance:
 
 
 def unite(
-    instances: Sequence[Instance], file: str | None, issues: list[Issue]
+    instances: Sequence[Instance], file: str | None, issues: Issues
 ) -> tuple[list[str], RawBoxes, dict[str, str]]:
     """The actor id of each instance, all boxes, and the type of each actor.
 

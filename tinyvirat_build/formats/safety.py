@@ -16,30 +16,42 @@ from typing import Any, Final
 import yaml
 
 from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.userfiles import read_regular
 
-MAX_FILE: Final = 1 << 30  # bytes; the largest real file has tens of megabytes
+MAX_FILE: Final = 1 << 29  # bytes; real geometry reaches tens of megabytes
+MAX_JSON: Final = 1 << 28  # bytes; a tree takes many times its text
 MAX_DEPTH: Final = 16  # KPF nests eight deep
 MAX_SCALAR: Final = 4096  # characters; the longest real one is a meta line of about 80
 MAX_FRAME: Final = 2_000_000  # eighteen hours at 30 fps
 MAX_COORDINATE: Final = 1e6  # pixels
 MAX_BOXES: Final = 5_000_000  # that sparse boxes of a file may become; real ones reach 10^5
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]|^\.|^-|^\s|\s$|^$")
+_UNSAFE = re.compile(r"[/\\]|^\.|^-|^\s|\s$|^$")
 _TRUE = frozenset(("true", "yes", "on", "1", "y"))
 
 
 def safe_name(text: str) -> bool:
     r"""Whether a video, activity or actor name may become a part of a path.
 
-    Refused are separators, control characters, a leading dot or dash, outer blanks, the empty
-    name and names over 200 characters.
+    Refused are separators, whatever does not print (control characters, changes of direction,
+    bytes that are not UTF-8), a leading dot or dash, outer blanks, the empty name and names over
+    200 characters.
 
     >>> safe_name("2018-03-07.16-50-01.16-55-01.bus.G331"), safe_name("../../etc/passwd")
     (True, False)
     >>> safe_name(".."), safe_name("a\x00b"), safe_name("")
     (False, False, False)
     """
-    return len(text) <= 200 and not _UNSAFE.search(text)
+    return len(text) <= 200 and text.isprintable() and not _UNSAFE.search(text)
+
+
+def shown(text: str) -> str:
+    r"""A name as tables and terminals can take it: what does not print is escaped.
+
+    >>> shown("caf\udce9 a\u202eb")
+    'caf\\udce9 a\\u202eb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def refuse_unsafe_video(video_id: str, files: Sequence[Path]) -> None:
@@ -56,25 +68,21 @@ def refuse_unsafe_video(video_id: str, files: Sequence[Path]) -> None:
         )
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_FILE) -> bytes:
     """The bytes of a text file: bounded, UTF-8 without byte-order mark, without NUL.
 
     Raises:
-        AnnotationError: it cannot be opened, is too large, or is not UTF-8 text.
+        AnnotationError: it cannot be opened, is no regular file, is larger than ``limit`` bytes,
+            or is not UTF-8 text.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE:
-            raise AnnotationError(
-                f"{size} bytes, more than the {MAX_FILE} that an annotation may have",
-                file=path,
-                remedy="split the file or leave it out",
-            )
-        data = path.read_bytes()
+        data = read_regular(path, limit)
     except (OSError, ValueError) as e:
         reason = getattr(e, "strerror", None) or str(e)
         raise AnnotationError(
-            f"cannot be read ({reason})", file=path, remedy="check that it exists and is readable"
+            f"cannot be read ({reason})",
+            file=path,
+            remedy="give a readable file of the format, or leave it out",
         ) from e
     return check_text(data, path)
 

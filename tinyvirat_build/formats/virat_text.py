@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import read_bytes, refuse_unsafe_video
 from tinyvirat_build.records import Issue, VideoAnnotation
@@ -26,7 +27,7 @@ from tinyvirat_build.records import Issue, VideoAnnotation
 OBJECT_TYPES: Final = {1: "person", 2: "car", 3: "vehicle", 4: "object", 5: "bike"}
 
 _KIND = re.compile(r"\.(events|objects|mapping)\.txt$")
-_NUMBER = re.compile(rb"-?\d{1,9}")
+_NUMBER = re.compile(rb"-?[0-9]{1,9}")
 
 
 def file_kind(path: Path) -> str | None:
@@ -42,26 +43,27 @@ def file_kind(path: Path) -> str | None:
 def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
     """Read one clip's text files; a clip may have objects only.
 
-    ``records_in`` counts the distinct events of the events and mapping files. A line that is no
-    row of integers is an issue, and so is a box that was never written (glued triples).
+    ``records_in`` counts the distinct events of the events and mapping files; rows of one id with
+    another type or span are another event. A line that is no row of integers is an issue, and so
+    is a box that was never written (glued triples), and a mapping that contradicts the events.
 
     Raises:
         AnnotationError: none of the three files is given, or one cannot be read.
     """
     refuse_unsafe_video(video_id, files)
-    paths = {kind: path for path in files if (kind := file_kind(path))}
+    issues = Issues()
+    paths = one_of_each(files, file_kind, issues)
     if not paths:
         raise AnnotationError(
             "no VIRAT text file among " + (", ".join(p.name for p in files) or "no files"),
             file=files[0].parent if files else video_id,
             remedy="give CLIP.viratdata.events.txt, .objects.txt and .mapping.txt",
         )
-    issues: list[Issue] = []
     events = _rows(paths.get("events"), 10, issues)
     objects = _rows(paths.get("objects"), 8, issues)
     mapping = _mapping(paths.get("mapping"), issues)
 
-    spans = _events_of(events, mapping)
+    spans = _events_of(events, mapping, paths.get("mapping"), issues)
     object_boxes = _boxes(objects, objects.values[:, 0], 2, paths.get("objects"))
     object_ids = [str(i) for i in object_boxes.ids]
     frames_of = _frames_of(object_boxes)
@@ -69,8 +71,8 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
 
     activities = []
     followed: set[str] = set()  # events that are followed by their own boxes
-    for event, (event_type, start, last, line) in spans.items():
-        flagged = [str(i) for i in mapping.flags.get(event, ())]
+    for (event, event_type, start, last), (line, flags) in spans.items():
+        flagged = [str(i) for i in flags]
         if not any(_meets(frames_of.get(i), start, last) for i in flagged):
             followed.add(str(event))
             flagged.append(f"event:{event}")
@@ -106,13 +108,16 @@ class _Rows:
     lines: NDArray[np.int64]  # (rows,) 1-based
 
 
+_Event = tuple[int, int, int, int]  # id, type, first and last frame
+
+
 @dataclass(slots=True)
-class _Mapping:
-    spans: dict[int, tuple[int, int, int, int]]  # event: type, start, last frame, line
-    flags: dict[int, list[int]]  # event: the ids of its objects
+class _Flags:
+    line: int
+    objects: tuple[int, ...]
 
 
-def _rows(path: Path | None, columns: int, issues: list[Issue]) -> _Rows:
+def _rows(path: Path | None, columns: int, issues: Issues) -> _Rows:
     """The rows of a file of integers; lines of another shape become issues."""
     if path is None:
         return _Rows(np.empty((0, columns), np.int64), np.empty(0, np.int64))
@@ -135,7 +140,7 @@ def _rows(path: Path | None, columns: int, issues: list[Issue]) -> _Rows:
 
 
 def _unglued(
-    row: list[bytes], columns: int, path: Path, number: int, issues: list[Issue]
+    row: list[bytes], columns: int, path: Path, number: int, issues: Issues
 ) -> list[bytes]:
     """The full row at the end of a line of ``oid duration frame`` triples, if there is one.
 
@@ -150,12 +155,23 @@ def _unglued(
     else:
         issues.append(_malformed(path, number, f"{len(row)} columns instead of {columns}"))
         return []
+    if not _is_track(row[: 3 * triples]):
+        issues.append(_malformed(path, number, f"{len(row)} columns that are no track's frames"))
+        return []
     detail = "frames written without a box"
     record = f"actor {row[0][:20].decode('utf-8', 'replace')}"
     issues.append(
         Issue(STAGE, "malformed", "noted", record, path.name, number, count=triples, detail=detail)
     )
     return full
+
+
+def _is_track(tokens: list[bytes]) -> bool:
+    """Whether triples are ``oid duration frame`` of one object, frame by frame."""
+    values, good = _integers(tokens, 3)
+    return bool(
+        good.all() and (values[:, :2] == values[0, :2]).all() and (np.diff(values[:, 2]) > 0).all()
+    )
 
 
 def _integers(tokens: list[bytes], columns: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -171,9 +187,9 @@ def _integers(tokens: list[bytes], columns: int) -> tuple[NDArray[np.int64], NDA
     return values, good
 
 
-def _mapping(path: Path | None, issues: list[Issue]) -> _Mapping:
-    """Spans and flagged objects of each event, the first line of an event counting."""
-    mapping = _Mapping({}, {})
+def _mapping(path: Path | None, issues: Issues) -> dict[_Event, _Flags]:
+    """The flagged objects of each event, the first line of an event counting."""
+    mapping: dict[_Event, _Flags] = {}
     for number, line in enumerate(read_bytes(path).split(b"\n") if path else (), 1):
         row = line.split()
         if not row:
@@ -182,23 +198,49 @@ def _mapping(path: Path | None, issues: list[Issue]) -> _Mapping:
         if len(row) < 6 or not all(map(_NUMBER.fullmatch, row)):
             issues.append(_malformed(path, number, "not a row of integers"))
             continue
-        event, kind, _, start, last, _ = map(int, row[:6])
-        if event in mapping.spans:
+        number_of_id, kind, _, start, last, count = map(int, row[:6])
+        event = (number_of_id, kind, start, last)
+        if event in mapping:
             issues.append(_malformed(path, number, "a second line of the event", "duplicate"))
             continue
-        mapping.spans[event] = (kind, start, last, number)
-        mapping.flags[event] = [i for i, flag in enumerate(row[6:]) if flag == b"1"]
+        flags = tuple(i for i, flag in enumerate(row[6:]) if flag == b"1")
+        if len(flags) != count:
+            detail = f"{len(flags)} objects flagged, {count} counted; the flags are read"
+            issues.append(_malformed(path, number, detail))
+        mapping[event] = _Flags(number, flags)
     return mapping
 
 
-def _events_of(events: _Rows, mapping: _Mapping) -> dict[int, tuple[int, int, int, int]]:
-    """Each event's type, first and last frame, and line, in the order of its first row."""
-    ids, first = np.unique(events.values[:, 0], return_index=True)
-    spans = {}
-    for i in np.argsort(first):
-        row = events.values[first[i]]
-        spans[int(ids[i])] = (int(row[1]), int(row[3]), int(row[4]), int(events.lines[first[i]]))
-    return spans | {e: span for e, span in mapping.spans.items() if e not in spans}
+def _events_of(
+    events: _Rows, mapping: dict[_Event, _Flags], path: Path | None, issues: Issues
+) -> dict[_Event, tuple[int, tuple[int, ...]]]:
+    """Each event's line and flagged objects, in the order of its first row.
+
+    A line of the mapping whose type or span no event has speaks of the event of its id, if that
+    has no line of its own; where there is no such event, it is one.
+    """
+    rows, first = np.unique(events.values[:, [0, 1, 3, 4]], axis=0, return_index=True)
+    order = np.argsort(first)
+    keys: list[_Event] = list(map(tuple, rows[order].tolist()))
+    found = {
+        key: (line, mapping[key].objects if key in mapping else ())
+        for key, line in zip(keys, events.lines[first[order]].tolist(), strict=True)
+    }
+    lacking = {key[0]: key for key in reversed(keys) if key not in mapping}
+    known = {key[0] for key in keys}
+    for key, flags in mapping.items():
+        if key in found:
+            continue
+        if key[0] not in known:
+            found[key] = (flags.line, flags.objects)
+            continue
+        assert path is not None
+        detail = "type or span is not that of the events, which are read"
+        issues.append(_malformed(path, flags.line, detail))
+        event = lacking.pop(key[0], None)
+        if event is not None:
+            found[event] = (found[event][0], flags.objects)
+    return found
 
 
 def _boxes(rows: _Rows, owner: NDArray[np.int64], frame: int, path: Path | None) -> RawBoxes:
