@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,51 @@ def test_a_users_video_is_measured(shared: Path, tmp_path: Path) -> None:
     geometry = (shared / "data" / "pedestrians" / "vtest.geom.yml").read_text()
     assert (found.records, found.kept, found.boxes) == (70, 70, geometry.count("g0:"))
     assert found.render().endswith("Ready to build.")
+
+
+def custom(tmp_path: Path, text: str, dialect_off: int = 12) -> Diagnosis:
+    frames: dict[str, object] = {str(t): BOX for t in range(10, 13)}
+    write_json(tmp_path / f"{CLIP}.json", "Talking", frames, dialect_off)
+    path = tmp_path / "c.yaml"
+    path.write_text(f"format: actev-json\n{text}")
+    return examine(tmp_path, source=str(path))
+
+
+def test_a_dialect_that_nobody_told_is_named(tmp_path: Path) -> None:
+    for off, dialect in ((12, "inclusive"), (13, "exclusive")):
+        (report,) = custom(tmp_path, "", off).sets
+        assert report.formats == ((f"actev-json, {dialect} by its boxes", 1),)
+    (report,) = custom(tmp_path, "dialect: exclusive\n", 13).sets
+    assert report.formats == (("actev-json, exclusive", 1),)
+
+
+def test_where_nothing_is_kept_what_took_it_is_named(tmp_path: Path) -> None:
+    found = custom(tmp_path, "regions: [{ignore: [[0, 0], [99, 0], [99, 99], [0, 99]]}]\n")
+    assert (found.records, found.kept) == (1, 0)
+    (problem,) = found.problems
+    assert problem.startswith("none of 1 activity records is kept, most as region (")
+    assert "Ready" not in found.render()
+    assert not custom(tmp_path, "").problems
+
+
+def test_many_unknown_names_are_told_soon(tmp_path: Path) -> None:
+    movie = f"{CLIP}.avi"
+    activities = [
+        {
+            "activity": f"unknown name of an activity, number {i}",
+            "activityID": i,
+            "localization": {movie: {"10": 1, "12": 0}},
+            "objects": [
+                {"objectType": "", "objectID": 1, "localization": {movie: {"10": BOX, "12": BOX}}}
+            ],
+        }
+        for i in range(3000)
+    ]
+    (tmp_path / "UMD-IBM").mkdir()
+    path = tmp_path / "UMD-IBM" / f"{CLIP}.json"
+    path.write_text(json.dumps({"filesProcessed": movie, "activities": activities}))
+    start = time.process_time()
+    found = examine(tmp_path, "meva.sets=[UMD-IBM]")
+    assert time.process_time() - start < 10
+    (fault,) = found.faults
+    assert (fault.reason, fault.count, len(found.names)) == ("unknown_label", 3000, 3000)

@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from tinyvirat_build import labels
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import DataError
+from tinyvirat_build.errors import AnnotationError, DataError
+from tinyvirat_build.formats.actev_json import dialect_of
+from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.records import REASONS
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.sources.parse import Parsed, map_of, parse_entry
@@ -27,6 +29,7 @@ _EXPECTED: Final = {
     "virat-text": ("events", "objects", "mapping"),
 }
 _EXAMPLES: Final = 3
+_NEAREST: Final = 100  # unknown names whose likeness is sought; each takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +120,13 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
     problems += [
         f"{f.count} annotation file{'s' * (f.count > 1)} cannot be read, e.g. {f.example}"
         for f in faults
-        if f.reason == "unreadable"
+        if f.reason == "unreadable" and f.action == "quarantined"
     ]
-    if parsed and not any(n.labels for n in names):
+    records = sum(int(p.balance["records_in"].sum()) for p in parsed)
+    kept = sum(len(p.activities) for p in parsed)
+    if records and not kept:
+        problems.append(_nothing_kept(records, faults))
+    elif parsed and not any(n.labels for n in names):
         problems.append("no activity has a label in the class list; see --set labels and classes")
     present = {video_id for video_id, _ in found.videos}
     read = {e.video_id for e in found.entries}
@@ -136,11 +143,18 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
         faults=faults,
         dialects=_dialects(parsed),
         sizes=tuple(sizes),
-        records=sum(int(p.balance["records_in"].sum()) for p in parsed),
-        kept=sum(len(p.activities) for p in parsed),
+        records=records,
+        kept=kept,
         boxes=sum(len(p.boxes) for p in parsed),
         problems=tuple(problems),
     )
+
+
+def _nothing_kept(records: int, faults: Sequence[Fault]) -> str:
+    """Why no activity is left, by what took most of them."""
+    fallen = [f for f in faults if f.action in ("dropped", "quarantined")]
+    why = f", most as {fallen[0].reason} ({REASONS[fallen[0].reason]})" if fallen else ""
+    return f"none of {records:,} activity records is kept{why}"
 
 
 def _picture(entry: Entry, sizes: list[str]) -> tuple[int, int]:
@@ -166,7 +180,7 @@ def _sets(found: Discovery) -> tuple[SetReport, ...]:
             by_set.setdefault(entry.annotation_set, []).append((entry, is_read))
     reports = []
     for name, members in by_set.items():
-        formats = Counter(f"{e.format}, {e.dialect}" if e.dialect else e.format for e, _ in members)
+        formats = Counter(map(_format_of, (e for e, _ in members)))
         lacking = Counter(
             kind
             for e, _ in members
@@ -186,6 +200,16 @@ def _sets(found: Discovery) -> tuple[SetReport, ...]:
     return tuple(sorted(reports, key=lambda r: (-r.read, r.name)))
 
 
+def _format_of(entry: Entry) -> str:
+    """Format and dialect; one that no source tells is read off the boxes."""
+    if entry.dialect or entry.format != "actev-json":
+        return f"{entry.format}, {entry.dialect}" if entry.dialect else entry.format
+    try:
+        return f"{entry.format}, {dialect_of(entry.video_id, entry.files)} by its boxes"
+    except AnnotationError:
+        return entry.format
+
+
 def _names(
     entries: Sequence[Entry], parsed: Sequence[Parsed], settings: Settings
 ) -> tuple[NameReport, ...]:
@@ -196,11 +220,15 @@ def _names(
         for name in [*p.activities["name"], *p.without_geometry["name"]]:
             counts[name] += 1
             maps.setdefault(name, label_map)
-    return tuple(
-        NameReport(name, n, found, None if found is not None else maps[name].nearest(name))
-        for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        for found in [maps[name].labels_of(name)]
-    )
+    reports = []
+    sought = 0
+    for name, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        found = maps[name].labels_of(name)
+        near = None
+        if found is None and sought < _NEAREST:
+            near, sought = maps[name].nearest(name), sought + 1
+        reports.append(NameReport(name, n, found, near))
+    return tuple(reports)
 
 
 def _faults(found: Discovery, parsed: Sequence[Parsed]) -> tuple[Fault, ...]:
@@ -242,7 +270,7 @@ def _dialects(parsed: Iterable[Parsed]) -> tuple[str, ...]:
 
 
 def _render(d: Diagnosis) -> Iterable[str]:
-    yield f"Source {d.source} below {d.data}"
+    yield f"Source {d.source} below {shown(str(d.data))}"
     yield from _render_sets(d)
     yield from _render_videos(d)
     if d.annotated:
@@ -335,7 +363,7 @@ def _listed(items: Sequence[str], what: str, nothing: str) -> Iterable[str]:
         return
     yield f"  {what} {len(items):,}"
     for item in items[:_EXAMPLES]:
-        yield f"    {item}"
+        yield f"    {shown(item)}"
     if len(items) > _EXAMPLES:
         yield f"    … and {len(items) - _EXAMPLES:,} more"
 

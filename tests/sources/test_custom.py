@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ import pytest
 from tinyvirat_build import sources
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources import Discovery
 from tinyvirat_build.sources.custom import KEYS
 from tinyvirat_build.sources.parse import parse_entry
+from tinyvirat_build.store import to_arrow
 
 
 def corpus(tmp_path: Path, text: str, *files: str) -> Path:
@@ -120,6 +124,66 @@ def test_unsafe_names_are_refused_before_any_path_is_made(tmp_path: Path) -> Non
     found = find(path)
     assert [e.video_id for e in found.entries] == ["good"]
     assert [(v, i.reason) for v, i in found.issues] == [("-rf", "unsafe_name")]
+
+
+def test_what_is_no_file_or_has_no_name_costs_itself_alone(tmp_path: Path) -> None:
+    names = ("caf\udce9", "a\u202eb", "a\nb", "a\x85b", "e\u0301")
+    path = corpus(tmp_path, "format: kpf\n", *(f"{n}.activities.yml" for n in names), "good.mp4")
+    os.mkfifo(tmp_path / "good.activities.yml")
+    os.mkfifo(tmp_path / "e\u0301.mp4")
+    (tmp_path / "odd\udce9").mkdir()
+    (tmp_path / "odd\udce9" / "x.activities.yml").touch()
+    found = find(path)
+    assert [(e.video_id, e.video) for e in found.entries] == [("e\u0301", None)]
+    told = sorted((v, i.reason, i.action) for v, i in found.issues)
+    assert told == [
+        ("a\\nb", "unsafe_name", "quarantined"),
+        ("a\\u202eb", "unsafe_name", "quarantined"),
+        ("a\\x85b", "unsafe_name", "quarantined"),
+        ("caf\\udce9", "unsafe_name", "quarantined"),
+        ("e\u0301", "unreadable", "noted"),
+        ("good", "unreadable", "quarantined"),
+        ("x", "unsafe_name", "quarantined"),
+    ]
+    to_arrow("issues", issues_frame([i for _, i in found.issues], source="c", video_id="v"))
+    assert all(v.isprintable() for v, _ in found.issues)
+
+
+def test_a_missing_folder_of_videos_is_videos_that_are_missing(tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: kpf\nvideos: film\n", "v.activities.yml")
+    assert [(e.video_id, e.video) for e in find(path).entries] == [("v", None)]
+
+
+def test_a_file_of_several_videos_is_each_of_them(tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: actev-json\ndialect: nist\n")
+    activities = [
+        {
+            "activity": "Talking",
+            "activityID": i,
+            "localization": {f"{v}.mp4": {"5": 1, "9": 0}},
+            "objects": [
+                {
+                    "objectType": "Person",
+                    "objectID": 1,
+                    "localization": {
+                        f"{v}.mp4": {"5": {"boundingBox": dict.fromkeys("xywh", i)}, "9": {}}
+                    },
+                }
+            ],
+        }
+        for i, v in ((1, "a"), (2, "b"), (3, "b"))
+    ]
+    tree = {"filesProcessed": ["a.mp4", "b.mp4", "c.mp4"], "activities": activities}
+    (tmp_path / "all.activities.json").write_text(json.dumps(tree))
+    (tmp_path / "all.file-index.json").write_text("{}")
+    (tmp_path / "b.mp4").touch()
+    entries = find(path).entries
+    assert [(e.video_id, len(e.files), e.video is None) for e in entries] == [
+        ("a", 2, True), ("b", 2, False), ("c", 2, True)
+    ]  # fmt: skip
+    parsed = [parse_entry(e, Settings.load(), width=99, height=99) for e in entries]
+    assert [p.activities["activity_id"].tolist() for p in parsed] == [["1"], ["2", "3"], []]
+    assert [len(p.issues) for p in parsed] == [0, 1, 0]  # two objects of one id
 
 
 def test_nothing_there_names_file_and_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -151,6 +152,29 @@ def test_a_set_that_holds_a_clip_twice_is_read_once(tmp_path: Path) -> None:
     found = meva(tmp_path)
     assert [f.parent.parent.name for f in found.entries[0].files] == ["a"]
     assert [(i.reason, i.file) for _, i in found.issues] == [("duplicate", "b/kitware")]
+
+
+def test_geometry_apart_from_its_activities_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, f"a/kitware/{CLIP}.activities.yml", f"b/kitware/{CLIP}.geom.yml")
+    found = meva(tmp_path)
+    assert [f.name for f in found.entries[0].files] == [f"{CLIP}.activities.yml"]
+    assert [p.name for p in found.unplaced] == [f"{CLIP}.geom.yml"]
+
+
+def test_a_pipe_in_a_corpus_costs_itself_alone(tmp_path: Path) -> None:
+    touch(tmp_path, f"kitware/{CLIP}.activities.yml")
+    os.mkfifo(tmp_path / "kitware" / f"{OTHER}.activities.yml")
+    os.mkfifo(tmp_path / f"{CLIP}.avi")
+    found = meva(tmp_path)
+    assert [(e.video_id, e.video) for e in found.entries] == [(CLIP, None)]
+    told = sorted((v, i.reason, i.action) for v, i in found.issues)
+    assert told == [(CLIP, "unreadable", "noted"), (OTHER, "unreadable", "quarantined")]
+
+
+def test_events_may_stand_in_the_mapping_alone(tmp_path: Path) -> None:
+    names = [f"{VIDEO}.viratdata.{k}.txt" for k in ("objects", "mapping")]
+    touch(tmp_path, *names)
+    assert len(virat(tmp_path).entries[0].files) == 2
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ import yaml
 
 from tinyvirat_build import labels
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.errors import AnnotationError, DataError, SettingsError
 from tinyvirat_build.formats import READERS, Dialect
+from tinyvirat_build.formats.actev_json import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
@@ -60,13 +61,17 @@ KEYS: Final = (
 )  # fmt: skip
 
 _FILES: Final = {
-    "kpf": re.compile(r"(.+?)[.-](?:activities|geom|types|regions)\.ya?ml"),
-    "virat-text": re.compile(r"(.+?)(?:\.viratdata)?\.(?:events|objects|mapping)\.txt"),
-    "actev-json": re.compile(r"(.+?)(?:[.-](?:activities|file-index|activity-index))?\.json"),
-    "cuboids": re.compile(r"(.+?)\.json"),
+    "kpf": re.compile(r"(.+?)[.-](?:activities|geom|types|regions)\.ya?ml", re.DOTALL),
+    "virat-text": re.compile(r"(.+?)(?:\.viratdata)?\.(?:events|objects|mapping)\.txt", re.DOTALL),
+    "actev-json": re.compile(
+        r"(.+?)(?:[.-](?:activities|file-index|activity-index))?\.json", re.DOTALL
+    ),
+    "cuboids": re.compile(r"(.+?)\.json", re.DOTALL),
 }
 _RATE: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,18}|/[0-9]{1,9})?")
-_VIDEO: Final = re.compile(rf"(.+?)({'|'.join(map(re.escape, VIDEO_SUFFIXES))})", re.IGNORECASE)
+_VIDEO: Final = re.compile(
+    rf"(.+?)({'|'.join(map(re.escape, VIDEO_SUFFIXES))})", re.IGNORECASE | re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ class Custom:
         """As :meth:`discover`, but finding nothing is no error."""
         mapping = self._mapping(settings)
         folder = data / self.annotations
-        found, issues = self._collect(folder, data / (self.videos or self.annotations))
+        found = self._collect(folder, data / (self.videos or self.annotations))
+        issues = found.refused
         videos = found.videos
         entries = []
         for _, video_id in sorted(found.annotations):
@@ -151,21 +157,20 @@ class Custom:
         """The YAML file's own folder."""
         return self.file.parent
 
-    def _collect(self, folder: Path, videos: Path) -> tuple[Found, list[tuple[str, Issue]]]:
+    def _collect(self, folder: Path, videos: Path) -> Found:
+        """The annotations, and the videos; a folder of videos may be missing, as they may."""
         found = Found.nothing()
-        refused: dict[str, Issue] = {}
         for place, name in walk(folder):
             match = _FILES[self.format].fullmatch(name)
             if match and not name.startswith(self.file.name):
-                if safe_name(match[1]):
-                    found.add("", match[1], self.format, place, name)
-                else:
-                    refused[match[1]] = Issue("discover", "unsafe_name", "quarantined", file=name)
-        for place, name in walk(videos):
+                found.add("", match[1], self.format, place, name)
+        if self.format == "actev-json":
+            _part_files(found)
+        for place, name in walk(videos) if videos.is_dir() else ():
             match = _VIDEO.fullmatch(name)
-            if match and safe_name(match[1]):
+            if match:
                 found.add_video(match[1], 0, place, name)
-        return found, list(refused.items())
+        return found
 
     def _mapping(self, settings: Settings) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
         """The labels, checked against the class list; None where the settings name a map."""
@@ -185,6 +190,25 @@ class Custom:
             return video_id
         match = self.grouping.search(video_id)
         return "_".join(g or "" for g in match.groups() or (match[0],)) if match else None
+
+
+def _part_files(found: Found) -> None:
+    """Give a file of several videos, after none of which it is named, to each of them."""
+    for key, by_format in list(found.annotations.items()):
+        for folder, files in list(by_format["actev-json"].items()):
+            names: set[str] = set()
+            for path in files:
+                try:
+                    names.update(() if path.name.endswith("-index.json") else videos_in(path))
+                except AnnotationError:
+                    continue  # for the reader to tell
+            if len(names) > 1 and key[1] not in names:
+                del by_format["actev-json"][folder]
+                for name in sorted(names):
+                    for path in files:
+                        found.add("", name, "actev-json", folder, path.name)
+        if not by_format["actev-json"]:
+            del found.annotations[key]
 
 
 def _alone(video_id: str) -> Issue:

@@ -12,6 +12,7 @@ from typing import Final
 
 from tinyvirat_build.config import annotations_dir
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.formats.safety import safe_name, shown
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import Entry
 
@@ -106,21 +107,41 @@ class Found:
     ranked: dict[str, tuple[int, Path]]
     """video_id -> the best video file, with its rank"""
     unplaced: list[Path]
+    refused: list[tuple[str, Issue]]
+    """(video_id, issue) of files that are none, or whose names no table or terminal can take"""
 
     @classmethod
     def nothing(cls) -> Found:
         """Before the walk."""
-        return cls({}, {}, [])
+        return cls({}, {}, [], [])
 
     def add(self, annotation_set: str, video_id: str, kind: str, folder: str, name: str) -> None:
         """Note an annotation file."""
+        if not self._takes(video_id, folder, name, "quarantined"):
+            return
         by_format = self.annotations.setdefault((annotation_set, video_id), {})
         by_format.setdefault(kind, {}).setdefault(folder, []).append(Path(folder, name))
 
     def add_video(self, video_id: str, rank: int, folder: str, name: str) -> None:
         """Note a video file; of several of one video the lowest rank is used."""
+        if not self._takes(video_id, folder, name, "noted"):
+            return
         new = (rank, Path(folder, name))
         self.ranked[video_id] = min(self.ranked.get(video_id, new), new)
+
+    def _takes(self, video_id: str, folder: str, name: str, action: str) -> bool:
+        """Whether a file can be used; a link that leads nowhere is for its reader to refuse."""
+        path = Path(folder, name)
+        reason = detail = ""
+        if not safe_name(video_id) or not name.isprintable() or not _is_text(str(path)):
+            reason, detail = "unsafe_name", "rename the file, or the folder that it lies in"
+        elif path.exists() and not path.is_file():
+            reason, detail = "unreadable", "no regular file; replace it"
+        if reason:
+            record, file = f"video {shown(video_id)}"[:200], shown(name)[:200]
+            issue = Issue("discover", reason, action, record, file, detail=detail)
+            self.refused.append((shown(video_id)[:200], issue))
+        return not reason
 
     @property
     def videos(self) -> dict[str, Path]:
@@ -132,7 +153,8 @@ class Found:
     ) -> tuple[str, list[Path], list[str]] | None:
         """The first of the formats that is there: its files, and other folders that repeat it.
 
-        KPF without its activities file (geometry alone) is none.
+        KPF without its activities file (geometry alone) is none; where another folder has the
+        activities, it becomes unplaced.
         """
         by_format = self.annotations.get((annotation_set, video_id), {})
         for kind in formats:
@@ -142,19 +164,38 @@ class Found:
                 if _is_whole(kind, files)
             )
             if folders:
+                self.unplaced += [
+                    path
+                    for folder, files in by_format[kind].items()
+                    if folder not in folders
+                    for path in files
+                ]
                 return kind, by_format[kind][folders[0]], folders[1:]
         return None
 
 
 def _is_whole(kind: str, files: Iterable[Path]) -> bool:
-    heads = {"kpf": "activities", "virat-text": ".events.", "actev-json": ""}
-    return any(heads.get(kind, "") in f.name and not f.name.endswith("-index.json") for f in files)
+    heads = {"kpf": ("activities",), "virat-text": (".events.", ".mapping.")}
+    return any(
+        head in f.name and not f.name.endswith("-index.json")
+        for f in files
+        for head in heads.get(kind, ("",))
+    )
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is one of characters; bytes that are not UTF-8 are none."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def repeated(annotation_set: str, video_id: str, folder: Path) -> Issue:
     """The note that a set holds a video in two folders."""
     return Issue(
-        "discover", "duplicate", "noted", f"video {video_id}", str(folder),
+        "discover", "duplicate", "noted", f"video {video_id}", shown(str(folder)),
         detail=f"{annotation_set} holds this video in another folder too, which is read",
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ from tinyvirat_build.sources.files import (
     repeated,
     walk,
 )
+from tinyvirat_build.userfiles import read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ SETS: Final[Mapping[str, AnnotationSet]] = {
 }
 """The known sets by the name of their folder."""
 
+MAX_TABLE: Final = 64 << 20  # bytes; the real one has half a megabyte
 CLIP_TABLE: Final = "meva-clip-camera-and-time-table.txt"
 
 _CLIP = r"\d{4}-\d\d-\d\d\.\d\d-\d\d-\d\d\.\d\d-\d\d-\d\d\.[a-z]+\.G\d{3}"
@@ -159,7 +161,7 @@ class Meva:
             issues += [(clip, other(e, wanted[0])) for e in wanted[1:]]
         return Discovery(
             tuple(sorted(entries, key=_key)),
-            tuple(issues),
+            (*issues, *found.refused),
             tuple(sorted(others, key=_key)),
             tuple(videos.items()),
             tuple(sorted(found.unplaced)),
@@ -205,7 +207,7 @@ def read_slots(path: Path) -> dict[str, str]:
         DataError: the table cannot be read.
     """
     try:
-        lines = path.read_text("utf-8", errors="replace").splitlines()
+        lines = read_regular(path, MAX_TABLE).decode("utf-8", "replace").splitlines()
     except OSError as e:
         raise DataError(f"cannot read {path}: {e.strerror}; restore or remove it") from e
     fields = (line.split(None, 2) for line in lines)

@@ -6,6 +6,7 @@ list, boxes inside the picture, and the user's regions; nothing that falls is wi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from tinyvirat_build import geometry, labels
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats import READERS, ReadOptions
+from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.records import (
     KEYS,
     Balance,
@@ -34,6 +36,7 @@ from tinyvirat_build.sources import Entry, Part, Region
 from tinyvirat_build.sources.unite import unite
 
 STAGE: Final = "parse"
+NEAREST: Final = 20  # unknown names of a video whose likeness is sought; each takes milliseconds
 
 Bools = npt.NDArray[np.bool_]
 
@@ -67,7 +70,7 @@ def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) ->
         annotation = read(entry, settings)
     except AnnotationError as e:
         return _unreadable(entry, e)
-    issues = list(annotation.issues)
+    issues = Issues(annotation.issues)
     activities = annotation.activities
     bare = annotation.without_geometry
     bare = activities.iloc[:0] if bare is None else bare
@@ -195,7 +198,7 @@ def _clipped(
     reach: npt.NDArray[np.float64],
     width: int,
     height: int,
-    issues: list[Issue],
+    issues: Issues,
 ) -> tuple[npt.NDArray[np.float64], Bools]:
     """The boxes inside the picture, and which of them have something left there."""
     limit = np.array([[0.0], [0.0], [width], [height]])
@@ -209,9 +212,7 @@ def _clipped(
     return inside, seen
 
 
-def _per_actor(
-    boxes: pd.DataFrame, which: Bools, reason: str, detail: str, issues: list[Issue]
-) -> None:
+def _per_actor(boxes: pd.DataFrame, which: Bools, reason: str, detail: str, issues: Issues) -> None:
     """One issue for each actor with such boxes, at the first of them, with their number."""
     rows = np.flatnonzero(which)
     actor, frame = boxes["actor_id"].array, boxes["frame"].to_numpy()
@@ -224,7 +225,7 @@ def _per_actor(
 
 
 def _with_boxes(
-    activities: pd.DataFrame, boxes: pd.DataFrame, issues: list[Issue]
+    activities: pd.DataFrame, boxes: pd.DataFrame, issues: Issues
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The activities that still have a box, and those that have none inside the picture."""
     kept = np.array([len(rows) > 0 for rows in _rows_of(activities, boxes)], bool)
@@ -246,7 +247,7 @@ def _in_regions(
     boxes: pd.DataFrame,
     reach: npt.NDArray[np.float64],
     regions: Sequence[Region],
-    issues: list[Issue],
+    issues: Issues,
 ) -> pd.DataFrame:
     """The activities that the regions leave: where most of an activity's boxes stand decides.
 
@@ -308,13 +309,12 @@ def _labels_of(activities: pd.DataFrame, label_map: labels.LabelMap) -> npt.NDAr
 
 
 def _unknown_labels(
-    names: Sequence[str], label_map: labels.LabelMap, entry: Entry, issues: list[Issue]
+    names: Sequence[str], label_map: labels.LabelMap, entry: Entry, issues: Issues
 ) -> None:
     """One issue a name that the map does not know; its activities stay, without a label."""
-    for name in sorted(set(names)):
-        if label_map.labels_of(name) is not None:
-            continue
-        near = label_map.nearest(name)
+    counts = Counter(name for name in names if label_map.labels_of(name) is None)
+    for nth, name in enumerate(sorted(counts)):
+        near = label_map.nearest(name) if nth < NEAREST else None
         issues.append(
             Issue(
                 STAGE,
@@ -322,7 +322,7 @@ def _unknown_labels(
                 "noted",
                 f"name {name}",
                 entry.files[0].name if entry.files else None,
-                count=names.count(name),
+                count=counts[name],
                 detail=f"not in the map {label_map.name}" + (f"; nearest: {near}" if near else ""),
             )
         )

@@ -148,7 +148,7 @@ class Virat:
             issues += [(video_id, other(e, wanted[0])) for e in wanted[1:]]
         return Discovery(
             tuple(sorted(entries, key=_key)),
-            tuple(issues),
+            (*issues, *found.refused),
             tuple(sorted(others, key=_key)),
             tuple(videos.items()),
             tuple(sorted(found.unplaced)),
