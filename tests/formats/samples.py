@@ -206,9 +206,17 @@ VIRAT_TEXT: dict[str, str] = {
     ".viratdata.mapping.txt": "4 9 10 263 272 1  0 1 0 0 0 0 0 0 0 0\n",
 }
 
+REGIONS = "".join(
+    f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
+    for t in range(10, 20)
+)
+INDEX = json.dumps({f"{VIDEO}.avi": {"framerate": 30.0, "selected": {"1": 1, "9009": 0}}})
+
 ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     *(("kpf", "", files) for files in KPF.values()),  # type: ignore[misc]
     *(("actev-json", dialect, {".json": text}) for dialect, text in ACTEV.items()),
+    ("kpf", "", {**KITWARE, ".regions.yml": REGIONS}),
+    ("actev-json", "", {".json": ACTEV["nist"], ".file-index.json": INDEX}),
     ("cuboids", "", {".json": CUBOIDS}),
     ("virat-text", "", VIRAT_TEXT),
 ]

@@ -8,9 +8,15 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tinyvirat_build import sources
+from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import TinyviratError
+from tinyvirat_build.sources.custom import Custom
 
 from .samples import ALL, outcome
 
@@ -82,6 +88,77 @@ def read_mutated(count: int, seed: int, folder: Path) -> tuple[int, float]:
     return errors, slowest
 
 
+CORPUS = {
+    "c.yaml": """name: crossing
+format: kpf
+labels: labels.csv
+group: {file: groups.csv, column: day}
+regions:
+  - ignore: [[0, 0], [200, 0], [200.5, 90]]
+    videos: "cam1_.*"
+width: 1280
+fps: 30000/1001
+""",
+    "own.yaml": """format: actev-json
+dialect: nist
+videos: film
+labels: {walks: activity_walking, waits: [], "runs": [activity_running]}
+group: 'cam(\\d+)_(day\\d+)'
+regions: [{only: [[0, 90], [768, 90], [768, 576], [0, 576]]}]
+license: "none"
+""",
+    "groups.csv": 'video,day\nv,monday\nw,"tues,day"\n',
+    "labels.csv": 'name,labels,note\nTalking,Talking,\nwalks,activity_walking;Talking,"why, so"\n',
+    "settings.yaml": """preset: default
+chunk: {length: 32}
+labels: {meva: meva-to-tinyvirat}
+meva: {sets: [kitware]}
+""",
+}
+
+
+def described(folder: Path, files: Mapping[str, bytes]) -> TinyviratError | None:
+    """The error that a corpus's description or the settings end with, if they do."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    try:
+        known = Settings.load(file=folder / "settings.yaml")
+        for name in ("c.yaml", "own.yaml"):
+            source = sources.get(str(folder / name))
+            assert isinstance(source, Custom)
+            source.survey(folder, known)
+    except TinyviratError as e:
+        return e
+    return None
+
+
+def describe_mutated(count: int, seed: int, folder: Path) -> tuple[int, float]:
+    """As ``read_mutated``, of descriptions and tables."""
+    plain = {name: text.encode() for name, text in CORPUS.items()}
+    for name in ("v.activities.yml", "w.json"):
+        (folder / name).touch()
+    assert described(folder, plain) is None
+    rng = random.Random(seed)
+    errors, slowest = 0, 0.0
+    for _ in range(count):
+        name = rng.choice(sorted(plain))
+        data = plain[name]
+        for _ in range(rng.choice((1, 1, 1, 2, 4))):
+            data = rng.choice(MUTATIONS)(bytearray(data), rng) or b"\n"
+        start = time.process_time()
+        error = described(folder, {**plain, name: data})
+        slowest = max(slowest, time.process_time() - start)
+        assert "\n" not in str(error)
+        errors += error is not None
+    return errors, slowest
+
+
+def test_mutated_descriptions_are_used_or_refused(tmp_path: Path) -> None:
+    errors, slowest = describe_mutated(COUNT, 0, tmp_path)
+    assert 0 < errors < COUNT
+    assert slowest < 1
+
+
 def test_mutated_files_give_records_or_a_clear_error(tmp_path: Path) -> None:
     errors, slowest = read_mutated(COUNT, 0, tmp_path)
     assert 0 < errors < COUNT
@@ -93,3 +170,5 @@ def test_mutated_files_give_records_or_a_clear_error(tmp_path: Path) -> None:
 def test_many_mutated_files(tmp_path: Path) -> None:
     _, slowest = read_mutated(20_000, 1, tmp_path)
     assert slowest < 5
+    _, slowest = describe_mutated(20_000, 1, tmp_path)
+    assert slowest < 1
