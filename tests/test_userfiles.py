@@ -11,7 +11,7 @@ import yaml
 
 from tinyvirat_build import labels, sources
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.errors import SettingsError, TinyviratError
 from tinyvirat_build.userfiles import load_yaml, quoted, read_regular
 
 LAUGHS = "format: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -22,13 +22,13 @@ HOSTILE = {
     "repeated key": ("chunk: {length: 3, length: 4}", "'length' occurs twice"),
     "repeated quoted key": ("labels: {walks: a, 'walks': b}", "'walks' occurs twice"),
     "nesting": ("format: " + "[" * 100_000, "nested deeper"),
-    "long scalar": ("format: " + "x" * 500_000, "a scalar of 500000"),
+    "long scalar": ("format: " + "x" * 200_000, "a scalar of 200000"),
     "sexagesimal": ("format: 1" + ":1" * 100_000, "a scalar of"),
     "digits": ("format: " + "9" * 10_000, "mend the YAML"),
-    "large": ("#" * (1 << 20) + "#\n", "more than 1048576"),
+    "large": ("#" * (1 << 18) + "#\n", "more than 262144"),
     "long key": ("? " + "k" * 9_000 + "\n: 1", "unknown"),
     "long list": (
-        "format: [" + "x, " * 90_000 + "]\nchunk: [" + "x, " * 90_000 + "]",
+        "format: [" + "x, " * 40_000 + "]\nchunk: [" + "x, " * 40_000 + "]",
         "found|unknown",
     ),
 }
@@ -60,6 +60,22 @@ def test_harmless_yaml_is_what_pyyaml_says() -> None:
 )
 def test_messages_quote_little(value: object) -> None:
     assert len(quoted(value)) < 800
+
+
+@pytest.mark.parametrize("text", ["preset: " + "x" * 999, "preset: [default]", "preset: {a: b}"])
+def test_a_preset_is_a_name(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="preset"):
+        Settings.load(file=path)
+
+
+@pytest.mark.parametrize("key", ["annotations", "videos", "labels"])
+def test_a_name_may_be_longer_than_any_file_has(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"format: kpf\n{key}: {'x' * 999}\n")
+    with pytest.raises(TinyviratError):
+        sources.get(str(path)).discover(tmp_path, Settings.load())
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:

@@ -195,6 +195,8 @@ class Settings:
         """
         own = _read_yaml(file) if file else {}
         chosen = preset or own.get("preset") or _preset_in(overrides) or "default"
+        if not isinstance(chosen, str):
+            raise SettingsError(f"{file}: preset is a name, found {quoted(chosen)}")
         tree: dict[str, Any] = {}
         _update(tree, _read_yaml(preset_file(chosen)))
         _update(tree, own)
@@ -283,12 +285,11 @@ def preset_file(name: str) -> Path:
     """The file of a preset, or the file itself where a path is given."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    path = annotations_dir() / "presets" / f"{name}.yaml"
-    if not path.is_file():
+    if name not in presets():
         raise SettingsError(
-            f"no preset {name!r}{_nearest(name, presets())}; presets: {', '.join(presets())}"
+            f"no preset {quoted(name)}{_nearest(name, presets())}; presets: {', '.join(presets())}"
         )
-    return path
+    return annotations_dir() / "presets" / f"{name}.yaml"
 
 
 def _preset_in(overrides: Sequence[str]) -> str | None:

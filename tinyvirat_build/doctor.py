@@ -283,6 +283,8 @@ def _render(d: Diagnosis) -> Iterable[str]:
             "contradicted by boxes:",
             "no boxes contradict the dialect of their set",
         )
+    elif d.faults:
+        yield from _render_faults(d)
     yield ""
     if not d.problems:
         missing = len(d.without_video)

@@ -222,14 +222,14 @@ def canonical_meva_name(name: str) -> str:
 def _find(name: str, what: str) -> Path:
     if name.endswith((".csv", ".txt")) or "/" in name:
         return Path(name)
-    path = annotations_dir() / "labels" / f"{name}.csv"
-    if not path.is_file():
-        near = difflib.get_close_matches(name, label_files(), n=1)
+    if name not in label_files():
+        near = difflib.get_close_matches(name[:200], label_files(), n=1)
         hint = f" (nearest: {near[0]})" if near else ""
         raise SettingsError(
-            f"no {what} {name!r}{hint}; name one of {', '.join(label_files())}, or a .csv file"
+            f"no {what} {quoted(name)}{hint}; name one of {', '.join(label_files())}, "
+            "or a .csv file"
         )
-    return path
+    return annotations_dir() / "labels" / f"{name}.csv"
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-MAX_YAML: Final = 1 << 20  # bytes; settings and descriptions have some kilobytes
+MAX_YAML: Final = 1 << 18  # bytes; settings and descriptions have some kilobytes
 MAX_DEPTH: Final = 32
 MAX_SCALAR: Final = 1 << 14  # characters; a licence's text is the longest
 

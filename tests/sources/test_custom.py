@@ -10,6 +10,7 @@ import pytest
 
 from tinyvirat_build import sources
 from tinyvirat_build.config import Settings
+from tinyvirat_build.doctor import diagnose
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources import Discovery
@@ -147,6 +148,10 @@ def test_what_is_no_file_or_has_no_name_costs_itself_alone(tmp_path: Path) -> No
     ]
     to_arrow("issues", issues_frame([i for _, i in found.issues], source="c", video_id="v"))
     assert all(v.isprintable() for v, _ in found.issues)
+    (tmp_path / "e\u0301.activities.yml").unlink()
+    with pytest.raises(DataError, match=r"no kpf annotation below .*, but .* \((unsafe|unread)"):
+        find(path)
+    assert "unsafe_name" in diagnose(sources.get(str(path)), tmp_path, Settings.load()).render()
 
 
 def test_a_missing_folder_of_videos_is_videos_that_are_missing(tmp_path: Path) -> None:
@@ -223,6 +228,7 @@ def test_nothing_there_names_file_and_folder(tmp_path: Path) -> None:
         ("format: kpf\ngroup: '('", "group: no regular expression"),
         ("format: kpf\ngroup: {file: x.csv}", "group: takes a regular expression or"),
         ("format: kpf\ngroup: {file: x.csv, column: y}", "group.file: cannot read"),
+        ("format: kpf\ngroup: {file: [x], column: y}", "group.file: takes text"),
         ("format: kpf\nregions: {}", "regions: takes a list"),
         (
             "format: kpf\nregions: [{ignore: [[0, 0], [1, 1]]}]",

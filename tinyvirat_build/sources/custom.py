@@ -48,7 +48,7 @@ from tinyvirat_build.formats.actev_json import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
-from tinyvirat_build.sources.files import VIDEO_SUFFIXES, Found, repeated, walk
+from tinyvirat_build.sources.files import VIDEO_SUFFIXES, Found, is_folder, repeated, walk
 from tinyvirat_build.userfiles import MAX_YAML, load_yaml, quoted, read_regular
 
 MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
@@ -103,9 +103,10 @@ class Custom:
         """
         found = self.survey(data, settings)
         if not found.entries:
+            why = [f", but {i.file} ({i.reason}: {i.detail})" for _, i in found.issues[:1]]
             raise DataError(
-                f"{self.file}: no {self.format} annotation below {data / self.annotations}; "
-                "mend `annotations` or `format`, or give another --data"
+                f"{self.file}: no {self.format} annotation below {data / self.annotations}"
+                f"{''.join(why)}; mend `annotations` or `format`, or give another --data"
             )
         return found
 
@@ -166,7 +167,7 @@ class Custom:
                 found.add("", match[1], self.format, place, name)
         if self.format == "actev-json":
             _part_files(found)
-        for place, name in walk(videos) if videos.is_dir() else ():
+        for place, name in walk(videos) if is_folder(videos) else ():
             match = _VIDEO.fullmatch(name)
             if match:
                 found.add_video(match[1], 0, place, name)
@@ -359,8 +360,10 @@ def _grouped(source: Custom, value: object) -> Custom:
             f"{path}: group: takes a regular expression or {{file: …, column: …}}, "
             f"found {quoted(value)}"
         )
-    table = path.parent / _text(path, value, "file", "")
-    return replace(source, groups=_groups(path, table, _text(path, value, "column", "")))
+    given = {f"group.{key}": found for key, found in value.items()}
+    named = {key: _text(path, given, key, "") for key in given}
+    table = path.parent / named["group.file"]
+    return replace(source, groups=_groups(path, table, named["group.column"]))
 
 
 def _groups(path: Path, table: Path, column: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ def walk(data: Path) -> Iterator[tuple[str, str]]:
     Raises:
         DataError: there is no such folder, or it cannot be read.
     """
-    if not data.is_dir():
+    if not is_folder(data):
         raise DataError(f"no folder {data}; give the folder of the annotations and videos")
     seen: set[tuple[int, int]] = set()
     stack = [str(data)]
@@ -181,6 +181,14 @@ def _is_whole(kind: str, files: Iterable[Path]) -> bool:
         for f in files
         for head in heads.get(kind, ("",))
     )
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; of a name that no folder can have there is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _is_text(path: str) -> bool:
