@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -183,6 +184,15 @@ def change_version(pack):
     (pack / "pack.json").write_text(json.dumps(header | {"version": 99}))
 
 
+def set_header(**changes):
+    def damage(pack):
+        header = json.loads((pack / "pack.json").read_text()) | changes
+        kept = {k: v for k, v in header.items() if v is not None}
+        (pack / "pack.json").write_text(json.dumps(kept))
+
+    return damage
+
+
 def change_index(pack):
     with (pack / "index.parquet").open("r+b") as f:
         f.seek(100)
@@ -210,6 +220,11 @@ def change_pixel(pack):
     [
         (break_json, "pack.json: cannot be read"),
         (change_version, "pack of version 99, this program reads 1"),
+        (set_header(version=True), "pack of version True"),
+        (set_header(index_sha256=None), "its entries are not those of a pack"),
+        (set_header(shards=3), "its entries are not those of a pack"),
+        (set_header(shards=[{"file": "a"}]), "its entries are not those of a pack"),
+        (set_header(clips=5), "6 clips, pack.json says 5"),
         (change_index, "index.parquet: checksum is wrong"),
         (truncate_shard, "00000.yuv: truncated or changed, 1000 bytes instead of"),
         (remove_shard, "00001.yuv: missing"),
@@ -314,6 +329,62 @@ def test_faults_of_a_tree_are_told_and_nothing_is_lost(tmp_path):
     assert packs.open_pack(tmp_path / "p").frames.tolist() == [5, 5, 5]
 
 
+def test_of_two_rows_with_one_id_the_second_is_told_not_packed(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(name, noise(rng, 2, 8, 8), ["run"], {}) for name in ("0", "1")]
+    write_tree(tmp_path / "t", {"train": rows})
+    listed = json.loads((tmp_path / "t" / "tiny_train_v2.json").read_text())
+    listed[1]["id"] = "0"
+    (tmp_path / "t" / "tiny_train_v2.json").write_text(json.dumps(listed))
+    report = packs.pack_tree(tmp_path / "t", tmp_path / "p")
+    assert (report.clips, [f["what"] for f in report.faults]) == (1, [packs._TWICE])
+
+
+def test_a_tree_without_any_clip_keeps_the_old_pack(tmp_path):
+    rng = np.random.default_rng(0)
+    write_tree(tmp_path / "t", {"train": [("0", noise(rng, 2, 8, 8), ["run"], {})]})
+    packs.pack_tree(tmp_path / "t", tmp_path / "p")
+    before = tree_bytes(tmp_path / "p")
+    shutil.rmtree(tmp_path / "t" / "videos")
+    with pytest.raises(DataError, match="none of its 1 clips decodes"):
+        packs.pack_tree(tmp_path / "t", tmp_path / "p")
+    assert tree_bytes(tmp_path / "p") == before
+
+
+def test_a_pack_behind_a_link_or_here(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    write_tree(tmp_path / "t", {"train": [("0", noise(rng, 2, 8, 8), ["run"], {})]})
+    (tmp_path / "disk" / "p").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "p")
+    for _ in range(2):
+        packs.pack_tree(tmp_path / "t", tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+        assert len(packs.open_pack(tmp_path / "disk" / "p")) == 1
+    monkeypatch.chdir(tmp_path / "disk" / "p")
+    packs.pack_tree(tmp_path / "t", ".")
+    assert sorted(p.name for p in (tmp_path / "disk").iterdir()) == ["p"]
+
+
+def test_a_pack_of_many_shards_keeps_no_file_open(tmp_path):
+    clips = 150
+    row = {"source": "s", "annotation_set": "k", "split": "train", "width": 2, "height": 2}
+    row |= {"x": (0,), "y": (0,), "n_frames": 1, "fps": "30", "pack_offset": 0, "labels": ("run",)}
+    rows = []
+    for i in range(clips):
+        (tmp_path / f"{i}.yuv").write_bytes(bytes(6))
+        name = f"{i:05d}"
+        rows.append(row | {"video_id": name, "clip_id": name, "id": name, "pack_file": f"{i}.yuv"})
+    manifest = pd.DataFrame(rows).reindex(columns=records.columns("clips"))
+    pack = packs.open_pack(packs.write_pack(tmp_path, manifest, CLASSES))
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 50, limits[1]))
+    try:
+        assert len(np.unique(pack.addresses(np.arange(clips)))) == clips
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -321,9 +392,20 @@ def test_faults_of_a_tree_are_told_and_nothing_is_lost(tmp_path):
         ({"tiny_train.json": "{"}, "cannot be read as JSON"),
         ({"tiny_train.json": "3"}, "neither a list of rows nor"),
         ({"tiny_train.json": '[{"id": 1}]'}, "row 0: has no usable id, path and dim"),
-        (
-            {"tiny_train.json": '[{"id": 1, "path": "../a.mp4", "dim": [1, 2, 2]}]'},
-            "leaves the tree",
+        *(
+            ({"tiny_train.json": f'[{{"id": 1, "path": "{path}", "dim": [1, 2, 2]}}]'}, message)
+            for path, message in [("../a.mp4", "names no file of the tree"), ("", "names no file")]
+        ),
+        *(
+            (
+                {"tiny_train.json": f'[{{"id": 1, "path": "a", "dim": [], "label": {label}}}]'},
+                "label is no list of names",
+            )
+            for label in ("3", '"Riding"', '[["Riding"]]')
+        ),
+        *(
+            ({"tiny_train.json": "[]", "class_map.json": text}, "not a class map")
+            for text in ("[]", '{"Riding": 1, "b": 2}', '{"a": "x", "b": 0}', '{"a": false}')
         ),
         (
             {"tiny_train.json": '[{"id": 1, "path": "a.mp4", "dim": [1, 2, 2], "label": ["x"]}]'},

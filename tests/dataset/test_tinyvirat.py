@@ -136,3 +136,10 @@ def test_test_numbers_are_shuffled_by_the_seed(seed: int) -> None:
     assert sorted(ids) == [f"{i:05d}" for i in range(n)]
     assert ids != sorted(ids)
     assert ids == number(manifest, seed=seed)["id"].tolist()
+
+
+def test_a_pack_of_other_settings_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "pack.json").write_text("{}")
+    _publish(tmp_path, ["train"])
+    assert not (tmp_path / "pack").exists()

@@ -38,7 +38,12 @@ class Shape:
 
 
 def make_pack(
-    folder: Path, shapes: Sequence[Shape], *, seed: int = 0, sparse: bool = False
+    folder: Path,
+    shapes: Sequence[Shape],
+    *,
+    seed: int = 0,
+    sparse: bool = False,
+    classes: Sequence[str] = CLASSES,
 ) -> Path:
     """A pack of noise (or zeros that take no room on disk) with one shard."""
     rng = np.random.default_rng(seed)
@@ -79,5 +84,5 @@ def make_pack(
         "bytes": int(sizes.sum()),
         "sha256": "0" * 64 if sparse else hash_file(file),
     }
-    packs.write_index(folder, columns, [shard], CLASSES)
+    packs.write_index(folder, columns, [shard], classes)
     return folder

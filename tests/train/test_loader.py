@@ -258,6 +258,13 @@ def test_ragged_batches_are_the_packs_bytes(pack):
     assert len({i for b in loader.ragged() for i in b.ids}) == SPLITS["val"]
 
 
+def test_ragged_batches_have_the_labels_of_what_they_show(tmp_path):
+    shapes = [Shape(3, 8, 8, labels=(0,)) for _ in range(8)]
+    folder = make_pack(tmp_path / "pack", shapes, classes=("turning_left", "turning_right"))
+    [batch] = ClipLoader(folder, "train", 2, batch_size=8, augment=Augment(flip=1)).ragged()
+    assert batch.labels.tolist() == [[1, 0]] * 8
+
+
 def test_clips_without_labels_have_zeros(pack):
     [(clips, labels, ids)] = ClipLoader(pack, "test", **OPTIONS)
     assert ids == ["00000"]
@@ -296,7 +303,12 @@ def test_buffers_come_back_when_the_last_view_goes():
         ({"rank": 1}, "give both"),
         ({"device": "toaster"}, "no device 'toaster'"),
         ({"device": "meta"}, "device meta is not supported"),
-        ({"frames": 0}, "frames, stride, size are 1 or more"),
+        ({"frames": 0}, "frames, stride and size are 1 or more"),
+        ({"temporal": "bogus"}, "temporal is one of random, center, uniform, dense"),
+        ({"short": "bogus"}, "short is one of loop, pad"),
+        ({"sampler": "bogus"}, "no sampler 'bogus'"),
+        ({"mean": (0.5,)}, "mean and std are three numbers each"),
+        ({"std": (0.0, 1.0, 1.0)}, "std above 0"),
         ({"dtype": torch.float64}, "dtype is float32, bfloat16 or float16"),
         ({"mode": "fast"}, "mode is auto, stream or resident"),
         ({"batch_size": 3, "augment": Augment(mixup=1)}, "needs an even batch_size"),

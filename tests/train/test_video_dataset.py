@@ -99,6 +99,9 @@ def test_a_broken_file_is_named(tree, tmp_path, backend):
 def test_wrong_arguments_are_one_clear_line(tree, monkeypatch):
     with pytest.raises(DataError, match="no clip of split 'val'; splits in it: train"):
         TinyVideoDataset(tree, "val")
+    for options in ({"temporal": "dense"}, {"short": "x"}, {"frames": 0}, {"std": (0, 1, 1)}):
+        with pytest.raises(SettingsError):
+            TinyVideoDataset(tree, "train", **options)
     with pytest.raises(SettingsError, match="no backend 'decord'"):
         TinyVideoDataset(tree, "train", backend="decord")
     monkeypatch.setattr(video_dataset, "_torchcodec_error", lambda: "no libavutil")

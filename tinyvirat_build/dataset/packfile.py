@@ -12,7 +12,6 @@ written out byte for byte in docs/pack.md.
 from __future__ import annotations
 
 import json
-import mmap
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +63,12 @@ MATRICES: Final[dict[str, tuple[float, float]]] = {  # Kr, Kb of ITU-T H.273, ta
 RANGES: Final = ("limited", "full")
 _MATRIX_OF_CODE: Final = {1: "bt709", 4: "fcc", 7: "smpte240m", 9: "bt2020"}
 _FULL_RANGE: Final = 2  # FFmpeg's AVCOL_RANGE_JPEG
+
+_NUMBERS: Final = ("shard", "offset", "frames", "height", "width") + (
+    "dy", "dx", "inner_height", "inner_width"
+)  # fmt: skip
+_TEXTS: Final = ("clip_id", "id", "split", "matrix", "range")
+_NEEDED: Final = (*_NUMBERS, *_TEXTS)  # columns without gaps
 
 Ints = npt.NDArray[np.int64]
 Planes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
@@ -154,8 +159,9 @@ class Pack:
     def map_shard(self, shard: int) -> npt.NDArray[np.uint8]:
         """A shard's bytes, mapped read-only; pages are read when they are touched."""
         if shard not in self._mapped:
-            with self.shard_files[shard].open("rb") as f:
-                view = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+            # Arrow's mapping, unlike Python's, keeps no file open: a pack may have more shards
+            # than a process may have files.
+            view = pa.memory_map(str(self.shard_files[shard])).read_buffer()
             self._mapped[shard] = np.frombuffer(view, np.uint8)
         return self._mapped[shard]
 
@@ -214,14 +220,9 @@ def open_pack(path: str | os.PathLike[str], verify: bool = False) -> Pack:
     table = _read_index(root, header)
     files = tuple(root / shard["file"] for shard in header["shards"])
     sizes = _check_sizes(header["shards"], files)
-    numbers: dict[str, Any] = {
-        name: table[name].to_numpy().astype(np.int64)
-        for name in ("shard", "offset", "frames", "height", "width", "dy", "dx")
-        + ("inner_height", "inner_width")
-    }
+    numbers: dict[str, Any] = {n: table[n].to_numpy().astype(np.int64) for n in _NUMBERS}
     texts: dict[str, Any] = {
-        name: np.asarray(table[name].cast(pa.string()).to_pylist(), dtype=object)
-        for name in ("clip_id", "id", "split", "matrix", "range")
+        name: np.asarray(table[name].cast(pa.string()).to_pylist(), dtype=object) for name in _TEXTS
     }
     classes = tuple(header["classes"])
     labels, labelled = _multi_hot(table["labels"], len(classes), root)
@@ -254,12 +255,24 @@ def read_header(root: Path) -> dict[str, Any]:
         raise PackError(f"{file}: cannot be read ({e}); make the pack anew") from e
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise PackError(f"{file}: not a {FORMAT}; name the folder of a pack")
-    if header.get("version") != VERSION:
+    version = header.get("version")
+    if type(version) is not int or version != VERSION:
         raise PackError(
-            f"{file}: pack of version {header.get('version')}, this program reads {VERSION}; "
-            "make the pack anew"
+            f"{file}: pack of version {version}, this program reads {VERSION}; make the pack anew"
         )
+    shards = header.get("shards")
+    entries = shards if isinstance(shards, list) else [None]
+    if not _has(header, _HEADER) or not all(_has(entry, _SHARD) for entry in entries):
+        raise PackError(f"{file}: its entries are not those of a pack; make the pack anew")
     return header
+
+
+_HEADER: Final = {"classes": list, "clips": int, "index_sha256": str, "shards": list}
+_SHARD: Final = {"file": str, "bytes": int, "sha256": str}
+
+
+def _has(tree: Any, kinds: Mapping[str, type]) -> bool:
+    return isinstance(tree, dict) and all(type(tree.get(k)) is kind for k, kind in kinds.items())
 
 
 def _read_index(root: Path, header: Mapping[str, Any]) -> pa.Table:
@@ -268,7 +281,17 @@ def _read_index(root: Path, header: Mapping[str, Any]) -> pa.Table:
         raise PackError(f"{file}: missing; make the pack anew")
     if hash_file(file) != header["index_sha256"]:
         raise PackError(f"{file}: checksum is wrong; make the pack anew")
-    return pq.read_table(file, schema=INDEX)
+    try:
+        table = pq.read_table(file, schema=INDEX)
+    except (OSError, pa.ArrowException) as e:
+        raise PackError(f"{file}: not the index of a pack ({e}); make the pack anew") from e
+    if table.num_rows != header["clips"]:
+        raise PackError(
+            f"{file}: {table.num_rows} clips, pack.json says {header['clips']}; make the pack anew"
+        )
+    for name in (n for n in _NEEDED if table[n].null_count):
+        raise PackError(f"{file}: column {name} has gaps; make the pack anew")
+    return table
 
 
 def _check_sizes(shards: Sequence[Mapping[str, Any]], files: Sequence[Path]) -> Ints:
@@ -293,7 +316,13 @@ def _check_rows(pack: Pack, sizes: Ints) -> None:
     fits &= (pack.inner_height > 0) & (pack.dy >= 0)
     fits &= pack.dy + pack.inner_height <= pack.height
     fits &= (pack.inner_width > 0) & (pack.dx >= 0) & (pack.dx + pack.inner_width <= pack.width)
-    fits &= np.isin(pack.matrix, tuple(MATRICES)) & np.isin(pack.range, RANGES)
+    known = np.isin(pack.matrix, tuple(MATRICES)) & np.isin(pack.range, RANGES)
+    if not known.all():
+        i = int(np.argmin(known))
+        raise PackError(
+            f"{pack.root}: clip {pack.clip_id[i]} has colour {pack.matrix[i]} {pack.range[i]}, "
+            "which this program does not know; make the pack anew"
+        )
     if fits.all():
         fits &= pack.offset + pack.nbytes <= sizes[pack.shard] if len(sizes) else False
     if not fits.all():

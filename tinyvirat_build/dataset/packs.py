@@ -34,7 +34,7 @@ from tinyvirat_build.dataset.packfile import (
     read_header,
 )
 from tinyvirat_build.dataset.trees import Decoded, TreeClip, decode, read_tree
-from tinyvirat_build.errors import PackError
+from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
 
 __all__ = ["MAX_SHARD", "Pack", "TreeReport", "open_pack", "pack_tree", "write_pack"]
@@ -285,7 +285,7 @@ def pack_tree(
         max_shard: bytes.
 
     Raises:
-        DataError: no tree, or one that cannot be read.
+        DataError: no tree, one that cannot be read, or one of which no clip decodes.
         PackError: ``out`` holds something else.
     """
     tree = read_tree(Path(tree_dir))
@@ -293,14 +293,17 @@ def pack_tree(
     target = Path(out)
     columns: dict[str, list[Any]] = {name: [] for name in INDEX.names}
     faults = []
+    seen: set[tuple[str, str]] = set()  # split and id, by which clips are told apart
     with _replacing(target) as folder:
         shards = _ShardWriter(folder, max_shard)
         for clip, decoded in zip(tree.clips, _decode_all(tree.clips, workers), strict=True):
-            fault = decoded.fault or _dim_fault(clip, decoded)
+            twice = (clip.split, clip.id) in seen
+            seen.add((clip.split, clip.id))
+            fault = _TWICE if twice else decoded.fault or _dim_fault(clip, decoded)
             if fault:
                 path = clip.path.relative_to(tree.root).as_posix()
                 faults.append({"split": clip.split, "id": clip.id, "path": path, "what": fault})
-            if not decoded.frames:
+            if twice or not decoded.frames:
                 continue
             shard, offset = shards.add(decoded.raw)
             labels = None if clip.labels is None else sorted(position[x] for x in clip.labels)
@@ -316,9 +319,16 @@ def pack_tree(
             }
             for name in columns:
                 columns[name].append(row[name] if name in row else getattr(decoded, name))
+        if not columns["id"]:
+            raise DataError(
+                f"{tree.root}: none of its {len(tree.clips)} clips decodes; see videos/"
+            )
         write_json(folder / "faults.json", faults, indent=1)
         write_index(folder, columns, shards.close(), tree.classes)
     return TreeReport(target, len(columns["id"]), tuple(faults))
+
+
+_TWICE: Final = "an earlier row has its id; this one is not packed"
 
 
 def _dim_fault(clip: TreeClip, decoded: Decoded) -> str:
@@ -378,7 +388,11 @@ def _shard_name(number: int) -> str:
 
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
-    """A new folder beside ``target`` that takes its place when the block ends well."""
+    """A new folder beside ``target`` that takes its place when the block ends well.
+
+    Where ``target`` is a link, to a larger disk perhaps, it is the folder it leads to.
+    """
+    target = target.resolve()
     new = target.with_name(f".{target.name}.new{PARTIAL}")
     old = target.with_name(f".{target.name}.old{PARTIAL}")
     for left_over in (new, old):

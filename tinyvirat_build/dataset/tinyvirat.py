@@ -97,6 +97,9 @@ def publish(
         if not (out / "pack" / "pack.json").is_file():  # the rest of one, which cannot be used
             shutil.rmtree(out / "pack", ignore_errors=True)
         packs.write_pack(out, manifest, classes, public=settings.publish.public)
+    else:
+        # One of earlier settings: its numbers would name other clips now.
+        shutil.rmtree(out / "pack", ignore_errors=True)
     n = len(published)
     balance = Balance("publish", "clips", int(manifest["reason"].isna().sum()), n, 0)
     return StageResult(manifest, balance=balance_frame(balance))

@@ -79,24 +79,44 @@ def _first(folder: Path, names: Sequence[str]) -> Path | None:
     return next((folder / n for n in names if (folder / n).is_file()), None)
 
 
-def _load(file: Path) -> Any:
+def read_json(file: Path, remedy: str = "restore the file") -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: missing, or no JSON; with what to do.
+    """
     try:
         return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as e:
-        raise DataError(f"{file}: cannot be read as JSON ({e}); restore the file") from e
+    except FileNotFoundError as e:
+        raise DataError(f"{file}: no such file; {remedy}") from e
+    except (OSError, ValueError, RecursionError) as e:
+        raise DataError(f"{file}: cannot be read as JSON ({e}); {remedy}") from e
+
+
+def read_class_map(file: Path) -> tuple[str, ...]:
+    """The classes of a class_map.json, in the order of their numbers.
+
+    Raises:
+        DataError: missing, or its numbers are not 0, 1, 2, ….
+    """
+    tree = read_json(file, "give the class_map.json of the build")
+    numbers = list(tree.values()) if isinstance(tree, dict) else []
+    whole = [n for n in numbers if type(n) is int]
+    if not tree or len(whole) < len(tree) or sorted(whole) != list(range(len(tree))):
+        raise DataError(f"{file}: not a class map from names to 0, 1, 2, …; restore the file")
+    return tuple(sorted(tree, key=tree.__getitem__))
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
     if (folder / "class_map.json").is_file():
-        numbered = _load(folder / "class_map.json")
-        return tuple(sorted(numbered, key=numbered.__getitem__))
+        return read_class_map(folder / "class_map.json")
     if (folder / "classes.txt").is_file():
         return tuple((folder / "classes.txt").read_text("utf-8").split())
     return load_classes(DEFAULT_CLASSES)
 
 
 def _rows(folder: Path, split: str, file: Path, known: set[str]) -> Iterator[TreeClip]:
-    rows = _load(file)
+    rows = read_json(file)
     rows = rows.get("tubes") if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise DataError(f'{file}: neither a list of rows nor {{"tubes": […]}}; restore the file')
@@ -105,16 +125,19 @@ def _rows(folder: Path, split: str, file: Path, known: set[str]) -> Iterator[Tre
         try:
             clip_id, relative = str(row["id"]), PurePosixPath(row["path"])
             dim = tuple(int(n) for n in row["dim"])
-        except (KeyError, TypeError, ValueError) as e:
+            labels = row.get("label")
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise DataError(f"{where}: has no usable id, path and dim ({e!r}); mend it") from e
-        if relative.is_absolute() or ".." in relative.parts:
-            raise DataError(f"{where}: path {relative} leaves the tree; mend it")
-        labels = row.get("label")
-        if labels is not None and (unknown := set(labels) - known):
-            raise DataError(
-                f"{where}: label {min(unknown)!r} is not among the {len(known)} classes; "
-                "put a class_map.json beside it"
-            )
+        if not relative.parts or relative.is_absolute() or ".." in relative.parts:
+            raise DataError(f"{where}: path {row['path']!r} names no file of the tree; mend it")
+        if labels is not None:
+            if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+                raise DataError(f"{where}: label is no list of names; mend it")
+            if unknown := set(labels) - known:
+                raise DataError(
+                    f"{where}: label {min(unknown)!r} is not among the {len(known)} classes; "
+                    "put a class_map.json beside it"
+                )
         yield TreeClip(
             split=split,
             id=clip_id,

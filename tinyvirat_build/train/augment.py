@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from tinyvirat_build.dataset.packfile import MATRICES
+from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.sampling import Floats, Ints, uniform
 
@@ -66,10 +67,23 @@ class Augment:
         ]
         for holds, rule in rules:
             if not holds:
-                raise ValueError(f"augment: {rule}")
+                raise SettingsError(f"augment: {rule}")
 
 
 NONE: Final = Augment((1, 1), (1, 1), 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Refuse a normalisation that is none of three channels.
+
+    Raises:
+        SettingsError: with the rule that is broken.
+    """
+    finite = all(math.isfinite(v) for v in (*mean, *std))
+    if not (len(mean) == len(std) == 3 and finite and min(std) > 0):
+        raise SettingsError(
+            f"normalisation: mean and std are three numbers each, std above 0; found {mean}, {std}"
+        )
 
 
 def crop_boxes(

@@ -119,13 +119,13 @@ class CpuFeed:
         return prepared
 
     def ragged(self, plan: Plan) -> RaggedBatch:
-        """The batch's own bytes, each frame once."""
+        """The batch's own bytes, each frame once, and the clips' own labels: none is mirrored."""
         size = int((plan.frame_bytes * plan.frames.shape[1]).sum())
         data = self._pool.take((size,), np.uint8)
         places = np.empty_like(plan.frames)
         addresses = self.frame_addresses(plan)
         end = fused_cpu.gather(addresses, plan.frames, plan.frame_bytes, 0, data, places)
-        labels = torch.from_numpy(plan.labels)
+        labels = torch.from_numpy(self.planner.pack.labels[plan.clips].astype(np.float32))
         return RaggedBatch(torch.from_numpy(data)[:end], places, plan.geometry, labels, plan.ids)
 
 

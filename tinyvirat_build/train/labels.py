@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinyvirat_build.dataset.trees import read_json
 from tinyvirat_build.errors import DataError
 
 LAYOUT = "TinyVIRAT_V2"
@@ -35,18 +34,6 @@ def id_order(clip_id: str) -> tuple[int, str]:
     return len(clip_id), clip_id
 
 
-def read_class_map(file: Path) -> tuple[str, ...]:
-    """The classes of a class_map.json, in the order of their numbers.
-
-    Raises:
-        DataError: missing, or its numbers are not 0, 1, 2, ….
-    """
-    tree = _read_json(file, "give the class_map.json of the build")
-    if not isinstance(tree, dict) or sorted(tree.values()) != list(range(len(tree))):
-        raise DataError(f"{file}: not a class map from names to 0, 1, 2, …; restore the file")
-    return tuple(sorted(tree, key=lambda name: int(tree[name])))
-
-
 def class_map_of(truth: Path) -> Path:
     """The class map that belongs to a truth file: of its build, or beside it.
 
@@ -66,7 +53,7 @@ def read_truth(file: Path, classes: Sequence[str]) -> Truth:
     Raises:
         DataError: missing, not such rows, an id twice, or a label outside the class list.
     """
-    tree = _read_json(file, "give the truth/test.json of a build")
+    tree = read_json(file, "give the truth/test.json of a build")
     rows = tree.get("tubes") if isinstance(tree, dict) else tree
     position = {name: i for i, name in enumerate(classes)}
     try:
@@ -93,12 +80,3 @@ def split_truth(build: Path, split: str, classes: Sequence[str]) -> Truth:
         DataError: see :func:`read_truth`.
     """
     return read_truth(build / _SPLIT_FILES[split], classes)
-
-
-def _read_json(file: Path, remedy: str) -> Any:
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as e:
-        raise DataError(f"{file}: no such file; {remedy}") from e
-    except (OSError, ValueError) as e:
-        raise DataError(f"{file}: cannot be read ({e}); {remedy}") from e

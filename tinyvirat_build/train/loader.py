@@ -16,7 +16,12 @@ import torch.distributed
 from tinyvirat_build.dataset.packfile import Pack, open_pack
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.train import sampling
-from tinyvirat_build.train.augment import IMAGENET_MEAN, IMAGENET_STD, Augment
+from tinyvirat_build.train.augment import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Augment,
+    check_normalisation,
+)
 from tinyvirat_build.train.batches import Plan, Planner
 from tinyvirat_build.train.feeds import Batch, CpuFeed, Feed, RaggedBatch
 from tinyvirat_build.train.sampling import Ints, Sampler, Short, Temporal
@@ -62,7 +67,8 @@ class ClipLoader:
 
     Raises:
         PackError: the pack cannot be used, or has no clip of the split.
-        SettingsError: CUDA asked for and not there, or a batch larger than the training split.
+        SettingsError: an argument out of its range, CUDA asked for and not there, or a batch
+            larger than the training split.
     """
 
     def __init__(
@@ -101,6 +107,8 @@ class ClipLoader:
         self._resume = 0  # the batch that the next iteration begins with
         self._done = 0  # batches of the epoch that were handed out
         self._sampler = sampling.resolve(sampler, training=self.training)
+        sampling.check_sampling(frames, stride, size, temporal, short, dense=True)
+        check_normalisation(mean, std)
         _check(self, mode, augment)
         self._clips = self.pack.of_split(split)
         self._planner = Planner(
@@ -296,7 +304,6 @@ def _device(device: str | torch.device) -> torch.device:
 
 def _check(loader: ClipLoader, mode: str, augment: Augment | None) -> None:
     rules = [
-        (min(loader.frames, loader.stride, loader.size) >= 1, "frames, stride, size are 1 or more"),
         (loader.batch_size >= 1 and loader.workers >= 1, "batch_size, workers are 1 or more"),
         (loader.dtype in _DTYPES, "dtype is float32, bfloat16 or float16"),
         (mode in ("auto", "stream", "resident"), "mode is auto, stream or resident"),

@@ -7,10 +7,12 @@ generator has a state, so a batch is the same whichever rank, thread or restart 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+from tinyvirat_build.errors import SettingsError
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -95,6 +97,25 @@ SAMPLERS: Final[dict[str, Sampler]] = {
 
 Temporal = Literal["random", "center", "uniform", "dense"]
 Short = Literal["loop", "pad"]
+
+
+def check_sampling(
+    frames: int, stride: int, size: int, temporal: str | None, short: str, *, dense: bool
+) -> None:
+    """Refuse what :func:`frame_indices` and the scaling do not know.
+
+    Raises:
+        SettingsError: with the rule that is broken.
+    """
+    known = [t for t in get_args(Temporal) if dense or t != "dense"]
+    rules = [
+        (min(frames, stride, size) >= 1, "frames, stride and size are 1 or more"),
+        (temporal is None or temporal in known, f"temporal is one of {', '.join(known)}"),
+        (short in get_args(Short), f"short is one of {', '.join(get_args(Short))}"),
+    ]
+    for holds, rule in rules:
+        if not holds:
+            raise SettingsError(f"sampling: {rule}")
 
 
 def span_of(frames: int, stride: int) -> int:
@@ -200,7 +221,7 @@ def resolve(sampler: str | Sampler | None, *, training: bool) -> Sampler:
     if callable(sampler):
         return sampler
     if sampler not in SAMPLERS:
-        raise ValueError(f"no sampler {sampler!r}; one of {', '.join(SAMPLERS)}")
+        raise SettingsError(f"no sampler {sampler!r}; one of {', '.join(SAMPLERS)}")
     return SAMPLERS[sampler]
 
 

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.dataset.packfile import open_pack
+from tinyvirat_build.dataset.trees import read_class_map
 from tinyvirat_build.errors import DataError, SubmissionError, TrainError
 from tinyvirat_build.store import write_text
 from tinyvirat_build.train import metrics
 from tinyvirat_build.train.evaluate import Thresholds, choose, ensemble_scores
 from tinyvirat_build.train.inference import Reduce
-from tinyvirat_build.train.labels import class_map_of, read_class_map, read_truth
+from tinyvirat_build.train.labels import class_map_of, read_truth
 from tinyvirat_build.train.runs import open_run
 
 

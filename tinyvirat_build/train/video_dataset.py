@@ -16,8 +16,15 @@ from torch.utils.data import Dataset
 
 from tinyvirat_build.dataset.trees import TreeClip, read_tree
 from tinyvirat_build.errors import DataError, SettingsError, VideoError
-from tinyvirat_build.train.augment import IMAGENET_MEAN, IMAGENET_STD
-from tinyvirat_build.train.sampling import START, Short, Temporal, frame_indices, uniform
+from tinyvirat_build.train.augment import IMAGENET_MEAN, IMAGENET_STD, check_normalisation
+from tinyvirat_build.train.sampling import (
+    START,
+    Short,
+    Temporal,
+    check_sampling,
+    frame_indices,
+    uniform,
+)
 
 Backend = Literal["auto", "torchcodec", "pyav"]
 Sample = tuple[torch.Tensor, torch.Tensor, str]
@@ -45,7 +52,7 @@ class TinyVideoDataset(Dataset[Sample]):
 
     Raises:
         DataError: no such tree or split.
-        SettingsError: torchcodec asked for and not loadable.
+        SettingsError: an argument out of its range, or torchcodec asked for and not loadable.
     """
 
     def __init__(
@@ -64,6 +71,8 @@ class TinyVideoDataset(Dataset[Sample]):
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
+        check_sampling(frames, stride, size, temporal, short, dense=False)
+        check_normalisation(mean, std)
         tree = read_tree(root)
         self.classes = tree.classes
         self.clips: list[TreeClip] = [c for c in tree.clips if c.split == split]
