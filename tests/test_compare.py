@@ -77,7 +77,7 @@ def test_every_kind_of_difference_with_its_reason(tmp_path: Path) -> None:
         (
             "v0",
             Issue(
-                "chunk", "short", "dropped", "segment 7 frames [64, 70)", detail="activities 4 9"
+                "chunk", "short", "dropped", "segment 7 frames [64, 100)", detail="activities 4 9"
             ),
         ),
         ("v0", Issue("filter", "rare_label", "noted", "label Interacts")),
@@ -107,10 +107,12 @@ def test_every_kind_of_difference_with_its_reason(tmp_path: Path) -> None:
     assert found.videos.to_dict("records") == [{"video_id": "v0", "a": 5, "b": 8, "equal": 1}]
     tree = json.loads(found.to_json())
     assert tree["counts"] == {
-        "only in A": 1, "only in B": 4, "frames": 1, "side": 1, "labels": 1,
+        "only in A": 1, "only in B": 4, "frames": 1, "side": 1, "labels": 1, "window": 0,
     }  # fmt: skip
     assert "no_geometry (no box for any actor of the activity)" in found.render()
+    assert (tree["unexplained"], tree["not_compared"]) == (4, {"rows": 1, "videos": 1})
     assert "64 frames, 56×56, Talking" in found.render()
+    assert "1 rows of 1 videos that the list does not name: not compared." in found.render()
     listed = compare(own, load(published), listed=True)
     assert "only in A" not in set(listed.differences["difference"])
     back = compare(load(published), own)
@@ -122,6 +124,92 @@ def test_builds_without_released_ids_join_by_clip_id(tmp_path: Path) -> None:
     issues = [("v0", Issue("filter", "rare_label", "dropped", "clip v0-2-0"))]
     a, b = build(tmp_path / "a", one), build(tmp_path / "b", one[:1], issues)
     assert told(compare(load(a), load(b))) == [("v0-2-0", "only in A", "rare_label")]
+
+
+def test_what_other_settings_changed_is_told_row_by_row(tmp_path: Path) -> None:
+    def of(name: str, *spans: tuple[int, int, str], **more: Any) -> dict[str, Any]:
+        [(start, end, clip_id)] = spans
+        return clip("v0", name, start, end, released_id=None, clip_id=clip_id, **more)
+
+    a = [
+        of("1", (0, 50, "a0")), of("1", (50, 100, "a1")), of("2", (0, 64, "a2")),
+        of("3", (0, 64, "a3")), of("4", (0, 64, "a4")), of("5", (0, 64, "a5")),
+    ]  # fmt: skip
+    b = [
+        of("1", (0, 64, "b0")), of("1", (64, 100, "b1")), of("2", (0, 64, "b2"), width=60),
+        of("3", (0, 64, "b3"), x=(2,) * 64), of("4", (0, 64, "b4"), labels=("Pull",)),
+        of("5", (64, 128, "b5")),
+    ]  # fmt: skip
+    found = compare(load(build(tmp_path / "a", a)), load(build(tmp_path / "b", b)))
+    rows = found.differences[["clip", "difference", "a", "b"]].itertuples(index=False)
+    assert list(map(tuple, rows)) == [
+        ("a0", "frames", "[0, 50)", "[0, 64)"),
+        ("a1", "frames", "[50, 100)", "[64, 100)"),
+        ("a2", "side", "56×56", "60×56"),
+        ("a3", "window", "frame 0: (0, 0)", "(2, 0)"),
+        ("a4", "labels", "Talking", "Pull"),
+        ("a5", "only in A", "64 frames, 56×56, Talking", ""),
+        ("b5", "only in B", "", "64 frames, 56×56, Talking"),
+    ]
+
+
+def test_a_set_of_another_name_with_the_same_clips_is_equal(tmp_path: Path) -> None:
+    same = [clip("v0", "1", 0, 64)]
+    other = [row | {"annotation_set": "history", "clip_id": "else"} for row in same]
+    a, b = load(build(tmp_path / "a", same)), load(build(tmp_path / "b", other))
+    assert not compare(a, b).differs
+
+
+def published(path: Path, clips: list[dict[str, Any]]) -> Path:
+    table = pd.DataFrame(clips).reindex(columns=columns("clips"))
+    arrow = store.to_arrow("clips", table)
+    store.write_table(path / "tables" / "clips.parquet", "clips", [arrow], key="k")
+    return path
+
+
+def test_a_tree_is_compared_whole_and_its_test_clips_by_number(tmp_path: Path) -> None:
+    clips = [
+        clip("v0", "1", 0, 64, id="00000"),
+        clip("v1", "2", 0, 64, id="00001"),
+        clip("v2", "3", 0, 30, id="00000", split="test"),
+        clip("v2", "3", 30, 64, id="00001", split="test"),
+    ]
+    own = load(published(tmp_path / "build", clips))
+    rows: dict[str, list[dict[str, Any]]] = {
+        "train_v2": [
+            {"id": c["id"], "video_id": c["video_id"], "path": "p/q.mp4", "dim": [64, 56, 56],
+             "clip_id": c["released_id"], "label": ["Talking"]}
+            for c in clips[:2]
+        ],
+        "test_v2_public": [
+            {"id": c["id"], "video_id": c["id"], "path": f"{c['id']}.mp4", "dim": [n, 56, 56]}
+            for c, n in zip(clips[2:], (30, 35), strict=True)
+        ],
+    }  # fmt: skip
+    tree = tmp_path / "TinyVIRAT_V2"
+    tree.mkdir()
+    for name, listed in rows.items():
+        (tree / f"tiny_{name}.json").write_text(json.dumps(listed))
+    assert told(compare(own, load(tree))) == [("number 00001", "frames", "")]
+    alone = compare(own, load(tree / "tiny_test_v2_public.json"))
+    assert (told(alone), alone.left_out) == ([("number 00001", "frames", "")], (2, 2))
+    with pytest.raises(DataError, match="has no numbers yet"):
+        compare(load(build(tmp_path / "plan", clips)), load(tree))
+    (tree / "tiny_train_v2.json").write_text(json.dumps(rows["train_v2"][:1]))
+    assert [row[1] for row in told(compare(own, load(tree)))] == ["frames", "only in A"]
+    (tmp_path / "tiny_val_v2.json").write_text(json.dumps(rows["train_v2"]))
+    moved = compare(own, load(tmp_path / "tiny_val_v2.json"))
+    assert (moved.differs, moved.other_split) == (False, 2)
+
+
+def test_a_large_comparison_takes_linear_time(tmp_path: Path) -> None:
+    clips = [
+        clip("v0", str(i), 0, 4, released_id=None, clip_id=f"{name}{i}")
+        for name in "ab"
+        for i in range(6000)
+    ]
+    a, b = build(tmp_path / "a", clips[:6000]), build(tmp_path / "b", clips[6000:])
+    assert compare(load(a), load(b)).equal == 6000
 
 
 def test_released_lists(tmp_path: Path) -> None:
@@ -170,7 +258,15 @@ def test_a_name_that_repeats_is_joined_in_order(tmp_path: Path) -> None:
         ("rows.json", "{}", r"rows\.json: no list of rows"),
         ("rows.json", "[[]]", r"rows\.json: row 0 lacks"),
         ("rows.json", '[{"id": "1"}]', r"rows\.json: row 0 lacks"),
-        ("rows.csv", "id,video_id\n1,v\n", r"rows\.csv:2: a bad row"),
+        (
+            "rows.json",
+            '[{"id": "1", "path": "v/1.mp4", "dim": [1, 2, 2], "label": "Pull"}]',
+            "list",
+        ),
+        ("rows.json", "[]", r"rows\.json: no row"),
+        ("rows.csv", HEADER, r"rows\.csv: no row"),
+        ("rows.csv", "", r"rows\.csv: its columns are none"),
+        ("rows.csv", "id,video_id\n1,v\n", r"rows\.csv: its columns are id, video_id"),
         ("rows.csv", HEADER + "1,v,c,64,56,Talking\n2,v,c,x,56,Talking\n", r"rows\.csv:3: a bad"),
         ("rows.csv", HEADER + "1,v\n", r"rows\.csv:2: a bad row"),
     ],

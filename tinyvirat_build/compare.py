@@ -1,9 +1,13 @@
 """Compare two builds, or a build with a published list of rows: what differs, and why.
 
 A side is a build folder, a list as released (``tiny_*_v2.json``, or v1's ``{"tubes": …}``), a
-released tree (its train and val lists), or a CSV file with the columns ``id, video_id, clip_id,
-frames, side, label``, labels joined by ``|``. Rows are joined by (video_id, released_id) where
-there are such, else by clip_id; rows of a list that have neither, by their number.
+released tree (all its lists), or a CSV file with the columns ``id, video_id, clip_id, frames,
+side, label``, labels joined by ``|``. Rows are joined by (video_id, released_id) where there are
+such, else by clip_id; rows of a list that have neither, by their number; and those of a public
+test list, which hides the videos, by their number among the test clips.
+
+A clip_id tells where a clip's window lies, so of two builds with other settings hardly one is
+equal. What is left of them is joined by activities and frames, so that what changed is told.
 """
 
 from __future__ import annotations
@@ -11,11 +15,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pandas as pd
 
@@ -26,8 +30,12 @@ from tinyvirat_build.records import REASONS
 
 _TABLES: Final = ("clips", "clips_filtered", "clips_partitioned", "clips_planned")
 _COLUMNS: Final = ("id", "video_id", "clip_id", "frames", "side", "label")
-_LISTS: Final = ("tiny_train_v2.json", "tiny_val_v2.json")
-DIFFERENCES: Final = ("only in A", "only in B", "frames", "side", "labels")
+_LISTS: Final = (
+    "tiny_train_v2.json", "tiny_val_v2.json", "tiny_test_v2_public.json",
+    "tiny_train.json", "tiny_test.json",
+)  # fmt: skip
+_HIDDEN: Final = "test"  # stands for the videos of a public test list
+DIFFERENCES: Final = ("only in A", "only in B", "frames", "side", "labels", "window")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +49,32 @@ class Row:
     frames: int
     side: tuple[int, int]  # width, height
     labels: frozenset[str] | None
+    split: str | None = None
     activities: tuple[str, ...] = ()
     span: tuple[int, int] | None = None  # in the source, half-open
+    corners: tuple[tuple[int, int], ...] = ()  # of its window, frame by frame
+
+    @property
+    def hides_video(self) -> bool:
+        """Whether it is of a public test list, whose rows name themselves for a video."""
+        return self.video_id == self.number
+
+
+Key: TypeAlias = tuple[str, str, int]  # video, name, how often the name came before
+Rows: TypeAlias = dict[Key, Row]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: its rows, and for a build what it says of those it lacks."""
+    """One side of a comparison: its rows, and for a build what it says of those it lacks.
+
+    ``whole``: it is a whole dataset, a build or a tree, and no single list.
+    """
 
     name: str
     rows: tuple[Row, ...]
     reasons: Reasons | None = None  # None for a list
-
-    @property
-    def videos(self) -> set[str]:
-        """The videos of its rows."""
-        return {row.video_id for row in self.rows}
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +82,8 @@ class Comparison:
     """What differs: one row of ``differences`` each (video_id, clip, difference, a, b, reason).
 
     ``videos`` counts, per video, the rows of A, of B, and those that are equal in both.
+    ``left_out`` is (rows, videos) of the other side that a single list does not name and that
+    were not compared; ``other_split``, how many joined rows stand in another split.
     """
 
     a: str
@@ -71,11 +91,18 @@ class Comparison:
     equal: int
     differences: pd.DataFrame
     videos: pd.DataFrame
+    left_out: tuple[int, int] = (0, 0)
+    other_split: int = 0
 
     @property
     def differs(self) -> bool:
         """Whether there is any difference."""
         return len(self.differences) > 0
+
+    @property
+    def unexplained(self) -> int:
+        """How many differences no issue of a build gives a reason for."""
+        return int((self.differences["reason"] == "").sum())
 
     def to_json(self) -> str:
         """As JSON, one object."""
@@ -85,6 +112,9 @@ class Comparison:
             "b": self.b,
             "equal": self.equal,
             "counts": {name: int(counts.get(name, 0)) for name in DIFFERENCES},
+            "unexplained": self.unexplained,
+            "not_compared": dict(zip(("rows", "videos"), self.left_out, strict=True)),
+            "other_split": self.other_split,
             "differences": self.differences.to_dict("records"),
             "videos": self.videos.to_dict("records"),
         }
@@ -93,6 +123,13 @@ class Comparison:
     def render(self, most: int = 40) -> str:
         """As text for a terminal; the first ``most`` differences."""
         lines = [f"A = {self.a}", f"B = {self.b}", f"{self.equal:,} rows are equal in both."]
+        if self.left_out[0]:
+            rows, videos = self.left_out
+            lines.append(
+                f"{rows:,} rows of {videos:,} videos that the list does not name: not compared."
+            )
+        if self.other_split:
+            lines.append(f"{self.other_split:,} rows stand in another split.")
         if not self.differs:
             return "\n".join([*lines, "Nothing differs."])
         counts = self.differences.groupby(["difference", "reason"]).size()
@@ -113,32 +150,41 @@ class Comparison:
 def compare(a: Side, b: Side, *, listed: bool = False) -> Comparison:
     """Join two sides and tell every difference, with the reason where a build's issues know it.
 
-    A build is compared with a list on the list's videos alone. ``listed``: rows of the build that
-    the list does not name are passed over, for a list that is only a part of its dataset. Labels
-    are compared as sets, and not at all where a list tells none.
+    A build or a tree is compared with a single list on the list's videos alone, all others as a
+    whole. ``listed``: rows that a list does not name are passed over, for one that is only a part
+    of its dataset. Labels are compared as sets, and not at all where a list tells none.
+
+    Raises:
+        DataError: a public test list, and a build that is not published.
     """
-    lists = [side for side in (a, b) if side.reasons is None]
-    scope = lists[0].videos if len(lists) == 1 else a.videos | b.videos
-    rows_a, rows_b = (_keyed(side, _key_kind(a, b), scope) for side in (a, b))
+    kind = _key_kind(a, b)
+    hidden = any(row.hides_video for side in (a, b) for row in side.rows)
+    rows_a, rows_b = (_keyed(side, kind, hidden) for side in (a, b))
+    left_out = _keep_listed(a, b, rows_a, rows_b)
+    pairs = [(key, one, rows_b[key]) for key, one in rows_a.items() if key in rows_b]
+    rest_a, rest_b = _rest(rows_a, rows_b), _rest(rows_b, rows_a)
+    moved = _moved(rest_a, rest_b) if kind == "clip_id" else []
     found: list[tuple[str, str, str, str, str, str]] = []
-    equal: dict[str, int] = {}
-    for key in sorted(rows_a.keys() | rows_b.keys()):
-        one, other = rows_a.get(key), rows_b.get(key)
-        if one is not None and other is not None:
-            new = list(_differences(one, other, a, b))
-            equal[key[0]] = equal.get(key[0], 0) + (not new)
-            found += [(key[0], key[1], *difference) for difference in new]
-        elif one is not None and not (listed and b.reasons is None):
-            found.append((*key[:2], "only in A", _text(one), "", _why(b, one)))
-        elif other is not None and not (listed and a.reasons is None):
-            found.append((*key[:2], "only in B", "", _text(other), _why(a, other)))
+    equal: Counter[str] = Counter()
+    pairs += [(key, rest_a.pop(key), rest_b.pop(candidate)) for key, candidate in moved]
+    for key, one, other in pairs:
+        new = list(_differences(one, other, a, b))
+        equal[key[0]] += not new
+        found += [(*key[:2], *difference) for difference in new]
+    if not (listed and b.reasons is None):
+        found += [(*k[:2], "only in A", _text(one), "", _why(b, one)) for k, one in rest_a.items()]
+    if not (listed and a.reasons is None):
+        found += [(*k[:2], "only in B", "", _text(one), _why(a, one)) for k, one in rest_b.items()]
     names = ["video_id", "clip", "difference", "a", "b", "reason"]
+    splits = [(one.split, other.split) for _, one, other in pairs]
     return Comparison(
         a.name,
         b.name,
-        sum(equal.values()),
-        pd.DataFrame(found, columns=names),
+        equal.total(),
+        pd.DataFrame(sorted(found), columns=names),
         _videos(rows_a, rows_b, equal),
+        left_out,
+        sum(one != other for one, other in splits if one and other),
     )
 
 
@@ -151,13 +197,15 @@ def load(path: Path) -> Side:
     """
     if (path / "tables").is_dir():
         return _load_build(path)
-    if path.is_dir() and any((path / name).is_file() for name in _LISTS):
-        lists = [path / name for name in _LISTS if (path / name).is_file()]
-        return Side(str(path), tuple(row for file in lists for row in _load_json(file)))
-    if path.suffix == ".json" and path.is_file():
-        return Side(str(path), tuple(_load_json(path)))
-    if path.suffix == ".csv" and path.is_file():
-        return Side(str(path), tuple(_load_csv(path)))
+    lists = [path / name for name in _LISTS if (path / name).is_file()]
+    if lists:
+        return Side(str(path), tuple(row for file in lists for row in _load_json(file)), whole=True)
+    for suffix, read in ((".json", _load_json), (".csv", _load_csv)):
+        if path.suffix == suffix and path.is_file():
+            rows = read(path)
+            if not rows:
+                raise AnnotationError("no row", file=path, remedy="give a list of clips")
+            return Side(str(path), tuple(rows))
     raise DataError(
         f"{path} is neither a build nor a list; give a build folder, a tiny_*_v2.json or a CSV file"
     )
@@ -177,14 +225,16 @@ def _load_build(path: Path) -> Side:
             int(row["end"] - row["start"]),
             (int(row["width"]), int(row["height"])),
             frozenset(row["labels"]),
+            _known(row.get("split")),
             tuple(row["activities"]),
             (int(row["start"]), int(row["end"])),
+            tuple(zip(row["x"], row["y"], strict=True)),
         )
         for row in store.read_table(files[name]).to_dict("records")
     ]
     known = files["issues"].is_file()
     issues = store.read_table(files["issues"]) if known else None
-    return Side(str(path), tuple(rows), Reasons.of(issues))
+    return Side(str(path), tuple(rows), Reasons.of(issues), whole=True)
 
 
 def _known(text: object) -> str | None:
@@ -200,13 +250,17 @@ def _load_json(path: Path) -> list[Row]:
     if not isinstance(items, list):
         raise AnnotationError("no list of rows", file=path, remedy="give a list as released")
     rows = []
+    split = next((s for s in ("train", "val", "test") if s in path.stem.split("_")), None)
     for place, item in enumerate(items):
         try:
             frames, height, width = map(int, item["dim"])
             video = item.get("video_id") or str(Path(item["path"]).parent)
+            if not isinstance(item.get("label", []), list):
+                raise TypeError("label is no list")
             labels = frozenset(item["label"]) if "label" in item else None
             clip = _known(item.get("clip_id"))
-            rows.append(Row(video, str(item["id"]), clip, clip, frames, (width, height), labels))
+            size = (width, height)
+            rows.append(Row(video, str(item["id"]), clip, clip, frames, size, labels, split))
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise AnnotationError(
                 f"row {place} lacks id, path or dim, or has bad ones ({e})",
@@ -220,7 +274,14 @@ def _load_csv(path: Path) -> list[Row]:
     rows = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in (reader := csv.DictReader(file)):
+            reader = csv.DictReader(file)
+            if not set(_COLUMNS) <= set(reader.fieldnames or ()):
+                raise AnnotationError(
+                    f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}",
+                    file=path,
+                    remedy=f"give the columns {', '.join(_COLUMNS)}",
+                )
+            for row in reader:
                 line = reader.line_num
                 side = int(row["side"])
                 labels = frozenset(label for label in re.split(r"[|;]", row["label"]) if label)
@@ -255,23 +316,72 @@ def _key_kind(a: Side, b: Side) -> str:
     return "released_id" if lists or all(released) else "clip_id"
 
 
-def _keyed(side: Side, kind: str, scope: set[str]) -> dict[tuple[str, str, int], Row]:
-    """The rows by video, name and how often that name came before."""
-    found: dict[tuple[str, str, int], Row] = {}
+def _keyed(side: Side, kind: str, hidden: bool) -> Rows:
+    """The rows by video, name and how often that name came before.
+
+    ``hidden``: test clips are known by their number alone.
+    """
+    found: Rows = {}
+    times: Counter[tuple[str, str]] = Counter()
     for row in side.rows:
-        if row.video_id in scope:
-            name = getattr(row, kind) or (f"number {row.number}" if row.number else row.clip_id)
-            times = 0
-            while (row.video_id, str(name), times) in found:
-                times += 1
-            found[row.video_id, str(name), times] = row
+        by_number = hidden and (row.split == "test" or row.hides_video)
+        if by_number and not row.number:
+            raise DataError(
+                f"{side.name} has no numbers yet, and a public test list nothing else to join by; "
+                "run `tinyvirat-build publish` first, or compare the train and val lists"
+            )
+        video = _HIDDEN if by_number else row.video_id
+        name = None if by_number else getattr(row, kind)
+        name = name or (f"number {row.number}" if row.number else str(row.clip_id))
+        found[video, name, times[video, name]] = row
+        times[video, name] += 1
     return found
 
 
+def _keep_listed(a: Side, b: Side, rows_a: Rows, rows_b: Rows) -> tuple[int, int]:
+    """Drop the rows of videos that a single list does not name: how many rows, and videos."""
+    for whole, part, rows, listed in ((a, b, rows_a, rows_b), (b, a, rows_b, rows_a)):
+        if whole.whole and not part.whole:
+            scope = {key[0] for key in listed}
+            beyond = [key for key in rows if key[0] not in scope]
+            for key in beyond:
+                del rows[key]
+            return len(beyond), len({key[0] for key in beyond})
+    return 0, 0
+
+
+def _rest(rows: Rows, other: Rows) -> Rows:
+    return {key: row for key, row in rows.items() if key not in other}
+
+
+def _moved(rest_a: Rows, rest_b: Rows) -> list[tuple[Key, Key]]:
+    """Pairs of rows of the same activities on common frames, those with most in common first."""
+    by_activities: dict[tuple[str, tuple[str, ...]], list[Key]] = defaultdict(list)
+    for key, row in rest_b.items():
+        by_activities[row.video_id, tuple(sorted(row.activities))].append(key)
+    common = []
+    for key, row in rest_a.items():
+        for candidate in by_activities.get((row.video_id, tuple(sorted(row.activities))), ()):
+            span, other = row.span, rest_b[candidate].span
+            if span and other and (n := min(span[1], other[1]) - max(span[0], other[0])) > 0:
+                common.append((-n, key, candidate))
+    taken: set[tuple[str, Key]] = set()
+    pairs = []
+    for _, key, candidate in sorted(common):
+        if ("a", key) not in taken and ("b", candidate) not in taken:
+            taken |= {("a", key), ("b", candidate)}
+            pairs.append((key, candidate))
+    return pairs
+
+
 def _differences(one: Row, other: Row, a: Side, b: Side) -> Iterable[tuple[str, str, str, str]]:
-    if one.frames != other.frames:
-        yield "frames", str(one.frames), str(other.frames), ""
+    same = True
+    if one.frames != other.frames or (one.span and other.span and one.span != other.span):
+        same = False
+        spans = (one.span, other.span) if one.span and other.span else (one.frames, other.frames)
+        yield "frames", _frames(spans[0]), _frames(spans[1]), ""
     if one.side != other.side:
+        same = False
         yield "side", _size(one.side), _size(other.side), ""
     if one.labels is not None and other.labels is not None and one.labels != other.labels:
         lost = [(a, other.labels - one.labels), (b, one.labels - other.labels)]
@@ -279,6 +389,18 @@ def _differences(one: Row, other: Row, a: Side, b: Side) -> Iterable[tuple[str, 
             side.reasons.of_labels(gone) if side.reasons else "" for side, gone in lost if gone
         ]
         yield "labels", _names(one.labels), _names(other.labels), known[0] if all(known) else ""
+    elif same and one.corners and other.corners and one.corners != other.corners:
+        corners = zip(one.corners, other.corners, strict=True)
+        i, (p, q) = next((i, pair) for i, pair in enumerate(corners) if pair[0] != pair[1])
+        yield "window", f"frame {i}: {_at(p)}", _at(q), ""
+
+
+def _at(corner: tuple[int, int]) -> str:
+    return f"({corner[0]}, {corner[1]})"
+
+
+def _frames(value: int | tuple[int, int]) -> str:
+    return str(value) if isinstance(value, int) else f"[{value[0]}, {value[1]})"
 
 
 def _why(side: Side, row: Row) -> str:
@@ -294,9 +416,7 @@ def _why(side: Side, row: Row) -> str:
 
 
 def _videos(
-    rows_a: Mapping[tuple[str, str, int], Row],
-    rows_b: Mapping[tuple[str, str, int], Row],
-    equal: Mapping[str, int],
+    rows_a: Mapping[Key, Row], rows_b: Mapping[Key, Row], equal: Mapping[str, int]
 ) -> pd.DataFrame:
     in_a, in_b = (Counter(key[0] for key in rows) for rows in (rows_a, rows_b))
     counts = [

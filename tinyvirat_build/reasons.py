@@ -64,8 +64,8 @@ class Reasons:
     ) -> str:
         """The reason why there is no such clip, empty if the issues do not tell.
 
-        The nearest is taken: an issue of the clip itself; one of its activity on frames in
-        common with it; one of its activity as a whole; one of the video.
+        The nearest is taken: an issue of the clip itself; one of its activity that covers at
+        least half of its frames; one of its activity as a whole; one of the video.
         """
         own = self.videos.get(video_id, ())
         for issue in own:
@@ -79,7 +79,7 @@ class Reasons:
                 if issue.span is not None
             ]
             frames, reason = max(common, default=(0, ""))
-            if frames > 0:
+            if 2 * frames >= span[1] - span[0]:
                 return reason
         for issue in of_activity:
             if issue.span is None:
