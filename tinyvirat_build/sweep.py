@@ -20,8 +20,9 @@ import yaml
 from tqdm import tqdm
 
 from tinyvirat_build import audit, engine, pipeline, store, work
+from tinyvirat_build.builds import open_build
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.splits import load_lists
@@ -40,10 +41,10 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """One video's clips under one point of the grid, and how many of them are complete."""
+    """One video's clips under one point of the grid, and the labels that they lack."""
 
-    clips: pa.Table
-    complete: list[str]  # clip ids
+    clips: pa.Table  # without their windows' corners
+    missing: dict[str, set[str]]  # clip id -> labels seen in it that it does not carry
     too_large: int
     short_frames: int
 
@@ -82,9 +83,19 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
     Columns: the axes; ``clips``, ``train``, ``val``, ``test``, ``frames`` (mean), ``labels``
     (mean a clip), ``complete`` (share of clips whose labels include those of every mapped
     activity seen in the window), ``too_large`` and ``short`` (clips and frames lost), ``classes``.
+    A build that lies in ``request.out`` keeps all its bytes: it lends its parsed annotations.
+
+    Raises:
+        SettingsError: a bad axis, or a build in ``request.out`` that is of something else.
+        DataError: annotations that cannot be read, or videos that could not be planned.
     """
     points = grid(request.settings, axes)
-    pipeline.run(request, until="parse")
+    _refuse_other_build(request)
+    if unread := pipeline.run(request, until="parse").unread:
+        raise DataError(
+            f"the annotations of {unread} videos cannot be read; see {request.out}/tables/issues, "
+            "and leave their files out to compare settings without them"
+        )
     classes = load_classes(request.settings.classes)
     entries = pipeline.entries_of(request)
     tasks = [
@@ -96,20 +107,45 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
         for e in entries[: request.limit]
     ]
     planned: dict[int, list[_Planned]] = {}
+    failed: list[str] = []
     order = {id(t): i for i, t in enumerate(tasks)}
     with tqdm(
         total=len(tasks), desc="    sweep", unit=" video", delay=2, disable=request.quiet
     ) as bar:
         for outcome in engine.run_local(_plan, tasks, workers=request.workers, isolate=False):
-            if outcome.result is not None:
+            if outcome.result is None:
+                why = outcome.failure.detail if outcome.failure else "no result"
+                failed.append(f"{_video_of(outcome.task)}: {why}")
+            else:
                 planned[order[id(outcome.task)]] = outcome.result
             bar.update()
+    if failed:
+        raise DataError(
+            f"{len(failed)} videos could not be planned, so no number would be of the whole: "
+            f"{', '.join(failed[:3])}{', …' * (len(failed) > 3)}; leave their annotations out"
+        )
     counted, groups = _partition_inputs(request, entries)
     rows = []
     for i, (point, settings) in enumerate(points):
         parts = [planned[t][i] for t in sorted(planned)]
         rows.append(point | _measure(parts, counted, groups, settings, classes))
     return pd.DataFrame(rows)
+
+
+def _refuse_other_build(request: pipeline.Request) -> None:
+    """Refuse to sweep in the folder of a build whose tables would no more be its own."""
+    if not (request.out / "build.yaml").exists():
+        return
+    build = open_build(request.out)
+    asked = (request.sources, request.limit, request.settings)
+    if asked != (build.sources, build.limit, build.settings):
+        raise SettingsError(
+            f"{request.out} holds a build of other sources or settings; give a new --out"
+        )
+
+
+def _video_of(task: _Task) -> str:
+    return task.units["parse"].name
 
 
 def _plan(task: _Task) -> list[_Planned]:
@@ -135,15 +171,15 @@ def _plan(task: _Task) -> list[_Planned]:
             inputs.update(outputs)
             issues = pd.concat([issues, found]) if len(found) else issues
         clips = inputs["clips_planned"]
-        complete = audit.complete_clips(clips, inputs["activities"], inputs["boxes"])
+        missing, _ = audit.missing_labels(clips, inputs["activities"], inputs["boxes"])
         lost = dict.fromkeys(("too_large", "short"), 0)
         if len(issues):
             sums = issues.groupby("reason", observed=True)["count"].sum()
             lost = {r: int(sums.get(r, 0)) for r in lost}
         planned.append(
             _Planned(
-                store.to_arrow("clips_planned", clips),
-                clips["clip_id"][complete].tolist(),
+                store.to_arrow("clips_planned", clips.assign(x=None, y=None)),
+                {i: labels for i, labels in zip(clips["clip_id"], missing, strict=True) if labels},
                 lost["too_large"],
                 lost["short"],
             )
@@ -178,7 +214,9 @@ def _measure(
     lists = load_lists(settings.partition)
     split = partition(clips, counted, groups, settings.partition, lists=lists, classes=classes)
     kept = filter_rare(split.table, settings.filter, classes=classes).table
-    complete = {c for p in parts for c in p.complete}
+    # As in an audit of the build: a label that the filter took out is missing nowhere.
+    used = {label for labels in kept["labels"] for label in labels}
+    lacking = {c for p in parts for c, labels in p.missing.items() if labels & used}
     n = len(kept)
     counts = kept["split"].value_counts()
     return {
@@ -186,8 +224,8 @@ def _measure(
         **{s: int(counts.get(s, 0)) for s in ("train", "val", "test")},
         "frames": float((kept["end"] - kept["start"]).mean()) if n else 0.0,
         "labels": float(kept["labels"].map(len).mean()) if n else 0.0,
-        "complete": float(kept["clip_id"].isin(complete).mean()) if n else 1.0,
-        "classes": len({label for labels in kept["labels"] for label in labels}),
+        "complete": 1 - float(kept["clip_id"].isin(lacking).mean()) if n else 1.0,
+        "classes": len(used),
         "too_large": sum(p.too_large for p in parts),
         "short": sum(p.short_frames for p in parts),
     }

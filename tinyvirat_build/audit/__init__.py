@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from tinyvirat_build.audit.completeness import (
-    complete_clips,
     completeness,
+    missing_labels,
     missing_pairs,
     unmapped_names,
 )
@@ -21,9 +21,9 @@ from tinyvirat_build.audit.text import render
 __all__ = [
     "Audit",
     "audit",
-    "complete_clips",
     "completeness",
     "duplicates",
+    "missing_labels",
     "missing_pairs",
     "render",
     "shared",

@@ -6,14 +6,13 @@ inside the clip's window.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.geometry import Bools, Floats, Ints
+from tinyvirat_build.geometry import Floats, Ints
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.stages.activity_boxes import Activities, read_activities, read_boxes
 from tinyvirat_build.stages.tables import Columns, Rows, by_video, select
@@ -27,25 +26,24 @@ class _Seen:
     activities: Activities
 
 
-def complete_clips(
-    clips: pd.DataFrame,
-    activities: pd.DataFrame,
-    boxes: pd.DataFrame,
-    *,
-    filtered: Collection[str] = (),
-) -> Bools:
-    """Which clips carry the labels of every mapped activity seen in them: ``(len(clips),)``.
+def missing_labels(
+    clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame
+) -> tuple[list[set[str]], list[set[str]]]:
+    """What is seen in each clip that it does not carry: labels, and names without a label.
 
     ``clips`` is any table of clips with windows; ``activities`` and ``boxes`` are those that
-    parse wrote. Labels in ``filtered`` are not asked for.
+    parse wrote.
     """
-    found = np.ones(len(clips), dtype=bool)
     own = [set(labels) for labels in clips["labels"]]
+    missing: list[set[str]] = [set() for _ in own]
+    unmapped: list[set[str]] = [set() for _ in own]
     for seen in _seen(clips, activities, boxes):
-        labels = seen.activities.labels
         for row, activity in seen.pairs:
-            found[row] &= own[row].union(filtered).issuperset(labels[activity])
-    return found
+            labels = seen.activities.labels[activity]
+            missing[row].update(set(labels) - own[row])
+            if not labels:
+                unmapped[row].add(seen.activities.names[activity])
+    return missing, unmapped
 
 
 def completeness(
@@ -57,16 +55,9 @@ def completeness(
     order; labels that no clip of the table has (taken out by the filter) do not count.
     ``unmapped`` are the names of activities without a label that are seen in it.
     """
-    own = [set(labels) for labels in clips["labels"]]
-    used = set().union(*own)
-    missing: list[set[str]] = [set() for _ in own]
-    unmapped: list[set[str]] = [set() for _ in own]
-    for seen in _seen(clips, activities, boxes):
-        for row, activity in seen.pairs:
-            labels = seen.activities.labels[activity]
-            missing[row].update(used.intersection(labels) - own[row])
-            if not labels:
-                unmapped[row].add(seen.activities.names[activity])
+    used = {label for labels in clips["labels"] for label in labels}
+    every, unmapped = missing_labels(clips, activities, boxes)
+    missing = [labels & used for labels in every]
     table = clips[[*KEYS, "clip_id", "labels"]].reset_index(drop=True)
     return table.assign(
         complete=np.array([not labels for labels in missing], dtype=bool),
