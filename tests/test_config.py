@@ -34,6 +34,23 @@ def test_overrides_win_over_file_and_file_over_preset(tmp_path: Path) -> None:
     assert (s.chunk.length, s.chunk.min_frames) == (48, 4)
 
 
+def test_what_is_asked_for_holds_for_every_source(tmp_path: Path) -> None:
+    v2 = Settings.load("tinyvirat-v2")
+    asked = Settings.load("tinyvirat-v2", overrides=["chunk.min_frames=30"])
+    assert [
+        s.of("virat").chunk.min_frames for s in (asked, v2.override(["chunk.min_frames=30"]))
+    ] == [
+        30,
+        30,
+    ]
+    assert asked.of("virat").chunk.lengths == v2.of("virat").chunk.lengths
+    file = tmp_path / "s.yaml"
+    file.write_text("preset: tinyvirat-v2\ncrop: {mode: static}\n")
+    assert Settings.load(file=file).of("virat").crop.mode == "static"
+    own = Settings.load("tinyvirat-v2", overrides=["by_source.virat.chunk.min_frames=50"])
+    assert (own.of("virat").chunk.min_frames, own.chunk.min_frames) == (50, v2.chunk.min_frames)
+
+
 @pytest.mark.parametrize(
     ("override", "names"),
     [
@@ -46,6 +63,7 @@ def test_overrides_win_over_file_and_file_over_preset(tmp_path: Path) -> None:
         ("chunk.length=true", "chunk.length takes int"),
         ("chunk.lengths=[150, 40]", "[min, max]"),
         ("partition.targets=[0.5, 0.2]", "partition.targets"),
+        ("crop={min_side: 127, max_side: 127}", "made even"),
         ("nonsense", "key=value"),
         ("expected=3", "expected is a group"),
         ("expected=[{input: meva/kitware, videos: 3}]", "expected lacks activities"),

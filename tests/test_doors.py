@@ -235,6 +235,14 @@ def test_annotations_that_cannot_be_read_are_told_by_the_status(corpus: Path) ->
     assert row["action"] == "quarantined"
 
 
+@pytest.mark.parametrize(
+    "setting", ["by_source.meav.crop.max_side=64", "partition.lists.meav=none", "labels.meav=x"]
+)
+def test_a_setting_for_a_source_of_no_such_name(setting: str, data: Path, tmp_path: Path) -> None:
+    said = one_line(build(data, tmp_path / "out", "--set", setting))
+    assert f"setting {setting.split('=')[0].removesuffix('.crop.max_side')}: nothing has" in said
+
+
 @pytest.mark.parametrize("content", [b"", b"hello, no video\n" * 99])
 def test_a_file_that_is_no_video(corpus: Path, content: bytes) -> None:
     (corpus / "v.avi").write_bytes(content)

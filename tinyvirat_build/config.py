@@ -190,6 +190,12 @@ class Settings:
     ) -> Settings:
         """Resolve settings from a preset, a YAML file and ``key=value`` overrides, in this order.
 
+        What is said later holds for every source, also where something earlier had a value of
+        its own for one of them in ``by_source``.
+
+        >>> Settings.load("tinyvirat-v2", overrides=["chunk.length=32"]).of("virat").chunk.length
+        32
+
         Raises:
             SettingsError: an unknown key or preset, or a value of the wrong type.
         """
@@ -199,10 +205,10 @@ class Settings:
             raise SettingsError(f"{file}: preset is a name, found {quoted(chosen)}")
         tree: dict[str, Any] = {}
         _update(tree, _read_yaml(preset_file(chosen)))
-        _update(tree, own)
+        _overlay(tree, own)
         tree["preset"] = chosen
         for override in overrides:
-            _update(tree, _parse_override(override))
+            _overlay(tree, _parse_override(override))
         settings: Settings = _build(cls, tree, "")
         _check(settings)
         return settings
@@ -238,7 +244,7 @@ class Settings:
         """
         tree = self.to_dict()
         for text in overrides:
-            _update(tree, _parse_override(text))
+            _overlay(tree, _parse_override(text))
         settings: Settings = _build(Settings, tree, "")
         _check(settings)
         return settings
@@ -344,6 +350,22 @@ def _update(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
             tree[key] = dict(value) if isinstance(value, Mapping) else value
 
 
+def _overlay(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Put later settings over a tree: what they say of all sources, no source keeps its own of."""
+    by_source = tree.get("by_source")
+    for own in by_source.values() if isinstance(by_source, dict) else ():
+        _prune(own, later)
+    _update(tree, later)
+
+
+def _prune(own: Any, later: Mapping[str, Any]) -> None:
+    for key in own.keys() & later.keys() if isinstance(own, dict) else ():
+        if isinstance(own[key], dict) and isinstance(later[key], Mapping):
+            _prune(own[key], later[key])
+        else:
+            del own[key]
+
+
 def _nearest(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(str(name)[:200], known, n=1)
     return f" (nearest: {near[0]})" if near else ""
@@ -435,6 +457,10 @@ def _check(s: Settings) -> None:
             "crop.grid truncate goes with crop.mode static",
         ),
         (2 <= s.crop.min_side <= s.crop.max_side, "crop.min_side is from 2 to crop.max_side"),
+        (
+            s.crop.grid != "even" or s.crop.min_side + s.crop.min_side % 2 <= s.crop.max_side,
+            "crop.min_side, made even, is up to crop.max_side",
+        ),
         (
             len(s.partition.targets) == 3
             and all(t >= 0 for t in s.partition.targets)

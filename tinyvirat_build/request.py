@@ -9,7 +9,7 @@ from typing import Final
 
 import pandas as pd
 
-from tinyvirat_build import engine, sources
+from tinyvirat_build import engine, labels, sources
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.sources import Discovery, Entry, Source
@@ -80,7 +80,11 @@ def entries_of(request: Request) -> list[Entry]:
 
 
 def sources_of(request: Request) -> list[Source]:
-    """The sources of a request, each once."""
+    """The sources of a request, each once.
+
+    Raises:
+        SettingsError: no such source, one given twice, or a setting for a source of no such name.
+    """
     found = [sources.get(name) for name in request.sources]
     names = [s.name for s in found]
     for name in names:
@@ -88,6 +92,18 @@ def sources_of(request: Request) -> list[Source]:
             raise SettingsError(
                 f"source {name!r} is given {names.count(name)} times; give it once, or another "
                 "`name` to one of the YAML files"
+            )
+    known = {*sources.names(), *names}
+    settings = request.settings
+    for setting, asked, meant in (
+        ("by_source", settings.by_source, known),
+        ("partition.lists", settings.partition.lists, known),
+        ("labels", settings.labels, known | labels.DEFAULTS.keys()),
+    ):
+        for name in sorted(asked.keys() - meant):
+            raise SettingsError(
+                f"setting {setting}.{name}: nothing has this name; known are "
+                f"{', '.join(sorted(meant))}"
             )
     return found
 

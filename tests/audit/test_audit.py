@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tinyvirat_build.audit import (
     audit,
     completeness,
-    missing_labels,
     duplicates,
+    missing_labels,
     missing_pairs,
     render,
     shared,
