@@ -198,7 +198,10 @@ def cuts(n: int, settings: Any, seed: list[object]) -> list[int]:
     if not settings.lengths:
         return [i * n // k for i in range(k + 1)]
     least = settings.lengths[0]
-    if n <= k * least:
+    while k * least > n and (k - 1) * settings.lengths[1] >= n:
+        k -= 1
+    drawn = drawn[:k]
+    if n <= k * least or sum(drawn) < n:
         return [i * n // k for i in range(k + 1)]
     share = Fraction(n - k * least, sum(drawn) - k * least)
     return [i * least + math.floor(share * (sum(drawn[:i]) - i * least)) for i in range(k + 1)]
@@ -209,9 +212,12 @@ def chunks(
 ) -> list[tuple[int, int, tuple[str, ...], dict[int, frozenset[str]]]]:
     """As segments, but cut; the frames of what is dropped are in no chunk."""
     found = []
+    seen: list[tuple[int, list[str]]] = []
     for start, end, labels, members in segments(world, merge, classes):
         everyone = sorted(set().union(*members.values()))
-        seed = [chunk.seed, "s", world.video_id, "a", start, end, *everyone]
+        before = seen.count((end - start, everyone))
+        seen.append((end - start, everyone))
+        seed = [chunk.seed, "s", world.video_id, "a", end - start, before, *everyone]
         for low, high in pairwise(start + c for c in cuts(end - start, chunk, seed)):
             if high - low >= chunk.min_frames:
                 own = {t: members[t] for t in range(low, high)}

@@ -63,6 +63,7 @@ VIDEO_STAGES: Final = (
     VideoStage(
         "chunk", "chunks", lambda s: s.chunk,
         lambda t, s, _: chunk(t["segments"], t["tracks"], s.chunk),
+        version=2,
     ),
     VideoStage(
         "crop", "clips_planned",

@@ -8,6 +8,7 @@ chunks").
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
@@ -39,17 +40,25 @@ def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> Stag
         }
         issues: list[Issue] = []
         frames = kept = 0
-        for segment_id, start, end, labels, members, within in zip(
-            tables[0].ints("segment_id", own).tolist(),
-            tables[0].ints("start", own).tolist(),
-            tables[0].ints("end", own).tolist(),
-            tables[0].lists("labels", own),
-            tables[0].lists("activities", own),
-            tables[0].lists("tracks", own),
-            strict=True,
+        rows_of = list(
+            zip(
+                tables[0].ints("segment_id", own).tolist(),
+                tables[0].ints("start", own).tolist(),
+                tables[0].ints("end", own).tolist(),
+                tables[0].lists("labels", own),
+                tables[0].lists("activities", own),
+                tables[0].lists("tracks", own),
+                strict=True,
+            )
+        )
+        alike = _times_before([(start, end - start, m) for _, start, end, _, m, _ in rows_of])
+        for (segment_id, start, end, labels, members, within), before in zip(
+            rows_of, alike, strict=True
         ):
             frames += end - start
-            seed = (settings.seed, *key, start, end, *members)
+            # Not the frames themselves: a corpus whose frames are counted from elsewhere has the
+            # same clips.
+            seed = (settings.seed, *key, end - start, before, *members)
             cuts = [start + at for at in cut_points(end - start, settings, seed)]
             for low, high in pairwise(cuts):
                 if high - low < settings.min_frames:
@@ -69,6 +78,20 @@ def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> Stag
                 issues.append(_issue("remainder", segment_id, cuts[-1], end, members))
         out.add(key, values, records_in=frames, records_out=kept, issues=issues)
     return out.result()
+
+
+def _times_before(segments: Sequence[tuple[int, int, tuple[str, ...]]]) -> list[int]:
+    """How many earlier segments have the same length and activities, for each (start, n, members).
+
+    >>> _times_before([(50, 9, ("a",)), (0, 9, ("a",)), (20, 8, ("a",))])
+    [1, 0, 0]
+    """
+    counts: Counter[tuple[int, tuple[str, ...]]] = Counter()
+    found = [0] * len(segments)
+    for i in sorted(range(len(segments)), key=lambda i: segments[i][0]):
+        found[i] = counts[segments[i][1:]]
+        counts[segments[i][1:]] += 1
+    return found
 
 
 def _issue(reason: str, segment_id: int, start: int, end: int, members: Sequence[str]) -> Issue:
@@ -118,13 +141,19 @@ def draw_lengths(frames: int, settings: Chunk, seed: Sequence[object]) -> list[i
 def _balance(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
     """All frames, in as many parts as there are lengths; equal lengths give equal parts.
 
-    Drawn lengths are shortened in proportion to what they have above the least one, so that all
-    stay within bounds; where not even the least fits so often, the parts are equal.
+    Of drawn lengths there are no more than the least one fits into the segment, and they are
+    shortened in proportion to what they have above it, so that all stay within bounds. Parts are
+    equal where that leaves too few to reach the end, or where no number of parts is in bounds.
+
+    >>> [_balance(n, [50, 45, 90], Chunk(lengths=(40, 150))) for n in (60, 100, 170)]
+    [[0, 60], [0, 50, 100], [0, 47, 91, 170]]
     """
-    least = settings.lengths[0] if settings.lengths else settings.length
+    least, most = settings.lengths or (settings.length, settings.length)
+    if settings.lengths:
+        lengths = lengths[: max(frames // least, -(-frames // most))]
     n, total = len(lengths), sum(lengths)
     spare, wanted = frames - n * least, total - n * least
-    if spare <= 0:
+    if spare <= 0 or total < frames:
         return [i * frames // n for i in range(n + 1)]
     above = accumulate((one - least for one in lengths), initial=0)
     return [i * least + spare * over // wanted for i, over in enumerate(above)]
