@@ -21,7 +21,7 @@ import pyarrow as pa
 import yaml
 from tqdm import tqdm
 
-from tinyvirat_build import engine, labels, splits, store, work
+from tinyvirat_build import engine, labels, sources, splits, store, work
 from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset import tinyvirat
 from tinyvirat_build.errors import BuildError, DataError, VideoError
@@ -71,7 +71,9 @@ class Run:
 
     def execute(self) -> Outcome:
         """Run the stages that were asked for; the ledger and the log come last."""
+        began = time.monotonic()
         self.discover()
+        self.outcome.seconds["discover"] = time.monotonic() - began
         self.write_build_file()
         steps: list[tuple[str, Callable[[], None]]] = [
             ("index", self.index),
@@ -101,6 +103,9 @@ class Run:
 
     def discover(self) -> None:
         """Find the entries of all sources; ``limit`` takes the first of them for planning."""
+        for source in self.sources:
+            data = data_of(source, self.request)
+            sources.prepare(source, data, self.settings, quiet=self.request.quiet)
         found = [s.discover(data_of(s, self.request), self.settings) for s in self.sources]
         # A link that leads nowhere is a video that is not here.
         self.parsed = [

@@ -32,9 +32,14 @@ def with_scale(scale: float, seed: int = 0) -> Settings:
     return Settings.load(overrides=[f"demo.scale={scale}", f"demo.seed={seed}"])
 
 
+def rendered_in(data: Path, settings: Settings) -> Discovery:
+    demo.SOURCE.prepare(data, settings, quiet=True)
+    return demo.SOURCE.discover(data, settings)
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Discovery:
-    return demo.SOURCE.discover(tmp_path_factory.mktemp("data"), with_scale(SCALE))
+    return rendered_in(tmp_path_factory.mktemp("data"), with_scale(SCALE))
 
 
 @pytest.fixture(scope="module")
@@ -191,30 +196,45 @@ def test_the_corpus_is_rendered_once_and_anew_for_another_seed(
 ) -> None:
     rendered = []
 
-    def fake(out: Path, *, seed: int, scale: float, workers: int) -> None:
+    def fake(out: Path, *, seed: int, scale: float, workers: int, quiet: bool) -> None:
         rendered.append(seed)
         marker = {"version": demo.VERSION, "seed": seed, "scale": scale}
         (out / "corpus.json").write_text(json.dumps(marker))
 
     monkeypatch.setattr(demo, "render", fake)
     for seed in (0, 0, 1, 1):
-        found = demo.SOURCE.discover(tmp_path / "new", with_scale(0.01, seed))
+        found = rendered_in(tmp_path / "new", with_scale(0.01, seed))
     assert rendered == [0, 1]
     assert sorted(p.name for p in (tmp_path / "new").iterdir() if p.is_dir()) == ["demo"]
-    inside = demo.SOURCE.discover(tmp_path / "new" / "demo", with_scale(0.01, 1))
+    inside = rendered_in(tmp_path / "new" / "demo", with_scale(0.01, 1))
     assert inside == found
     assert rendered == [0, 1]
+
+
+def test_looking_renders_and_replaces_nothing(tmp_path: Path) -> None:
+    for data in (tmp_path / "none", tmp_path):
+        with pytest.raises(
+            DataError, match=r"no demo corpus of seed 7, .* lies here; .* renders it"
+        ):
+            demo.SOURCE.discover(data, with_scale(0.01, 7))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "demo").mkdir()
+    marker = json.dumps({"version": demo.VERSION, "seed": 0, "scale": 0.01})
+    (tmp_path / "demo" / "corpus.json").write_text(marker)
+    with pytest.raises(DataError, match=r"of seed 7, .* but one of seed 0"):
+        demo.SOURCE.discover(tmp_path, with_scale(0.01, 7))
+    assert (tmp_path / "demo" / "corpus.json").read_text() == marker
 
 
 def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match="not a demo corpus"):
-        demo.SOURCE.discover(tmp_path, with_scale(0.01))
+        rendered_in(tmp_path, with_scale(0.01))
     assert (tmp_path / "demo" / "thesis.txt").read_text() == "mine"
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="writable"):
-        demo.SOURCE.discover(tmp_path / "file", with_scale(0.01))
+        rendered_in(tmp_path / "file", with_scale(0.01))
 
 
 def test_a_rendering_that_fails_leaves_nothing(
@@ -225,7 +245,7 @@ def test_a_rendering_that_fails_leaves_nothing(
 
     monkeypatch.setattr(demo, "write_annotation", fail)
     with pytest.raises(DataError, match="disk full"):
-        demo.SOURCE.discover(tmp_path, with_scale(0.001))
+        rendered_in(tmp_path, with_scale(0.001))
     assert [p for p in tmp_path.iterdir() if p.is_dir()] == []
 
 

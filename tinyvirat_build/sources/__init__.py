@@ -114,6 +114,16 @@ class Source(Protocol):
         ...
 
 
+def prepare(source: Source, data: Path, settings: Settings, *, quiet: bool) -> None:
+    """Make what a source makes itself, before it is discovered; only a build does this.
+
+    A source that has something to make has a method ``prepare(data, settings, quiet=…)``.
+    """
+    make = getattr(source, "prepare", None)
+    if make is not None:
+        make(data, settings, quiet=quiet)
+
+
 def names() -> list[str]:
     """The names of all sources: those of the package and those of entry points."""
     return sorted({*BUILTIN, *(p.name for p in entry_points(group=ENTRY_POINTS))})

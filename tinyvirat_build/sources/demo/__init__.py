@@ -39,7 +39,9 @@ FOLDER: Final = "demo"
 _MARKER: Final = "corpus.json"
 
 
-def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) -> None:
+def render(
+    out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1, quiet: bool = True
+) -> None:
     """Render the whole corpus into ``out``: ``annotation/``, ``video/`` and ``corpus.json``.
 
     The same seed and scale give the same bytes, whatever the number of workers.
@@ -47,8 +49,9 @@ def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) ->
     Args:
         out: a folder that does not exist yet or is empty.
         seed: another seed, another world.
-        scale: 1 gives 17 videos of 330 frames, 0.1 about a tenth of the work.
+        scale: 1 gives 17 videos, of 330 frames but for one of 82; 0.1 about a tenth of the frames.
         workers: videos that are rendered at the same time.
+        quiet: no progress bar.
     """
     (out / "annotation").mkdir(parents=True, exist_ok=True)
     (out / "video").mkdir(exist_ok=True)
@@ -62,7 +65,12 @@ def render(out: Path, *, seed: int = 0, scale: float = 1.0, workers: int = 1) ->
     wanted = takes(scale)
     with ThreadPoolExecutor(workers) as pool:  # drawing and encoding release the GIL
         done = pool.map(one, *zip(*enumerate(wanted), strict=True))
-        list(tqdm(done, desc="render", total=len(wanted), unit=" video", disable=None))
+        list(
+            tqdm(
+                done, desc="   render", total=len(wanted), unit=" video", delay=2, disable=quiet,
+                dynamic_ncols=True,
+            )
+        )  # fmt: skip
     (out / _MARKER).write_text(json.dumps(_marker(seed, scale)) + "\n", "utf-8")
 
 
@@ -82,19 +90,46 @@ class Demo:
         """The corpus belongs to the build where the user names no other place."""
         return out / "data"
 
-    def discover(self, data: Path, settings: Settings) -> Discovery:
-        """Find the corpus in ``data`` or in ``data/demo``, or render it into the latter.
+    def prepare(self, data: Path, settings: Settings, *, quiet: bool) -> None:
+        """Render the corpus into ``data/demo`` unless it lies there, or in ``data``, already.
 
         A corpus of another version, seed or scale is rendered anew in its place.
 
         Raises:
             DataError: ``data/demo`` is something else, or cannot be written.
         """
-        wanted = _marker(settings.demo.seed, settings.demo.scale)
-        root = data if _read_marker(data) == wanted else data / FOLDER
-        if _read_marker(root) != wanted:
-            _render_once(root, settings)
+        root = _root(data, settings)
+        if _read_marker(root) != _wanted(settings):
+            _render_once(root, settings, quiet=quiet)
+
+    def discover(self, data: Path, settings: Settings) -> Discovery:
+        """Find the corpus in ``data`` or in ``data/demo``; nothing is rendered or changed.
+
+        Raises:
+            DataError: it is not there, or is another one.
+        """
+        root = _root(data, settings)
+        found, wanted = _read_marker(root), _wanted(settings)
+        if found != wanted:
+            other = f" but one of {_named(found)}" if found else ""
+            raise DataError(
+                f"{root}: no demo corpus of {_named(wanted)} lies here{other}; "
+                "`tinyvirat-build all --source demo` renders it"
+            )
         return Discovery(tuple(sorted(_entries(root, settings), key=lambda e: e.video_id)))
+
+
+def _wanted(settings: Settings) -> dict[str, float]:
+    return _marker(settings.demo.seed, settings.demo.scale)
+
+
+def _root(data: Path, settings: Settings) -> Path:
+    return data if _read_marker(data) == _wanted(settings) else data / FOLDER
+
+
+def _named(marker: Mapping[str, float]) -> str:
+    seed, scale, version = (marker.get(key) for key in ("seed", "scale", "version"))
+    return f"seed {seed}, scale {scale} (version {version})"
 
 
 def _read_marker(root: Path) -> Mapping[str, float] | None:
@@ -105,19 +140,20 @@ def _read_marker(root: Path) -> Mapping[str, float] | None:
     return found if isinstance(found, dict) else None
 
 
-def _render_once(root: Path, settings: Settings) -> None:
+def _render_once(root: Path, settings: Settings, *, quiet: bool) -> None:
     """Render beside the place and move in at the end, so that the corpus is whole or absent."""
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(root.parent / f".{root.name}.lock"):
-            if _read_marker(root) == _marker(settings.demo.seed, settings.demo.scale):
+            if _read_marker(root) == _wanted(settings):
                 return  # another process was faster
             if root.exists() and _read_marker(root) is None:
                 raise DataError(f"{root} is not a demo corpus; move it away or give another --data")
             partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
             try:
                 workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-                render(partial, seed=settings.demo.seed, scale=settings.demo.scale, workers=workers)
+                own = settings.demo
+                render(partial, seed=own.seed, scale=own.scale, workers=workers, quiet=quiet)
                 if root.exists():
                     shutil.rmtree(root)
                 partial.chmod(0o755)
