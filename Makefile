@@ -66,7 +66,7 @@ bench: $(VENV)/.dev  ## every benchmark, each against its peers in one run
 splits: $(VENV)/.base  ## regenerate the committed split lists (DATA=DIR counts a corpus anew first)
 	$(BIN)/python -m tinyvirat_build.splits $(if $(DATA),--data $(DATA))
 
-docs: $(VENV)/.base  ## regenerate the parts of docs/ that come from the code
+docs: $(VENV)/.dev  ## regenerate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove the environment and everything built here

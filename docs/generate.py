@@ -1,4 +1,4 @@
-"""Write docs/reference.md from the code: commands, settings, tables, reasons.
+"""Write docs/reference.md from the code: commands, settings, tables, reasons, library.
 
 Run it with ``make docs``; a test fails while the committed file differs.
 """
@@ -8,14 +8,20 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import textwrap
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import click
 import pyarrow as pa
 
+import tinyvirat_build as tvb
 from tinyvirat_build import config
 from tinyvirat_build.cli import main as cli
 from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
+from tinyvirat_build.train import models
+from tinyvirat_build.train import settings as train
 
 REFERENCE = Path(__file__).with_name("reference.md")
 
@@ -29,7 +35,10 @@ def commands() -> str:
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, terminal_width=96, max_content_width=96)
+    names = cli.context_settings["help_option_names"]
+    context = click.Context(
+        command, info_name=path, terminal_width=96, max_content_width=96, help_option_names=names
+    )
     return command.get_help(context)
 
 
@@ -39,10 +48,72 @@ def _block(text: str) -> str:
 
 def settings() -> str:
     """Every setting with its default and what its comment says."""
-    rows = ["| setting | default | |", "|---|---|---|"]
-    rows += _rows(config.Settings, "")
-    names = ", ".join(f"`{p}`" for p in config.presets())
-    return "\n".join(["## Settings", "", f"Presets: {names}.", "", *rows])
+    head = ["## Settings", "", _presets(config.presets()), ""]
+    return "\n".join([*head, *_HEAD, *_rows(config.Settings, "")])
+
+
+def train_settings() -> str:
+    """Every setting of training, and the models."""
+    known = ", ".join(f"`{name}`" for name in models.NAMES)
+    return "\n".join(
+        [
+            "## Settings of training",
+            "",
+            f"{_presets(train.presets())} Print one with `tinyvirat-build config --train`.",
+            "",
+            f"Models: {known}.",
+            "",
+            *_HEAD,
+            *_rows(train.TrainSettings, ""),
+        ]
+    )
+
+
+_HEAD = ["| setting | default | |", "|---|---|---|"]
+
+
+def _presets(names: list[str]) -> str:
+    return f"Presets: {', '.join(f'`{p}`' for p in names)}."
+
+
+def library() -> str:
+    """Every public name with its signature and docstring."""
+    parts = ["## Library", "", "```python", "import tinyvirat_build as tvb", "```"]
+    for name in tvb.__all__:
+        thing = getattr(tvb, name)
+        parts += ["", f"### tvb.{name}", "", _block(_documented(thing, f"tvb.{name}"))]
+        for method, member in inspect.getmembers(thing) if inspect.isclass(thing) else ():
+            own = method in vars(thing) and not method.startswith("_")
+            if own and (callable(member) or isinstance(member, property | cached_property)):
+                parts += ["", _block(_documented(member, f"{name}.{method}"))]
+    return "\n".join(parts)
+
+
+def _documented(thing: object, name: str) -> str:
+    text = inspect.cleandoc(getattr(thing, "__doc__", None) or "")
+    called = callable(thing) and not (inspect.isclass(thing) and issubclass(thing, Exception))
+    head = f"{name}{_signature(thing)}" if called else name
+    return f"{head}\n\n{textwrap.indent(text, '    ')}"
+
+
+def _signature(thing: Callable[..., object]) -> str:
+    """The parameters, one a line where they are many; without types, which the text explains."""
+    shown = []
+    keyword_only = False
+    for p in inspect.signature(thing).parameters.values():
+        if p.name == "self":
+            continue
+        if p.kind is p.KEYWORD_ONLY and not keyword_only:
+            shown.append("*")
+            keyword_only = True
+        given = p.default is not p.empty
+        shown.append(f"{p.name}={_value(p.default)}" if given else p.name)
+    return textwrap.fill(f"({', '.join(shown)})", 88, subsequent_indent="    ")
+
+
+def _value(value: object) -> str:
+    text = repr(value)
+    return "…" if text.startswith("<") or len(text) > 40 else text
 
 
 def _rows(kind: type, prefix: str) -> list[str]:
@@ -116,7 +187,12 @@ OUT/log/                timings and what this machine remembers; no part of what
 def reference() -> str:
     """The whole page."""
     head = "# Reference\n\nWritten by `make docs` from the code."
-    return "\n\n".join([head, commands(), settings(), tables(), reasons(), FOLDER]) + "\n"
+    return (
+        "\n\n".join(
+            [head, commands(), settings(), tables(), reasons(), FOLDER, train_settings(), library()]
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

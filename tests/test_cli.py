@@ -7,6 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.pipeline import STAGES
 
@@ -66,6 +67,23 @@ def test_a_bad_call_ends_in_one_line_and_status_2(
     assert says in result.output
     assert "Traceback" not in result.output
     assert len(result.output.strip().splitlines()) <= 4
+
+
+def test_every_public_name_is_documented() -> None:
+    text = (REPO / "docs" / "reference.md").read_text("utf-8")
+    for name in tvb.__all__:
+        assert f"### tvb.{name}\n" in text
+        assert getattr(tvb, name).__doc__
+
+
+def test_the_settings_of_training_can_be_printed_and_are_named_in_errors(tmp_path: Path) -> None:
+    printed = run("config", "--train", "--preset", "strong", "--set", "epochs=33")
+    assert printed.exit_code == 0, printed.output
+    assert "epochs: 33\n" in printed.stdout
+    assert run("config", "--train", "--presets").stdout.split() == ["demo", "paper", "strong"]
+    wrong = run("config", "--train", "--set", "epoch=3")
+    assert wrong.exit_code == 2
+    assert "nearest: epochs); `tinyvirat-build config` lists all, with --train" in wrong.output
 
 
 def test_config_prints_what_it_resolved() -> None:

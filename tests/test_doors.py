@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -317,6 +318,28 @@ def test_a_full_disk(small_disk: Path, data: Path, whole: Path) -> None:
 def test_a_disk_that_cannot_be_written(small_disk: Path, data: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert "give a writable --out" in one_line(build(data, small_disk / "out"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"source": []}, "no source"),
+        ({"workers": 0}, "workers is 1 or more, found 0"),
+        ({"limit": 0}, "limit is 1 or more, found 0"),
+        ({"settings": {"chunk.length": object()}}, "a setting is no object"),
+    ],
+)
+def test_the_librarys_door(options: dict[str, Any], says: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=says):
+        tvb.build(**({"source": "demo", "data": data, "out": tmp_path / "out"} | options))
+
+
+def test_a_build_that_plans_nothing_says_so(data: Path, tmp_path: Path) -> None:
+    more = ("--set", "crop.max_side=10", "--set", "demo.scale=0.05", "--until", "filter")
+    arguments = ["all", "--source", "demo", "--data", data, "--out", tmp_path / "out", *more]
+    result = run(*arguments, "--workers", "1")
+    assert result.exit_code == 1, result.output
+    assert "No clip was planned" in result.output
 
 
 def test_a_script_needs_no_main_guard(data: Path, whole: Path, tmp_path: Path) -> None:

@@ -18,5 +18,12 @@ def test_every_data_file_is_shipped_inside_the_wheel() -> None:
     assert data <= shipped
 
 
+def test_the_source_archive_holds_what_a_user_needs_to_build_and_test() -> None:
+    taken = (REPO / "MANIFEST.in").read_text().split()
+    for path in ("annotations", "bench", "docs", "tests", "Makefile", "constraints.txt"):
+        assert (REPO / path).exists()
+        assert path in taken
+
+
 def test_a_checkout_reads_the_top_levels_data() -> None:
     assert annotations_dir().resolve() == REPO / "annotations"

@@ -46,11 +46,11 @@ def told(build: tvb.Build, monkeypatch: pytest.MonkeyPatch, *known: Expected) ->
     [
         (
             Expected("meva/kitware", 1, 2, 4),
-            "Complete: 4 clips, as expected of MEVA kitware (1 video).",
+            "Complete: 4 clips before the filter, as expected of MEVA kitware (1 video).",
         ),
         (
             Expected("meva/kitware", 1, 2, 5),
-            "Expected 5 clips of MEVA kitware (1 video), found 4.",
+            "Expected 5 clips of MEVA kitware (1 video) before the filter, found 4.",
         ),
     ],
 )
@@ -121,5 +121,5 @@ def test_the_presets_expect_what_they_plan(shared: Path, tmp_path: Path, preset:
     )  # fmt: skip
     (known,) = build.settings.expected
     assert completeness(build.path, build.settings) == [
-        f"Complete: {known.clips:,} clips, as expected of MEVA kitware (266 videos)."
+        f"Complete: {known.clips:,} clips before the filter, as expected of MEVA kitware (266 videos)."
     ]

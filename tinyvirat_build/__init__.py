@@ -13,28 +13,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build, build, open_build
     from tinyvirat_build.config import Settings
+    from tinyvirat_build.dataset.packfile import open_pack
     from tinyvirat_build.errors import TinyviratError
     from tinyvirat_build.stages.chunk import chunk
     from tinyvirat_build.stages.crop import crop
     from tinyvirat_build.stages.filter import filter_rare
     from tinyvirat_build.stages.merge import merge
-    from tinyvirat_build.stages.partition import partition
+    from tinyvirat_build.stages.partition import assign_groups, partition
     from tinyvirat_build.stages.segment import segment
+    from tinyvirat_build.stages.stats import stats
+    from tinyvirat_build.train.loader import ClipLoader
+    from tinyvirat_build.train.video_dataset import TinyVideoDataset
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Build",
+    "ClipLoader",
     "Settings",
+    "TinyVideoDataset",
     "TinyviratError",
+    "assign_groups",
     "build",
     "chunk",
     "crop",
     "filter_rare",
     "merge",
     "open_build",
+    "open_pack",
     "partition",
     "segment",
+    "stats",
 ]
 
 # Names are imported when they are first used, so that `--help` does not wait for pandas.
@@ -48,14 +57,22 @@ _HOME = {
     "crop": "stages.crop",
     "filter_rare": "stages.filter",
     "merge": "stages.merge",
+    "assign_groups": "stages.partition",
     "partition": "stages.partition",
     "segment": "stages.segment",
+    "stats": "stages.stats",
+    "open_pack": "dataset.packfile",
+    "ClipLoader": "train.loader",
+    "TinyVideoDataset": "train.video_dataset",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as e:
+        raise ImportError(f"{name} needs {e.name}; pip install '.[train]' brings it") from e
     globals()[name] = value
     return value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -24,12 +26,12 @@ from tinyvirat_build.verify import Report, verify
 
 
 def build(
-    source: str | Sequence[str],
-    out: str | Path,
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     *,
-    data: str | Path | None = None,
+    data: str | os.PathLike[str] | None = None,
     preset: str | None = None,
-    config: str | Path | None = None,
+    config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     workers: int | None = None,
     until: str = "stats",
@@ -45,18 +47,21 @@ def build(
         preset: a shipped preset (see ``tinyvirat-build config --presets``).
         config: a YAML file of settings, over the preset.
         settings: single settings over both, e.g. ``{"crop.max_side": 96}``.
+        workers: processes; default: one a processor.
         until: the last stage to run.
+        limit: a trial: plan and cut only the first so many videos.
+        quiet: no progress bars.
 
     Raises:
         TinyviratError: bad settings, missing data, or a folder that cannot be used.
     """
-    overrides = [f"{k}={json.dumps(v)}" for k, v in (settings or {}).items()]
+    several = [source] if isinstance(source, str | os.PathLike) else list(source)
     request = pipeline.Request(
-        sources=(source,) if isinstance(source, str) else tuple(source),
+        sources=tuple(os.fspath(one) for one in several),
         data=Path(data) if data is not None else None,
         out=Path(out),
-        settings=Settings.load(preset, Path(config) if config else None, overrides),
-        workers=workers or engine.default_workers(),
+        settings=Settings.load(preset, Path(config) if config else None, _overrides(settings)),
+        workers=engine.default_workers() if workers is None else workers,
         limit=limit,
         quiet=quiet,
     )
@@ -64,7 +69,24 @@ def build(
     return open_build(out)
 
 
-def open_build(path: str | Path) -> Build:
+def _overrides(settings: Mapping[str, Any] | None) -> list[str]:
+    """Settings as ``key=value``; paths as text, and numpy's numbers as numbers.
+
+    >>> _overrides({"chunk.length": np.int64(32), "classes": Path("a.csv")})
+    ['chunk.length=32', 'classes="a.csv"']
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, np.generic):
+            return value.item()
+        raise SettingsError(f"a setting is no {type(value).__name__}; give numbers, texts or lists")
+
+    return [f"{k}={json.dumps(v, default=plain)}" for k, v in (settings or {}).items()]
+
+
+def open_build(path: str | os.PathLike[str]) -> Build:
     """Open a build folder.
 
     Raises:
@@ -152,9 +174,21 @@ class Build:
     def verify(self, *, sample: int | None = None, workers: int | None = None) -> Report:
         """Compare clips with their sources, decoded independently, and the tables with files.
 
-        The report's ``problems`` are empty where all is proven.
+        Args:
+            sample: so many clips, drawn evenly; default: all.
+            workers: processes; default: one a processor.
+
+        Returns:
+            A report whose ``problems`` are empty where all is proven.
+
+        Raises:
+            SettingsError: a sample or workers under 1.
+            BuildError: the build is not published yet.
+            DataError: a source video is not where it was.
         """
-        return verify(self, sample=sample, workers=workers or engine.default_workers())
+        if (sample is not None and sample < 1) or (workers is not None and workers < 1):
+            raise SettingsError("verify: sample and workers are 1 or more")
+        return verify(self, sample=sample, workers=workers or engine.default_workers(), quiet=True)
 
     def draw_figures(self) -> list[Path]:
         """Draw Figures 2 and 3 of the paper into ``stats/``, from the plan if nothing is cut."""

@@ -379,7 +379,7 @@ def _build(kind: Any, tree: Mapping[str, Any], prefix: str) -> Any:
         known = sorted(f"{prefix}{k}" for k in hints)
         raise SettingsError(
             f"unknown setting {quoted(key)}{_nearest(key, known)}; "
-            "`tinyvirat-build config` lists all"
+            "`tinyvirat-build config` lists all, with --train those of training"
         )
     for f in dataclasses.fields(kind):
         needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING

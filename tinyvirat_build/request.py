@@ -35,6 +35,14 @@ class Request:
     rehash: bool = False
     quiet: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise SettingsError("no source: give meva, virat, demo or the YAML file of a corpus")
+        for name in ("workers", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{name} is 1 or more, found {value}")
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -45,11 +53,12 @@ class Outcome:
     estimate: Estimate | None = None
     quarantined: int = 0  # clips without a file
     unread: int = 0  # videos whose annotations could not be read
+    planned: int | None = None  # clips, where planning came so far
 
     @property
     def status(self) -> int:
-        """The exit status: 0 built, 1 built with clips or whole annotation files missing."""
-        return 1 if self.quarantined or self.unread else 0
+        """The exit status: 0 built, 1 built with clips or annotation files missing, or empty."""
+        return 1 if self.quarantined or self.unread or self.planned == 0 else 0
 
 
 def order_of(stage: str) -> int:

@@ -96,6 +96,8 @@ class Run:
         issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
         unread = issues["stage"].isin(["discover", "parse"]) & (issues["action"] == "quarantined")
         self.outcome.unread = int(issues["count"][unread].sum())
+        if self.until >= order_of("crop"):
+            self.outcome.planned = store.count_rows(self.table("clips_planned"))
         store.write_json(self.out / "log" / "last-run.json", asdict(self.outcome), indent=1)
         return self.outcome
 
@@ -409,6 +411,8 @@ class Run:
                     total += estimate(work.load_index(self.unit("index", entry)), clips)
                 except VideoError:
                     continue
+            else:
+                total += Estimate(clips_without_video=len(clips), videos_missing=1)
         self.outcome.estimate = total
 
     def cut(self) -> None:

@@ -29,6 +29,11 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     if until != "plan" and not any(outcome.worked.values()):
         lines.append(f"Nothing to do: {out} is finished up to {until}.")
     lines += _clips(out)
+    if outcome.planned == 0:
+        lines.append(
+            "No clip was planned: see below where the records went; `tinyvirat-build doctor` says "
+            "what is wrong with the data."
+        )
     if order_of(until) >= order_of("crop"):
         lines += completeness(out, settings)
     lines += _balance(out)
@@ -107,8 +112,8 @@ def _compared(clips: int, known: Expected) -> str:
     source, _, annotation_set = known.input.partition("/")
     whole = f"{source.upper()} {annotation_set} ({known.videos:,} video{'s' * (known.videos != 1)})"
     if clips == known.clips:
-        return f"Complete: {clips:,} clips, as expected of {whole}."
-    return f"Expected {known.clips:,} clips of {whole}, found {clips:,}."
+        return f"Complete: {clips:,} clips before the filter, as expected of {whole}."
+    return f"Expected {known.clips:,} clips of {whole} before the filter, found {clips:,}."
 
 
 def _balance(out: Path) -> list[str]:

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import click
 
-from tinyvirat_build.cli.group import data_option, out_option, settings_options, source_option
+from tinyvirat_build.cli.group import (
+    data_option,
+    needs_extra,
+    out_option,
+    settings_options,
+    source_option,
+)
+from tinyvirat_build.errors import SettingsError
 
 workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
 )
+_SHOWN = 20  # faults of a tree that are printed
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -35,14 +43,14 @@ def doctor(
     from tinyvirat_build.doctor import diagnose
 
     if not sources:
-        raise click.UsageError("give --source meva, virat, demo or a YAML file")
+        raise SettingsError("give --source meva, virat, demo or a YAML file")
     settings = Settings.load(preset, config, overrides)
     sound = True
     for name in sources:
         source = corpora.get(name)
         folder = data or source.default_data(Path("demo"))
         if folder is None:
-            raise click.UsageError(f"source {source.name} needs --data, the folder of its files")
+            raise SettingsError(f"source {source.name} needs --data, the folder of its files")
         found = diagnose(source, folder, settings)
         click.echo(found.render())
         sound = sound and not found.problems
@@ -86,7 +94,7 @@ def sweep(
         if not (preset or config):
             settings = build.settings
     if not sources:
-        raise click.UsageError(f"{out} holds no build yet: give --source and --data")
+        raise SettingsError(f"{out} holds no build yet: give --source and --data")
     request = pipeline.Request(
         sources, data, out, settings, workers or engine.default_workers(), limit=limit
     )
@@ -177,16 +185,37 @@ def inspect(clip_id: str, out: Path) -> None:
 @click.command()
 @settings_options
 @click.option("--presets", "list_presets", is_flag=True, help="List the shipped presets.")
+@click.option("--train", is_flag=True, help="The settings of `train` instead of those of a build.")
 def config(
-    preset: str | None, config: Path | None, overrides: tuple[str, ...], list_presets: bool
+    preset: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    list_presets: bool,
+    train: bool,
 ) -> None:
     """Print the resolved settings as YAML, to copy and change."""
+    if train:
+        needs_extra(lambda: _train_settings(preset, config, overrides, list_presets))
+        return
     from tinyvirat_build.config import Settings, presets
 
     if list_presets:
         click.echo("\n".join(presets()))
     else:
         click.echo(Settings.load(preset, config, overrides).to_yaml(), nl=False)
+
+
+def _train_settings(
+    preset: str | None, file: Path | None, overrides: tuple[str, ...], list_presets: bool
+) -> None:
+    from tinyvirat_build.train import settings
+
+    if preset and file:
+        raise SettingsError("--train takes a --preset or a --config, not both")
+    if list_presets:
+        click.echo("\n".join(settings.presets()))
+    else:
+        click.echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
 
 
 @click.command()
@@ -206,7 +235,11 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     report = pack_tree(tree, out, workers=workers)
     click.echo(f"{report.clips:,} clips packed into {report.path}")
     if report.faults:
-        click.echo(f"{len(report.faults):,} clips are not as their rows say; see faults.json")
+        click.echo(f"{len(report.faults):,} clips are not as their rows say:")
+        for fault in report.faults[:_SHOWN]:
+            click.echo(f"  {fault['split']} {fault['id']}  {fault['path']}  {fault['what']}")
+        more = f"… and {len(report.faults) - _SHOWN:,} more: " * (len(report.faults) > _SHOWN)
+        click.echo(f"  {more}all in {report.path / 'faults.json'}")
     click.get_current_context().exit(1 if report.faults else 0)
 
 

@@ -16,6 +16,7 @@ from tinyvirat_build.cli.group import (
     settings_options,
     source_option,
 )
+from tinyvirat_build.errors import SettingsError
 
 if TYPE_CHECKING:
     from tinyvirat_build.config import Settings
@@ -60,7 +61,7 @@ def all_(
     from tinyvirat_build.config import Settings
 
     if not sources:
-        raise click.UsageError("give --source meva, virat, demo or a YAML file")
+        raise SettingsError("give --source meva, virat, demo or a YAML file")
     settings = Settings.load(preset, config, overrides)
     _run(sources, data, out, settings, first="index", until=until, **running)
 
@@ -140,7 +141,7 @@ def _stage_command(stage: str) -> click.Command:
         elif sources:
             settings = Settings.load(preset, config, overrides)
         else:
-            raise click.UsageError(f"{out} holds no build yet: give --source and --data")
+            raise SettingsError(f"{out} holds no build yet: give --source and --data")
         _run(sources, data, out, settings, first=stage, until=stage, limit=limit, **running)
 
     return command

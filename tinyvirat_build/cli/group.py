@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from tinyvirat_build import __version__
-from tinyvirat_build.errors import TinyviratError
+from tinyvirat_build.errors import SettingsError, TinyviratError
 
 Command = Callable[..., Any]
 
@@ -78,6 +78,16 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
         return functools.reduce(lambda c, option: option(c), reversed(several), command)
 
     return add
+
+
+def needs_extra(function: Callable[[], None]) -> None:
+    """Call what needs the extra ``train``, or say how it is installed."""
+    try:
+        function()
+    except ModuleNotFoundError as e:
+        raise SettingsError(
+            f"{e.name} is not installed; pip install '.[train]' in the clone brings the baselines"
+        ) from e
 
 
 class _Folder(click.Path):

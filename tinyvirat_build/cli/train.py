@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
-from tinyvirat_build.cli.group import options
-from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.cli.group import needs_extra, options
 
 device_option = click.option(
     "--device",
@@ -47,15 +45,6 @@ scoring_options = options(
     ),
     click.option("--flips", is_flag=True, help="Average each window with its mirror image."),
 )  # fmt: skip
-
-
-def _torch(function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    except ModuleNotFoundError as e:
-        raise SettingsError(
-            f"{e.name} is not installed; pip install 'tinyvirat-build[train]' brings the baselines"
-        ) from e
 
 
 @click.command()
@@ -104,7 +93,7 @@ def train(
         )  # fmt: skip
         click.echo(result.text())
 
-    _torch(work)
+    needs_extra(work)
 
 
 @click.command()
@@ -119,7 +108,7 @@ def train(
 @click.option("--name", metavar="NAME", help="What the tables call it.")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR",
-    help="Where results.json and Table 2 go; default: the run's own folder.",
+    help="Where results.json and Table 2 go; default: RUN/evaluation-SPLIT.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
@@ -150,7 +139,7 @@ def evaluate(
         else:
             click.echo(evaluation.table2_markdown([found]))
 
-    _torch(work)
+    needs_extra(work)
 
 
 @click.command()
@@ -183,7 +172,7 @@ def predict(
         )  # fmt: skip
         click.echo(f"wrote {file}")
 
-    _torch(work)
+    needs_extra(work)
 
 
 @click.command()
@@ -206,7 +195,7 @@ def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) 
         report = score_file(submission, truth, class_map=class_map)
         click.echo(json.dumps(report.to_dict(), indent=1) if as_json else report.text())
 
-    _torch(work)
+    needs_extra(work)
 
 
 @click.command()
@@ -228,7 +217,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
         for file in draw(results, build, out):
             click.echo(f"wrote {file}")
 
-    _torch(work)
+    needs_extra(work)
 
 
 COMMANDS = [train, evaluate, predict, score, figures]

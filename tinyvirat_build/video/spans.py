@@ -84,6 +84,8 @@ class Estimate:
     seconds: float = 0.0
     bytes_out: int = 0
     clips: int = 0
+    clips_without_video: int = 0  # counted in nothing else
+    videos_missing: int = 0
 
     @classmethod
     def zero(cls) -> Estimate:
@@ -98,13 +100,21 @@ class Estimate:
 
         >>> Estimate(1200, 5, 3_000_000, 8.0, 20_000_000, 60).describe(2)
         '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
+        >>> Estimate(clips_without_video=5035, videos_missing=116).describe()
+        '5,035 clips of 116 videos that are not here: no estimate'
         """
+        missing = (
+            f"{self.clips_without_video:,} clips of {self.videos_missing:,} videos that are not "
+            "here: no estimate"
+        )
+        if self.clips_without_video and not self.clips:
+            return missing
         seconds = self.seconds / max(1, workers)
         time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
         return (
             f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
             f"decode, {_size(self.bytes_to_read)} to read, {_size(self.bytes_out)} to write, "
-            f"about {time}"
+            f"about {time}" + (f"; {missing}" if self.clips_without_video else "")
         )
 
 
