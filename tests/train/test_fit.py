@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import csv
 import multiprocessing
 import os
@@ -21,7 +23,7 @@ from tinyvirat_build.train import models, runs, settings  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
 from tinyvirat_build.train.ranks import Ranks, join_ranks  # noqa: E402
-from tinyvirat_build.train.weights import load_weights  # noqa: E402
+from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
 CLASSES = ("up", "down", "still")
 
@@ -336,6 +338,67 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             load_weights(model, tmp_path / f"{name}.pt", head="fc.")
     with pytest.raises(TrainError, match="no such file"):
         load_weights(model, tmp_path / "none.pt", head="fc.")
+
+
+PREFIXES = ("", "module.", "net.", "encoder.", "_orig_mod.module.", "a.b.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("key", [None, "state_dict", "net", "weights", "state_dict_ema"])
+def test_wrapped_weights_are_found(tmp_path: Path, prefix: str, key: str | None) -> None:
+    given = models.build("resnet3d10-narrow", 26).state_dict()
+    wrapped = {prefix + name: value for name, value in given.items()}
+    beside = {"acc": np.float64(0.5), "best": np.int64(3), "opts": argparse.Namespace(lr=0.1)}
+    torch.save(wrapped if key is None else {key: wrapped, **beside}, tmp_path / "w.pt")
+    model = models.build("resnet3d10-narrow", 26)
+    report = load_weights(model, tmp_path / "w.pt", head="fc.")
+    assert len(report.matched) == len(given)
+    assert all(torch.equal(value, given[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    for given, model in (
+        ("resnet3d18", "resnet3d10-narrow"),
+        ("resnet3d18", "resnet3d50"),
+        ("resnet3d50", "resnet3d18"),
+        ("resnet3d18", "r2plus1d18"),
+    ):
+        torch.save(models.build(given, 26).state_dict(), tmp_path / "w.pt")
+        with pytest.raises(TrainError, match="choose its --model"):
+            load_weights(models.build(model, 26), tmp_path / "w.pt", head="fc.")
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("ran",)
+
+
+def test_code_in_weights_is_named_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": _Code()}, "code.pt")
+    with pytest.raises(TrainError, match=r"it holds posix\.mkdir") as caught:
+        read_checkpoint(Path("code.pt"))
+    assert "weights_only" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert not Path("ran").exists()
+
+
+def test_broken_checkpoints_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    torch.save({"a": torch.arange(4), "b": [1, 2]}, file)
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    broken = [b"", b"x", b"0", b".", b"(lp0\n.", b"\x80\x02.", b"<html>404", whole[:200]]
+    for _ in range(40):
+        data = bytearray(whole)
+        data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        broken.append(bytes(data))
+    for data in broken:
+        file.write_bytes(data)
+        with contextlib.suppress(TrainError):
+            read_checkpoint(file)
 
 
 def test_asymmetric_without_asymmetry_is_cross_entropy() -> None:

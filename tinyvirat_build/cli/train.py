@@ -63,7 +63,7 @@ scoring_options = options(
 )
 @click.option(
     "--weights", type=click.Path(path_type=Path), metavar="FILE",
-    help="A checkpoint to begin from, loaded by name; the head stays our own.",
+    help="A checkpoint to begin from, loaded by name; its head if it has as many classes.",
 )  # fmt: skip
 @device_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")

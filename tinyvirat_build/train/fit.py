@@ -326,7 +326,8 @@ def train(
         build: folder of a build, or of a pack.
         out: folder of the run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ….
-        weights: a checkpoint to begin from, loaded by name; the head stays our own.
+        weights: a checkpoint to begin from, loaded by name; its head where it has as many
+            classes.
         progress: show a progress bar.
 
     Raises:

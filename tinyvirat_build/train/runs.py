@@ -56,7 +56,10 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     Raises:
         TrainError: missing, broken, or of another version.
     """
-    tree = read_checkpoint(file)
+    other = file.with_name("last.pt")
+    spare = file != other and other.is_file()
+    remedy = "restore it" + (f", or delete it to take {other.name}" if spare else ", or train anew")
+    tree = read_checkpoint(file, remedy)
     if tree.get("format") != FORMAT:
         raise TrainError(f"{file}: not a checkpoint of a run of this version; train anew")
     return tree
@@ -135,7 +138,7 @@ class Run:
         model = models.build(self.settings.model, len(self.classes))
         try:
             model.load_state_dict(tree["model"])
-        except (RuntimeError, KeyError) as e:
+        except (RuntimeError, KeyError, TypeError, AttributeError) as e:
             raise TrainError(f"{file}: not of {self.settings.model}; train anew") from e
         return model.eval()
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+import argparse
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from tinyvirat_build.errors import TrainError
 
-_WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.")
+_KEYS: Final = (
+    "state_dict_ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "weights",
+)  # under which published files keep their tensors; averaged ones first
+_NESTED: Final = "model."  # under which i3d-112 keeps what i3d-224 has at the top
+_GLOBAL: Final = re.compile(r"(?:GLOBAL|class|function) '?([A-Za-z_]\w*(?:\.\w+)+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +53,135 @@ class WeightsReport:
         return told
 
 
-def read_checkpoint(file: Path) -> dict[str, Any]:
+def _scalar(dtype: npt.DTypeLike, data: bytes) -> Any:
+    """A pickled numpy number as a plain one; object dtypes are refused by numpy."""
+    return np.frombuffer(data, dtype, 1)[0].item()
+
+
+def _named_scalar(module: str) -> Any:
+    def scalar(dtype: npt.DTypeLike, data: bytes) -> Any:
+        return _scalar(dtype, data)
+
+    scalar.__module__, scalar.__name__, scalar.__qualname__ = module, "scalar", "scalar"
+    return scalar
+
+
+# Plain values beside the tensors of published files: numpy's numbers, as either numpy 1 or 2
+# spells them, and the command line that a model was trained with.
+_PLAIN: Final = (
+    argparse.Namespace,
+    np.dtype,
+    *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + "?efd"},
+    _named_scalar("numpy.core.multiarray"),
+    _named_scalar("numpy._core.multiarray"),
+)
+
+
+def read_checkpoint(file: Path, remedy: str = "give another file") -> dict[str, Any]:
     """A checkpoint's tree, read with ``weights_only``: no code in it is ever run.
+
+    ``remedy`` ends the text where the file is missing or broken.
 
     Raises:
         TrainError: the file is missing, broken, or holds more than tensors and plain values.
     """
+    torch.serialization.add_safe_globals(list(_PLAIN))
     try:
-        tree = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of old pickles, which fail or are whole
+            tree = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
-        raise TrainError(f"{file}: no such file; give a checkpoint") from e
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as e:
-        what = (str(e).splitlines() or [type(e).__name__])[0]
-        raise TrainError(f"{file}: not a checkpoint of plain tensors ({what}); convert it") from e
+        raise TrainError(f"{file}: no such file; {remedy}") from e
+    except OSError as e:
+        raise TrainError(f"{file}: cannot be read ({e.strerror or e}); {remedy}") from e
+    except Exception as e:  # broken bytes make an unpickler raise anything
+        if found := _GLOBAL.search(str(e)):
+            raise TrainError(
+                f"{file}: not a checkpoint of plain tensors: it holds {found[1]}, whose code is "
+                "never run; where the file was made, save the model's state_dict() alone"
+            ) from e
+        raise TrainError(f"{file}: not a checkpoint, or broken; {remedy}") from e
     if not isinstance(tree, Mapping):
-        raise TrainError(f"{file}: holds {type(tree).__name__}, not a state dict; convert it")
+        raise TrainError(f"{file}: holds {type(tree).__name__}, not a state dict; {remedy}")
     return dict(tree)
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
-    tree = read_checkpoint(file)
-    for key in ("state_dict", "model_state_dict", "model"):
+def _tensors(tree: Mapping[Any, Any]) -> dict[str, Tensor]:
+    for key in _KEYS:
         if isinstance(tree.get(key), Mapping):
-            tree = dict(tree[key])
+            tree = tree[key]
             break
-    return {k: v for k, v in tree.items() if isinstance(v, Tensor)}
+    return {k: v for k, v in tree.items() if isinstance(k, str) and isinstance(v, Tensor)}
 
 
-def _own_name(name: str, known: Mapping[str, Tensor]) -> str:
-    """The model's name of an entry: as it is, without wrappers' prefixes, or under ``model.``."""
-    bare = name
-    while bare not in known:
-        if f"model.{bare}" in known:
-            return f"model.{bare}"
-        prefix = next((p for p in _WRAPPERS if bare.startswith(p)), None)
-        if prefix is None:
-            return name
-        bare = bare.removeprefix(prefix)
-    return bare
+def _prefixes(name: str) -> Iterator[str]:
+    """What may stand before a name: nothing, its first part, its first two ….
+
+    >>> list(_prefixes("module.conv1.weight"))
+    ['', 'module.', 'module.conv1.']
+    """
+    parts = name.split(".")
+    return (".".join([*parts[:n], ""]) if n else "" for n in range(len(parts)))
+
+
+def _found(bare: str, known: Mapping[str, Tensor]) -> str | None:
+    return next((n for n in (bare, _NESTED + bare) if n in known), None)
+
+
+def own_names(given: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[str, str]:
+    """The model's name of each given entry, or the entry's own where the model has none.
+
+    Wrappers put a prefix before all names (``module.``, ``encoder.``): it is the one without
+    which most entries are known. What stands under a shorter part of it is found as well.
+
+    >>> model = dict.fromkeys(["conv1.weight", "layer1.conv1.weight", "fc.bias"], torch.ones(1))
+    >>> file = {"net.conv1.weight": 0, "net.layer1.conv1.weight": 0, "epoch": 0}
+    >>> own_names(file, model) == {
+    ...     "net.conv1.weight": "conv1.weight",
+    ...     "net.layer1.conv1.weight": "layer1.conv1.weight",
+    ...     "epoch": "epoch",
+    ... }
+    True
+    """
+    votes = Counter(
+        prefix
+        for name in given
+        for prefix in _prefixes(name)
+        if _found(name.removeprefix(prefix), known)
+    )
+    best = max(votes, key=lambda prefix: (votes[prefix], -len(prefix)), default="")
+    parts = [*reversed([*_prefixes(best + "x")])]
+
+    def own(name: str) -> str:
+        bare = (_found(name.removeprefix(p), known) for p in parts if name.startswith(p))
+        return next((b for b in bare if b), name)
+
+    return {name: own(name) for name in given}
 
 
 def load_weights(model: nn.Module, file: Path, *, head: str) -> WeightsReport:
     """Load every entry of ``file`` whose name and shape the model has, in place.
 
     ``head`` is the prefix of the model's head, which stays as initialised unless every entry
-    of it fits. Wrappers' prefixes (``module.``) are looked through.
+    of it fits, that is, unless the file's model has as many classes. Wrappers' prefixes
+    (``module.``) are looked through.
 
     Raises:
-        TrainError: the file cannot be read, or nothing but the head matches.
+        TrainError: the file cannot be read, or is of another model: fewer than half of the
+            convolutions before the head match.
     """
     own = model.state_dict()
-    given = {_own_name(k, own): v for k, v in _tensors(file).items()}
+    tensors = _tensors(read_checkpoint(file))
+    given = {name: tensors[k] for k, name in own_names(tensors, own).items()}
     same = {k for k, v in given.items() if k in own and v.shape == own[k].shape}
     in_head = {k for k in own if k.startswith(head)}
     kept_head = set() if in_head <= same else in_head
+    convolutions = {k for k, v in own.items() if v.ndim == 5} - in_head
+    if 2 * len(convolutions & same) < len(convolutions):
+        fit = len(convolutions & same)
+        what = f"only {fit} of {len(convolutions)} convolutions fit" if fit else "no entry fits"
+        raise TrainError(f"{file}: {what} the model by name and shape; choose its --model")
     matched = {k: given[k] for k in own if k in same - kept_head}
-    if not matched.keys() - in_head:
-        raise TrainError(f"{file}: no entry fits the model by name and shape; choose its --model")
     model.load_state_dict(matched, strict=False)
     return WeightsReport(
         matched=tuple(matched),
