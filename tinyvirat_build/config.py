@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 """The settings that a source may have for itself: those of the stages that see one video."""
+
+
+_EXPONENT: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # to YAML 1.1 partly a text
 
 
 def annotations_dir() -> Path:
@@ -419,6 +423,8 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
             return None
         return _coerce(typing.get_args(hint)[0], value, key)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         return float(value)
     if hint is int and isinstance(value, bool):
         raise SettingsError(f"setting {key} takes int, found {quoted(value)}")
