@@ -8,6 +8,7 @@ import csv
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ torch = pytest.importorskip("torch")
 
 from tinyvirat_build.errors import SettingsError, TrainError  # noqa: E402
 from tinyvirat_build.train import fit as runner  # noqa: E402
-from tinyvirat_build.train import models, runs, settings  # noqa: E402
+from tinyvirat_build.train import metrics, models, runs, settings  # noqa: E402
+from tinyvirat_build.train.inference import score_clips  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
 from tinyvirat_build.train.ranks import Ranks, join_ranks  # noqa: E402
@@ -209,7 +211,9 @@ def test_killed_in_mid_epoch_and_resumed_ends_with_the_same_weights(
     assert plain[0] == plain[1]
 
 
-def _rank(rank: int, world: int, port: int, out: Path, chosen: settings.TrainSettings) -> None:
+def _rank(
+    rank: int, world: int, port: int, out: Path, chosen: settings.TrainSettings, bad: int | None
+) -> None:
     torch.set_num_threads(1)
     os.environ |= {
         "RANK": str(rank),
@@ -218,29 +222,39 @@ def _rank(rank: int, world: int, port: int, out: Path, chosen: settings.TrainSet
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
+    loader = MemoryLoader(rank=rank, world=world)
+    loader.bad = bad
     with join_ranks("cpu") as (ranks, _):
-        start(out, chosen, MemoryLoader(rank=rank, world=world), ranks)
+        try:
+            start(out, chosen, loader, ranks)
+        except TrainError as e:
+            (out / f"stopped{rank}").write_text(str(e))
 
 
-def test_two_gloo_ranks_end_as_one(tmp_path: Path) -> None:
-    import socket
-
-    # Adam makes steps of the size of the rate from gradients that are all rounding: a low rate
-    chosen = small("freeze_bn=true", "dropout=0", "optim.accumulate=2", "optim.lr=0.0001")
+@contextlib.contextmanager
+def two_ranks(out: Path, chosen: settings.TrainSettings, bad: int | None = None) -> Iterator[None]:
+    """Two gloo processes that train while the block runs."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
+    out.mkdir(exist_ok=True)
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_rank, args=(rank, 2, port, tmp_path / "two", chosen))
-        for rank in range(2)
+        context.Process(target=_rank, args=(rank, 2, port, out, chosen, bad)) for rank in range(2)
     ]
     for process in processes:
         process.start()
-    start(tmp_path / "one", chosen)
+    yield
     for process in processes:
-        process.join()
+        process.join(120)
         assert process.exitcode == 0
+
+
+def test_two_gloo_ranks_end_as_one(tmp_path: Path) -> None:
+    # Adam makes steps of the size of the rate from gradients that are all rounding: a low rate
+    chosen = small("freeze_bn=true", "dropout=0", "optim.accumulate=2", "optim.lr=0.0001")
+    with two_ranks(tmp_path / "two", chosen):
+        start(tmp_path / "one", chosen)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
@@ -250,14 +264,84 @@ def test_two_gloo_ranks_end_as_one(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "two")) == 3
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_ranks_stop_where_one_has_a_broken_clip(tmp_path: Path, rank: int) -> None:
+    halves = [ids for _, _, ids in MemoryLoader(rank=rank, world=2)]
+    with two_ranks(tmp_path, small("save_every=4", "read_every=4"), bad=int(halves[3][0])):
+        pass
+    stopped = [(tmp_path / f"stopped{n}").read_text() for n in range(2)]
+    assert stopped[0] == stopped[1]
+    assert f"loss is not finite at step 4, batch of clips {', '.join(halves[3])} " in stopped[0]
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_two_ranks_judge_the_weights_that_they_save(tmp_path: Path) -> None:
+    with two_ranks(tmp_path, small("epochs=1", "schedule.milestones=[]", "optim.lr=0.01")):
+        pass
+    model = tiny()
+    model.load_state_dict(runs.load_checkpoint(tmp_path / "best.pt")["model"])
+    val = MemoryLoader(8, 4)
+    val.training = False
+    found = score_clips(model, val, CLASSES, device=torch.device("cpu"))
+    value = metrics.mean_average_precision(found.labels, found.scores)
+    assert float(rows(tmp_path)[0]["val_map"]) == pytest.approx(value, abs=1e-5)
+
+
 def test_stops_on_nan_with_the_ids_of_the_batch(tmp_path: Path) -> None:
     loader = MemoryLoader()
     loader.bad = 11
     batches = [ids for _, _, ids in MemoryLoader() if "00011" in ids]
-    with pytest.raises(TrainError, match="not finite") as caught:
+    with pytest.raises(TrainError, match="loss is not finite") as caught:
         start(tmp_path, small("read_every=3", "save_every=1000"), loader)
     assert ", ".join(batches[0]) in str(caught.value)
+    assert "last.pt" not in str(caught.value)
     assert not (tmp_path / "last.pt").exists()
+
+
+class BadGradient(torch.nn.Module):
+    """Its logits are finite always; the gradient is not in one of its batches."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.net, self.at, self.batches = tiny(), at, 0
+
+    def forward(self, clips: Any) -> Any:
+        logits = self.net(clips)
+        self.batches += self.training
+        return logits + (logits * 0).sqrt() if self.batches == self.at else logits
+
+
+@pytest.mark.parametrize("clip", ["0", "1"])
+@pytest.mark.parametrize("at", [3, 6, 8])
+def test_stops_on_a_gradient_that_is_not_finite(tmp_path: Path, at: int, clip: str) -> None:
+    chosen = small("read_every=4", f"optim.clip_norm={clip}")
+    loader = MemoryLoader()
+    batches = [ids for _, _, ids in loader] + [ids for _, _, ids in loader]
+    loader.set_epoch(0)
+    with pytest.raises(TrainError, match=f"gradient is not finite at step {at}") as caught:
+        start(tmp_path, chosen, loader, model=BadGradient(at))
+    assert ", ".join(batches[at - 1]) in str(caught.value)
+    assert (tmp_path / "last.pt").exists() == (at > 6)
+    if at > 6:
+        assert all(torch.isfinite(v).all() for v in weights(tmp_path).values())
+
+
+def test_stops_on_weights_that_are_not_finite(tmp_path: Path) -> None:
+    model = tiny()
+    model.register_buffer("spoilt", torch.tensor([1.0, float("nan")]))
+    with pytest.raises(TrainError, match="a weight is not finite after step 2"):
+        start(tmp_path, small("save_every=2"), model=model)
+    assert not (tmp_path / "last.pt").exists()
+
+
+@pytest.mark.parametrize("torn", ["", "2", "2,18,0.0003,0.5,0.1,,,10,0.0,1.2", "\0\0\0", "2,18\n"])
+def test_a_torn_row_of_the_log_is_left_out(tmp_path: Path, torn: str) -> None:
+    chosen = small("epochs=2", "schedule.milestones=[]")
+    start(tmp_path, chosen)
+    whole = (tmp_path / "log.csv").read_text()
+    (tmp_path / "log.csv").write_text(whole + torn)
+    start(tmp_path, chosen)
+    assert (tmp_path / "log.csv").read_text() == whole
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
@@ -437,5 +521,7 @@ def test_presets_load() -> None:
     assert settings.load("paper").clip_shape == (16, 112)
     with pytest.raises(SettingsError, match=r"optim\.lr"):
         settings.load("paper", overrides=["optim.lr=0"])
+    for text in ("3e-4", "3E-4", "3.0e-4", "0.3e-3", "+3e-04", "0.0003"):
+        assert settings.load("paper", overrides=[f"optim.lr={text}"]).optim.lr == 3e-4
     with pytest.raises(SettingsError, match="no train preset"):
         settings.load("papr")

@@ -110,7 +110,8 @@ def fit(
         progress: show a progress bar (first rank only).
 
     Raises:
-        TrainError: a loss is not finite (with the batch's ids), or ``out`` holds another run.
+        TrainError: a loss, gradient or weight is not finite (with the batch's ids), or ``out``
+            holds another run.
     """
     return _Fit(
         Trainer(model, settings, device, ranks or Ranks()),
@@ -181,18 +182,19 @@ class _Fit:
             )
         self.trainer.load_state_dict(state["trainer"])
         self.loader.load_state_dict(state["loader"])
-        self.meter.load_state_dict(state["meter"])
+        ranks = self.trainer.ranks
+        self.meter.load_state_dict(state["meters"][ranks.rank :: ranks.world_size])
         self.place = Place(**state["place"])
         return True
 
     def _save(self) -> None:
-        """Everything needed to go on; only what is known to be finite is ever saved."""
-        self._read()
+        """Everything needed to go on; call after :meth:`_look`."""
+        meters = self.trainer.ranks.gather(self.meter.state_dict())
         if self.trainer.ranks.first:
             tree = {
                 "trainer": self.trainer.state_dict(),
                 "loader": self.loader.state_dict(),
-                "meter": self.meter.state_dict(),
+                "meters": meters,
                 "place": {name: getattr(self.place, name) for name in Place.__slots__},
                 "settings": self.settings.to_dict(),
                 "classes": list(self.classes),
@@ -222,6 +224,7 @@ class _Fit:
                 if place.step % s.read_every == 0:
                     bar.set_postfix_str(self._read())
                 if place.step % s.save_every == 0 and place.batch < total:
+                    self._look()
                     self._save()
         self._end_of_epoch()
 
@@ -238,27 +241,39 @@ class _Fit:
             self.meter.add(loss, logits, labels, ids)
             place.batch += 1
         rate = rate_at(s.schedule, place.epoch + (place.batch - parts) / total, s.epochs)
-        trainer.update(rate * s.optim.lr)
         place.step += 1
+        self.meter.stepped(place.step, trainer.update(rate * s.optim.lr))
 
     def _read(self) -> str:
-        """Look at the device: stop on a loss that is not finite, else tell how it goes."""
-        reading = self.meter.read()
-        if reading.broken is not None:
-            shown = ", ".join(reading.broken)
-            raise TrainError(
-                f"loss is not finite at step {self.place.step} (epoch {self.place.epoch + 1}), "
-                f"batch of clips {shown}; lower optim.lr, set optim.clip_norm, or look at the "
-                f"clips; {self.out / 'last.pt'} is from before it"
+        """Look at the device: stop where a number is not finite, else tell how it goes."""
+        reading = self.meter.read(self.trainer.ranks)
+        if broken := reading.broken:
+            raise self._not_finite(
+                f"{broken.what} is not finite at step {broken.step}, "
+                f"batch of clips {', '.join(broken.ids)}"
             )
         if self.log and reading.losses:
             rate = self.trainer.optimizer.param_groups[0]["lr"]
             self.log.step(self.place.step, sum(reading.losses) / len(reading.losses), rate)
         return reading.text()
 
+    def _look(self) -> None:
+        """Stop unless all is finite, the weights too: nothing else is ever saved."""
+        self._read()
+        if not all(self.trainer.ranks.gather(self.trainer.finite())):
+            raise self._not_finite(f"a weight is not finite after step {self.place.step}")
+
+    def _not_finite(self, what: str) -> TrainError:
+        last = self.out / "last.pt"
+        before = f"; {last} is from before it" if last.is_file() else ""
+        return TrainError(
+            f"{what} (epoch {self.place.epoch + 1}); lower optim.lr or set optim.clip_norm in a "
+            f"new run, or look at the clips{before}"
+        )
+
     def _end_of_epoch(self) -> None:
         s, place = self.settings, self.place
-        self._read()
+        self._look()
         reading = self.meter.epoch(self.trainer.ranks)
         row: dict[str, float | None] = {
             "epoch": place.epoch,
@@ -283,6 +298,7 @@ class _Fit:
     def _validate(self) -> dict[str, float | None]:
         s, place, trainer = self.settings, self.place, self.trainer
         assert self.val is not None
+        trainer.ranks.share(trainer.predictor.buffers())  # batch statistics are each rank's own
         found = score_clips(
             trainer.predictor,
             self.val,

@@ -17,11 +17,25 @@ from tinyvirat_build.train.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A loss or gradient that is not finite: in which step, and of which clips."""
+
+    step: int  # from 1
+    of_step: bool  # the gradient of the step, not the loss of a batch
+    ids: tuple[str, ...]
+
+    @property
+    def what(self) -> str:
+        """What is not finite."""
+        return "gradient" if self.of_step else "loss"
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """The state of an epoch: losses since the last look, and the whole epoch's numbers."""
 
     losses: tuple[float, ...]
-    broken: tuple[str, ...] | None  # ids of the first batch whose loss is not finite
+    broken: Broken | None  # the first since the last look, on any rank
     loss: float
     f1: float  # macro over present classes at 0.5, of the batches as they were seen
     clips_per_s: float
@@ -41,7 +55,8 @@ class Meter:
 
     def __init__(self, classes: int, device: torch.device) -> None:
         self._classes, self._device = classes, device
-        self._recent: list[tuple[Tensor, tuple[str, ...]]] = []
+        self._recent: list[tuple[Tensor, Broken]] = []  # what it would be if it is not finite
+        self._open: list[tuple[Tensor, tuple[str, ...]]] = []  # batches of the step under way
         self.reset()
 
     def reset(self) -> None:
@@ -60,23 +75,30 @@ class Meter:
         said = logits > 0
         true = labels.to(said.device, non_blocking=True) > 0.5
         self._counts += torch.stack([(said & true).sum(0), said.sum(0), true.sum(0)])
-        self._recent.append((loss, tuple(ids)))
+        self._open.append((loss, tuple(ids)))
         self._batches += 1
         self._clips += len(ids)
 
-    def read(self) -> Reading:
-        """Wait for the device and look."""
-        losses: list[float] = []
+    def stepped(self, step: int, norm: Tensor) -> None:
+        """Note that the batches since the last step made this one, and its gradient's norm ().
+
+        The device is not read.
+        """
+        self._recent += [(loss, Broken(step, False, ids)) for loss, ids in self._open]
+        all_ids = tuple(name for _, ids in self._open for name in ids)
+        self._recent.append((norm, Broken(step, True, all_ids)))
+        self._open = []
+
+    def read(self, ranks: Ranks) -> Reading:
+        """Wait for the device and look; all ranks look at once, and see the same first break."""
+        values: list[float] = []
         if self._recent:
-            losses = torch.stack([loss for loss, _ in self._recent]).tolist()
-        broken = next(
-            (
-                ids
-                for value, (_, ids) in zip(losses, self._recent, strict=True)
-                if not math.isfinite(value)
-            ),
-            None,
+            values = torch.stack([value.float() for value, _ in self._recent]).tolist()
+        seen = [(value, about) for value, (_, about) in zip(values, self._recent, strict=True)]
+        broken = first_broken(
+            ranks.gather(next((b for v, b in seen if not math.isfinite(v)), None))
         )
+        losses = [value for value, about in seen if not about.of_step]
         self._recent = []
         self._loss += sum(losses)
         return self._reading(tuple(losses), broken, self._counts, self._loss, self._batches, 1)
@@ -92,7 +114,7 @@ class Meter:
     def _reading(
         self,
         losses: tuple[float, ...],
-        broken: tuple[str, ...] | None,
+        broken: Broken | None,
         counts: Tensor,
         loss: float,
         batches: int,
@@ -121,9 +143,32 @@ class Meter:
             "seconds": self._before + time.perf_counter() - self._began,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with an epoch."""
+    def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
+        """Go on with an epoch that one or several meters, or none, have begun."""
         self.reset()
-        self._counts = state["counts"].to(self._device)
-        self._loss, self._batches, self._clips = state["loss"], state["batches"], state["clips"]
-        self._waited, self._before = state["waited"], state["seconds"]
+        for state in states:
+            self._counts += state["counts"].to(self._device)
+            self._loss += state["loss"]
+            self._batches += state["batches"]
+            self._clips += state["clips"]
+            self._waited = max(self._waited, state["waited"])
+            self._before = max(self._before, state["seconds"])
+
+
+def first_broken(of_ranks: Sequence[Broken | None]) -> Broken | None:
+    """The first of what the ranks saw; in a step a loss, which names its batch, before a gradient.
+
+    The gradient is shared: it names the clips of all ranks.
+
+    >>> loss, one = Broken(7, False, ("00003",)), Broken(7, True, ("00001",))
+    >>> first_broken([one, None, loss]) == loss
+    True
+    >>> first_broken([one, Broken(7, True, ("00002",))]).ids
+    ('00001', '00002')
+    """
+    seen = [b for b in of_ranks if b is not None]
+    if not seen:
+        return None
+    step, of_step = min((b.step, b.of_step) for b in seen)
+    same = [b.ids for b in seen if (b.step, b.of_step) == (step, of_step)]
+    return Broken(step, of_step, tuple(name for ids in same for name in ids))

@@ -29,7 +29,7 @@ from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.settings import TrainSettings
 from tinyvirat_build.train.weights import read_checkpoint
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 COLUMNS: Final = (
     "epoch",
     "step",
@@ -201,9 +201,17 @@ def _number(value: float | None) -> str:
 
 
 def read_log(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's log.csv, none where there is no log."""
+    """The whole rows of a run's log.csv, none where there is no log.
+
+    A row is whole with its newline: a process that dies leaves at most the beginning of one.
+    """
     file = folder / "log.csv"
     if not file.is_file():
         return []
-    with file.open(encoding="utf-8", newline="") as f:
-        return [row for row in csv.DictReader(f) if row.get("step", "").isdigit()]
+    whole, end, _ = file.read_bytes().decode("utf-8", errors="replace").rpartition("\n")
+    rows = csv.DictReader(io.StringIO(whole + end))
+    return [
+        row
+        for row in rows
+        if tuple(row) == COLUMNS and None not in row.values() and row["step"].isdecimal()
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,16 +75,27 @@ class Trainer:
         (loss / parts).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), logits.detach()
 
-    def update(self, rate: float) -> None:
-        """One step of the optimiser over the gradients that have added up."""
+    def update(self, rate: float) -> Tensor:
+        """One step of the optimiser over the gradients that have added up; gives their norm ()."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if self.settings.optim.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optim.clip_norm)
+        limit = self.settings.optim.clip_norm
+        norm = (
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+            if limit
+            else norm_of([p.grad for p in self.model.parameters() if p.grad is not None], 2)
+        )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update_parameters(self.model)
+        return norm.detach()
+
+    def finite(self) -> bool:
+        """Whether all weights are numbers, the averaged ones too. Waits for the device."""
+        kept = [self.model, *([self.ema.module] if self.ema is not None else [])]
+        values = [v for module in kept for v in module.state_dict().values()]
+        return bool(norm_of([v for v in values if v.is_floating_point()], math.inf).isfinite())
 
     @property
     def predictor(self) -> nn.Module:
@@ -107,6 +120,17 @@ class Trainer:
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
             self.ema.n_averaged.copy_(state["ema_updates"])
+
+
+def norm_of(tensors: Sequence[Tensor], order: float) -> Tensor:
+    """The norm () of all numbers in ``tensors``, in few kernels; not finite where one is not.
+
+    >>> norm_of([torch.tensor([3.0]), torch.tensor([[0.0, -4.0]])], 2).item()
+    5.0
+    """
+    parts = torch._foreach_norm([t for t in tensors if t.numel()], order)
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([p.float() for p in parts]), order)
+    return norm
 
 
 def make_optimizer(model: nn.Module, s: TrainSettings, *, fused: bool) -> torch.optim.Optimizer:
