@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from tinyvirat_build.dataset.packfile import open_pack  # noqa: E402
 from tinyvirat_build.errors import DataError, TrainError  # noqa: E402
+from tinyvirat_build.store import hash_file  # noqa: E402
 from tinyvirat_build.train import evaluate as evaluation  # noqa: E402
 from tinyvirat_build.train import figures, fit, metrics, runs, submission  # noqa: E402
 from tinyvirat_build.train import settings as train_settings  # noqa: E402
@@ -85,6 +87,30 @@ def test_the_runner_takes_the_real_loader(trained: tuple[Path, list[Path]]) -> N
     assert runs.read_log(out)[0]["step"] == "2"
     assert runs.build_of(out) == build.resolve()
     assert runs.open_run(out).classes == CLASSES
+
+
+def test_a_run_does_not_go_on_with_another_build_or_other_weights(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    shutil.copytree(build, tmp_path / "moved")
+    out, start = tmp_path / "run", outs[1] / "best.pt"
+
+    def go_on(build: Path, weights: Path | None, epochs: int) -> None:
+        chosen = small("seed=2", "schedule.name=constant", f"epochs={epochs}")
+        fit.train(chosen, build, out, device="cpu", weights=weights, progress=False)
+
+    go_on(build, start, 1)
+    go_on(tmp_path / "moved", start, 2)
+    go_on(build, None, 3)
+    assert json.loads((out / "run.json").read_text())["sha256"]["weights"] == hash_file(start)
+    make_pack(tmp_path / "other", shapes("train", 8) + shapes("val", 5), seed=9)
+    with pytest.raises(TrainError, match="holds a run on another build; choose"):
+        go_on(tmp_path / "other", None, 3)
+    with pytest.raises(TrainError, match="holds a run from other weights; choose"):
+        go_on(build, outs[0] / "best.pt", 3)
+    with pytest.raises(TrainError, match=r"none\.pt: cannot be read"):
+        go_on(build, tmp_path / "none.pt", 3)
 
 
 @pytest.mark.parametrize("thresholds", ["fixed", "val", "per-class"])

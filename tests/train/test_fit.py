@@ -24,7 +24,7 @@ from tinyvirat_build.train import metrics, models, runs, settings  # noqa: E402
 from tinyvirat_build.train.inference import score_clips  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
-from tinyvirat_build.train.ranks import Ranks, join_ranks  # noqa: E402
+from tinyvirat_build.train.ranks import Ranks, choose_device, join_ranks  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
 CLASSES = ("up", "down", "still")
@@ -345,9 +345,27 @@ def test_a_torn_row_of_the_log_is_left_out(tmp_path: Path, torn: str) -> None:
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
-    start(tmp_path, small("epochs=1", "schedule.milestones=[]"))
-    with pytest.raises(TrainError, match="other settings"):
-        start(tmp_path, small("epochs=1", "schedule.milestones=[]", "seed=5"))
+    once = ("epochs=1", "schedule.milestones=[]")
+    start(tmp_path, small(*once))
+    with pytest.raises(TrainError, match=r"other settings, not seed=5 \(was 0\)"):
+        start(tmp_path, small(*once, "seed=5"))
+    with pytest.raises(TrainError, match=r"not epochs=2 \(was 1\), schedule.name=cosine"):
+        start(tmp_path, small("epochs=2", "schedule.milestones=[]", "schedule.name=cosine"))
+    chosen = small("epochs=2", "schedule.milestones=[]", "read_every=1", "save_every=7")
+    assert start(tmp_path, chosen).epochs == 2
+    assert runs.open_run(tmp_path).settings == chosen
+    with pytest.raises(TrainError, match=r"epochs=1 \(was 2\)"):
+        start(tmp_path, small(*once))
+    with pytest.raises(TrainError, match="not of this model"):
+        start(tmp_path, chosen, model=torch.nn.Sequential(tiny()))
+
+
+def test_more_epochs_end_as_if_asked_for_at_once(tmp_path: Path) -> None:
+    start(tmp_path / "cut", small("epochs=2"))
+    start(tmp_path / "cut", small("epochs=3"))
+    start(tmp_path / "whole", small("epochs=3"))
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
 def test_accumulation_equals_the_large_batch(tmp_path: Path) -> None:
@@ -511,6 +529,54 @@ def test_asymmetric_by_its_formula() -> None:
 def test_mirror_swaps_left_and_right_only() -> None:
     names = ["vehicle_turning_left", "Riding", "vehicle_turning_right", "bright_left"]
     assert mirror_classes(names).tolist() == [2, 1, 0, 3]
+
+
+OUT_OF_RANGE = (
+    ("optim.lr=0", "optim.lr=.inf", "optim.lr=1e38", "optim.weight_decay=-1", "optim.clip_norm=-1")
+    + ("ema=.nan", "ema=1", "mixup=.inf", "mixup=0.1", "seed=-1", f"seed={2**63}", "dropout=1")
+    + ("schedule.gamma=-3", "schedule.gamma=0", "schedule.milestones=[-5]", "schedule.floor=7")
+    + ("loss.clip=2", "loss.gamma_neg=-1", "loss.gamma_pos=-1", "data.batch=-1")
+)
+
+
+@pytest.mark.parametrize("override", OUT_OF_RANGE)
+def test_settings_out_of_range_are_refused(override: str) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(SettingsError, match=f"out of range.*{key.partition('.')[2] or key}"):
+        settings.load("paper", overrides=[override])
+
+
+def test_any_seed_makes_the_seed_of_a_step() -> None:
+    for seed in (0, 2**31, 2**63 - 1):
+        torch.manual_seed(runner.step_seed(seed, 10**6, 7))
+
+
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [("i3d-224", 24), ("resnet3d50", 96), ("r2plus1d18-nopool", 64), ("wideresnet3d50", 64)],
+)
+def test_the_paper_preset_is_the_public_baseline(model: str, batch: int) -> None:
+    paper = settings.load("paper", overrides=[f"model={model}"])
+    assert paper.batch == batch
+    assert not paper.data.augment
+    assert paper.optim == settings.Optim("adam", 1e-3)
+    assert paper.schedule == settings.Schedule("multistep", (50, 100, 150), 0.1)
+    assert (paper.epochs, paper.loss.name, paper.mixup, paper.ema) == (200, "bce", 0, 0)
+
+
+def test_each_rank_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    third = Ranks(rank=3, world_size=4, local_rank=3)
+    for name in ("auto", "cuda"):
+        assert choose_device(name, third) == torch.device("cuda:3")
+        assert choose_device(name) == torch.device("cuda:0")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    for name, ranks in (("cuda:0", third), ("cuda:4", Ranks()), ("cuda", Ranks(4, 8, 4))):
+        with pytest.raises(TrainError, match="GPU"):
+            choose_device(name, ranks)
+    with pytest.raises(TrainError, match="not supported"):
+        choose_device("meta")
 
 
 def test_presets_load() -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from tinyvirat_build.dataset.packfile import Pack, open_pack
+from tinyvirat_build.dataset.packfile import Pack, open_pack, read_header
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.train.augment import Augment
 from tinyvirat_build.train.loader import ClipLoader
 from tinyvirat_build.train.ranks import Ranks
 from tinyvirat_build.train.settings import TrainSettings
+
+
+def fingerprint(pack: Pack) -> str:
+    """What a pack holds, as a SHA-256 over its classes and the checksums of index and shards."""
+    header = read_header(pack.root)
+    content = [header["classes"], header["index_sha256"], [s["sha256"] for s in header["shards"]]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def dense_loader(
@@ -33,7 +42,7 @@ def dense_loader(
         frames,
         settings.data.stride,
         size,
-        batch_size=max(settings.data.batch // ranks.world_size, 1),
+        batch_size=max(settings.batch // ranks.world_size, 1),
         device=device,
         mode=mode,
         rank=ranks.rank,
@@ -59,15 +68,13 @@ def make_loaders(
         raise TrainError(f"{pack.root}: no training clips; choose a build with a train split")
     frames, size = settings.clip_shape
     augment = Augment(mixup=settings.mixup) if settings.data.augment else None
-    if augment is None and settings.mixup:
-        raise TrainError("mixup is part of the augmentation; set data.augment to true")
     train_loader = ClipLoader(
         pack,
         "train",
         frames,
         settings.data.stride,
         size,
-        batch_size=settings.data.batch // ranks.world_size,
+        batch_size=settings.batch // ranks.world_size,
         device=device,
         mode=settings.data.mode,
         augment=augment,

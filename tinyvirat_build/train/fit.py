@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,15 +18,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import TrainError
-from tinyvirat_build.store import write_text
+from tinyvirat_build.store import hash_file, write_text
 from tinyvirat_build.train import metrics, models, runs
-from tinyvirat_build.train.data import make_loaders
+from tinyvirat_build.train.data import fingerprint, make_loaders
 from tinyvirat_build.train.inference import Batches, score_clips
 from tinyvirat_build.train.meter import Meter
 from tinyvirat_build.train.ranks import Ranks, join_ranks
 from tinyvirat_build.train.schedule import rate_at
-from tinyvirat_build.train.settings import TrainSettings
+from tinyvirat_build.train.settings import TrainSettings, forbidden
 from tinyvirat_build.train.trainer import Trainer
 from tinyvirat_build.train.weights import WeightsReport, load_weights
 
@@ -93,6 +94,7 @@ def fit(
     device: torch.device,
     ranks: Ranks | None = None,
     build: Path | None = None,
+    sources: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train ``model`` to the end of the settings' epochs, from ``out/last.pt`` where it exists.
@@ -101,12 +103,14 @@ def fit(
         model: clips (B, 3, T, H, W) -> logits (B, C).
         train_loader: equally long on all ranks.
         val_loader: all windows of the val clips (ids repeat), each rank its share; or none.
-        settings: the run's settings; those of an existing run must be equal.
+        settings: the run's settings; those of an existing run must be equal, but for what
+            :func:`settings.forbidden` lets pass.
         out: the run's folder.
         classes: the class list, in the order of the labels.
         device: where the model is trained.
         ranks: this process among several; the process group exists already.
         build: what the loaders read, for the run's description.
+        sources: checksums of ``build`` and ``weights``; those of an existing run must be equal.
         progress: show a progress bar (first rank only).
 
     Raises:
@@ -120,6 +124,7 @@ def fit(
         out,
         tuple(classes),
         build,
+        dict(sources or {}),
         progress,
     ).run()
 
@@ -132,6 +137,7 @@ class _Fit:
     out: Path
     classes: tuple[str, ...]
     build: Path | None
+    sources: dict[str, str]
     progress: bool
     place: Place = field(default_factory=Place)
     meter: Meter = field(init=False)
@@ -147,7 +153,7 @@ class _Fit:
         resumed = self._resume()
         if first:
             if not resumed:
-                runs.create(self.out, s, self.classes, self.trainer.model, self.build)
+                runs.create(self.out, s, self.classes, self.trainer.model, self.build, self.sources)
             self.log = runs.Log(self.out, step=self.place.step)
         try:
             while self.place.epoch < s.epochs:
@@ -176,16 +182,33 @@ class _Fit:
         if not file.is_file():
             return False
         state = runs.load_checkpoint(file)
-        if state["settings"] != self.settings.to_dict() or state["classes"] != list(self.classes):
-            raise TrainError(
-                f"{self.out}: holds a run with other settings or classes; choose another --out"
-            )
-        self.trainer.load_state_dict(state["trainer"])
-        self.loader.load_state_dict(state["loader"])
         ranks = self.trainer.ranks
-        self.meter.load_state_dict(state["meters"][ranks.rank :: ranks.world_size])
-        self.place = Place(**state["place"])
+        try:
+            self._same_run(state)
+            self.trainer.load_state_dict(state["trainer"])
+            self.loader.load_state_dict(state["loader"])
+            self.meter.load_state_dict(state["meters"][ranks.rank :: ranks.world_size])
+            self.place = Place(**state["place"])
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as e:
+            raise TrainError(f"{file}: not of this model, or broken; choose another --out") from e
+        self.sources = state["sources"]
+        if ranks.first:
+            write_text(self.out / "settings.yaml", self.settings.to_yaml())
         return True
+
+    def _same_run(self, state: dict[str, Any]) -> None:
+        differs = [f"on other {name}" for name in ("classes",) if state[name] != [*self.classes]]
+        differs += [
+            {"build": "on another build", "weights": "from other weights"}[name]
+            for name, own in self.sources.items()
+            if state["sources"].get(name) != own
+        ]
+        if changed := forbidden(state["settings"], self.settings):
+            differs.append(f"with other settings, not {', '.join(changed)}")
+        if differs:
+            raise TrainError(
+                f"{self.out}: holds a run {' and '.join(differs)}; choose another --out"
+            )
 
     def _save(self) -> None:
         """Everything needed to go on; call after :meth:`_look`."""
@@ -198,6 +221,7 @@ class _Fit:
                 "place": {name: getattr(self.place, name) for name in Place.__slots__},
                 "settings": self.settings.to_dict(),
                 "classes": list(self.classes),
+                "sources": self.sources,
                 "model": self.trainer.predictor.state_dict(),
             }
             runs.save_checkpoint(self.out / "last.pt", tree)
@@ -321,7 +345,7 @@ class _Fit:
 
 def step_seed(seed: int, step: int, rank: int) -> int:
     """The seed of a step's dropout: a pure function, so that nothing needs to be remembered."""
-    return (seed * 1_000_003 + step) * 4_099 + rank
+    return ((seed * 1_000_003 + step) * 4_099 + rank) % 2**63
 
 
 def train(
@@ -351,12 +375,16 @@ def train(
         PackError: the build has no pack that can be used.
     """
     with join_ranks(device) as (ranks, chosen):
-        if settings.data.batch % ranks.world_size:
+        if settings.batch % ranks.world_size:
             raise TrainError(
-                f"data.batch {settings.data.batch} cannot be shared by {ranks.world_size} ranks; "
+                f"data.batch {settings.batch} cannot be shared by {ranks.world_size} ranks; "
                 f"set a multiple of {ranks.world_size}"
             )
-        train_loader, val_loader = make_loaders(settings, build, chosen, ranks)
+        pack = open_pack(build)
+        train_loader, val_loader = make_loaders(settings, pack, chosen, ranks)
+        sources = {"build": fingerprint(pack)}
+        if weights is not None:
+            sources["weights"] = _hashed(weights)
         torch.manual_seed(settings.seed)
         dropout = None if settings.dropout < 0 else settings.dropout
         model = models.build(settings.model, len(train_loader.classes), dropout=dropout)
@@ -378,8 +406,16 @@ def train(
             device=chosen,
             ranks=ranks,
             build=build,
+            sources=sources,
             progress=progress,
         )
         return FitResult(
             result.out, result.epochs, result.steps, result.best, result.best_epoch, report
         )
+
+
+def _hashed(weights: Path) -> str:
+    try:
+        return hash_file(weights)
+    except OSError as e:
+        raise TrainError(f"{weights}: cannot be read ({e.strerror}); give another file") from e

@@ -71,14 +71,16 @@ def create(
     classes: Sequence[str],
     model: nn.Module,
     build: Path | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a new run's settings and description."""
+    """Write a new run's settings and description; ``sources`` are checksums of what it is from."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "settings.yaml", settings.to_yaml())
     frames, size = settings.clip_shape
     about = {
         "model": settings.model,
         "build": str(build.resolve()) if build else None,
+        "sha256": dict(sources or {}),
         "classes": list(classes),
         "input": [3, frames, size, size],
         "parameters": sum(p.numel() for p in model.parameters()),

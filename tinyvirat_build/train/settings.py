@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ class Data:
     frames: int = 0  # 0: the model's own
     size: int = 0  # pixels; 0: the model's own
     stride: int = 1
-    batch: int = 64  # clips a step, over all ranks and before accumulation
+    batch: int = 0  # clips a step, over all ranks and before accumulation; 0: the model's own
     mode: Literal["auto", "stream", "resident"] = "auto"
     augment: bool = True
     sampler: Literal["shuffled", "balanced"] = "shuffled"
@@ -106,6 +107,45 @@ class TrainSettings:
         arch = architecture(self.model)
         return self.data.frames or arch.frames, self.data.size or arch.size
 
+    @property
+    def batch(self) -> int:
+        """Clips a step, over all ranks and before accumulation."""
+        return self.data.batch or architecture(self.model).batch
+
+
+# What may change in a run that goes on: it does not change what is learned.
+_FREE = frozenset({"preset", "read_every", "save_every"})
+
+
+def forbidden(old: Mapping[str, Any], new: TrainSettings) -> list[str]:
+    """The settings, as ``key=value``, that a run begun with ``old`` cannot go on with.
+
+    More epochs are no other run where the schedule does not hang on their number.
+
+    >>> paper = TrainSettings()
+    >>> forbidden(paper.to_dict(), dataclasses.replace(paper, epochs=300, save_every=9))
+    []
+    >>> forbidden(paper.to_dict(), dataclasses.replace(paper, epochs=100, ema=0.9))
+    ['epochs=100 (was 200)', 'ema=0.9 (was 0.0)']
+    """
+    was, now = _flat(old), _flat(new.to_dict())
+    free = set(_FREE)
+    if new.schedule.name != "cosine" and new.epochs > was.get("epochs", 0):
+        free.add("epochs")
+    return [
+        f"{key}={now.get(key)} (was {was.get(key)})"
+        for key in dict.fromkeys([*now, *was])
+        if key not in free and now.get(key) != was.get(key)
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
 
 def presets() -> list[str]:
     """The names of the shipped presets."""
@@ -133,17 +173,31 @@ def _folder() -> Path:
 
 def _check(s: TrainSettings) -> None:
     architecture(s.model)
+    for key, value in _flat(s.to_dict()).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SettingsError(f"setting out of range: {key} is a finite number")
     rules = [
         (s.epochs >= 1, "epochs is 1 or more"),
-        (s.data.batch >= 1, "data.batch is 1 or more clips"),
+        (0 <= s.seed < 2**63, "seed is 0 or more, below 2^63"),
+        (s.data.batch >= 0, "data.batch is 0 (the model's own) or more clips"),
         (s.data.stride >= 1, "data.stride is 1 or more frames"),
         (s.data.frames >= 0 and s.data.size >= 0, "data.frames and data.size are 0 or more"),
-        (s.optim.lr > 0, "optim.lr is above 0"),
+        (0 < s.optim.lr <= 1e6, "optim.lr is above 0, up to 1e6"),
+        (s.optim.weight_decay >= 0, "optim.weight_decay is 0 or more"),
         (s.optim.accumulate >= 1, "optim.accumulate is 1 or more batches"),
         (s.optim.clip_norm >= 0, "optim.clip_norm is 0 or more"),
         (0 <= s.ema < 1, "ema is in [0, 1)"),
         (s.mixup >= 0, "mixup is 0 or more"),
+        (s.data.augment or not s.mixup, "mixup is part of the augmentation: it needs data.augment"),
         (s.dropout == -1 or 0 <= s.dropout < 1, "dropout is -1 or in [0, 1)"),
+        (min(s.schedule.milestones, default=0) >= 0, "schedule.milestones are 0 or more epochs"),
+        (0 < s.schedule.gamma <= 1, "schedule.gamma is above 0, up to 1"),
+        (0 <= s.schedule.floor <= 1, "schedule.floor is from 0 to 1"),
+        (0 <= s.loss.clip < 1, "loss.clip is in [0, 1)"),
+        (
+            min(s.loss.gamma_neg, s.loss.gamma_pos) >= 0,
+            "loss.gamma_neg and loss.gamma_pos are 0 or more",
+        ),
         (0 <= s.schedule.warmup < s.epochs, "schedule.warmup is shorter than the epochs"),
         (
             min(s.eval_every, s.read_every, s.save_every) >= 1,

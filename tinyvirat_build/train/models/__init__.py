@@ -31,11 +31,12 @@ from tinyvirat_build.train.models.resnet3d import (
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How a model is made, the input it was published for, and the prefix of its head."""
+    """How a model is made, input and batch it was published for, and the prefix of its head."""
 
     make: Callable[[int, float], nn.Module]  # (num_classes, dropout)
     frames: int
     size: int  # pixels, both sides
+    batch: int  # clips a step in the public baseline's training
     head: str
     dropout: float = 0.0
 
@@ -63,29 +64,32 @@ _WIDE = (128, 256, 512, 1024)
 
 
 def _both(
-    name: str, network: type[ResNet3D], block: type[Block], layers: tuple[int, ...]
+    name: str, network: type[ResNet3D], block: type[Block], layers: tuple[int, ...], batch: int
 ) -> dict[str, Architecture]:
     return {
-        name + suffix: Architecture(_resnet(network, block, layers, pool=pool), 16, 112, "fc.")
+        name + suffix: Architecture(
+            _resnet(network, block, layers, pool=pool), 16, 112, batch, "fc."
+        )
         for suffix, pool in (("", True), ("-nopool", False))
     }
 
 
 NAMES: Final[dict[str, Architecture]] = {
-    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, "logits.", 0.5),
-    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, "logits.", 0.5),
-    **_both("resnet3d18", ResNet3D, BasicBlock, _R18),
-    **_both("resnet3d50", ResNet3D, Bottleneck, _R50),
-    **_both("r2plus1d18", ResNet2Plus1D, BasicBlock2Plus1D, _R18),
-    **_both("r2plus1d50", ResNet2Plus1D, Bottleneck2Plus1D, _R50),
+    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, 24, "logits.", 0.5),
+    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, 24, "logits.", 0.5),
+    **_both("resnet3d18", ResNet3D, BasicBlock, _R18, 96),
+    **_both("resnet3d50", ResNet3D, Bottleneck, _R50, 96),
+    **_both("r2plus1d18", ResNet2Plus1D, BasicBlock2Plus1D, _R18, 64),
+    **_both("r2plus1d50", ResNet2Plus1D, Bottleneck2Plus1D, _R50, 64),
     "wideresnet3d50": Architecture(
-        _resnet(ResNet3D, WideBottleneck, _R50, pool=True, widths=_WIDE), 16, 112, "fc."
+        _resnet(ResNet3D, WideBottleneck, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc."
     ),
     # a tenth of the depth and a quarter of the width, for two CPU cores
     "resnet3d10-narrow": Architecture(
         _resnet(ResNet3D, BasicBlock, (1, 1, 1, 1), pool=False, widths=(16, 32, 64, 128), stem=16),
         8,
         56,
+        16,
         "fc.",
     ),
 }
