@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+from tinyvirat_build.cli import main  # noqa: E402
 from tinyvirat_build.dataset.packfile import open_pack  # noqa: E402
 from tinyvirat_build.errors import DataError, TrainError  # noqa: E402
 from tinyvirat_build.store import hash_file  # noqa: E402
 from tinyvirat_build.train import evaluate as evaluation  # noqa: E402
-from tinyvirat_build.train import figures, fit, metrics, runs, submission  # noqa: E402
+from tinyvirat_build.train import figures, fit, metrics, runs, submission, table2  # noqa: E402
 from tinyvirat_build.train import settings as train_settings  # noqa: E402
 from tinyvirat_build.train.inference import reduce_windows, score_clips  # noqa: E402
 
@@ -239,8 +241,89 @@ def test_flips_swap_left_and_right() -> None:
 def test_table_escapes_names_for_latex(trained: tuple[Path, list[Path]]) -> None:
     build, outs = trained
     found = evaluation.evaluate(outs[:1], build, device="cpu", name="a_b & 50%")
-    assert r"a\_b \& 50\%" in evaluation.table2_latex([found])
-    assert "WideResNet-3D (paper) | 0.29 | 0.29 | 0.33" in evaluation.table2_markdown([found])
+    row = table2.row(found.to_dict())
+    assert r"a\_b \& 50\%" in table2.latex([row])
+    assert "WideResNet-3D (paper) | 0.29 | 0.29 | 0.33" in table2.markdown([row])
+    assert r"| a\|b c | 0." in table2.markdown([("a|b\nc", row[1])])
+
+
+def test_results_tell_where_they_are_from(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    build, outs = trained
+    evaluation.evaluate(outs, build, device="cpu", split="val", thresholds="val", out=tmp_path)
+    tree = json.loads((tmp_path / "results.json").read_text())
+    assert "optimistic" in tree["note"]
+    assert tree["origin"]["build"] == str(build.resolve())
+    assert tree["origin"]["sha256"] == open_pack(build).fingerprint
+    assert tree["origin"]["runs"][1] == {
+        "folder": str(outs[1].resolve()),
+        "model": "resnet3d10-narrow",
+        "checkpoint": "best.pt",
+        "epoch": 1,
+    }
+    assert evaluation.evaluate(outs[:1], build, device="cpu", split="val").note is None
+
+
+def test_several_results_make_one_table(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    build, outs = trained
+    files = []
+    for out, split in ((outs[0], "test"), (outs[1], "test"), (outs[1], "val")):
+        folder = tmp_path / f"{out.name}-{split}"
+        evaluation.evaluate([out], build, device="cpu", split=split, out=folder)
+        files.append(str(folder / "results.json"))
+    arguments = ["--out", str(tmp_path / "table")]
+    told = CliRunner().invoke(main, ["table2", *files[:2], *arguments])
+    assert told.exit_code == 0, told.output
+    markdown = (tmp_path / "table" / "table2.md").read_text()
+    assert [line.split(" | ")[0] for line in markdown.splitlines()[-2:]] == ["| run0", "| run1"]
+    assert markdown in told.output
+    assert len((tmp_path / "table" / "table2.tex").read_text().splitlines()) == 16
+    told = CliRunner().invoke(main, ["table2", *files, *arguments])
+    assert told.exit_code == 2
+    assert "another split" in told.output
+    told = CliRunner().invoke(main, ["table2", str(build / "truth" / "test.json"), *arguments])
+    assert told.exit_code == 2
+    assert "not the results.json" in told.output
+
+
+def test_a_broken_run_says_what_is_broken(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    build, outs = trained
+    run = shutil.copytree(outs[0], tmp_path / "run")
+    whole = (run / "best.pt").read_bytes()
+    for broken in (whole[:1000], whole[:-100], b""):
+        (run / "best.pt").write_bytes(broken)
+        with pytest.raises(TrainError, match=r"best\.pt: .*delete it to take last\.pt"):
+            evaluation.evaluate([run], build, device="cpu")
+    (run / "best.pt").unlink()
+    assert evaluation.evaluate([run], build, device="cpu").origin["runs"][0]["epoch"] == 1
+    (run / "settings.yaml").unlink()
+    with pytest.raises(TrainError, match="not a run"):
+        evaluation.evaluate([run], build, device="cpu")
+
+
+def test_answers_go_where_they_are_asked_to(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    (tmp_path / "v1.2").mkdir()
+    for out, file in (
+        ("answers.csv", "answers.csv"),
+        ("new", "new/answer.txt"),
+        ("v1.2", "v1.2/answer.txt"),
+    ):
+        assert submission.predict(outs[:1], build, tmp_path / out, device="cpu") == tmp_path / file
+        assert (tmp_path / file).is_file()
+
+
+def test_only_first_processes_print(
+    trained: tuple[Path, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, outs = trained
+    arguments = ["train", "--build", str(tmp_path), "--out", str(outs[0])]
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        told = CliRunner().invoke(main, arguments)
+        assert told.exit_code == 2
+        assert ("no training pack" in told.output) == (rank == "0")
 
 
 def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
@@ -262,5 +345,8 @@ def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path
     assert shown.samples.tolist() == open_pack(build).labels[:8, :3].sum(axis=0).tolist()
     with pytest.raises(DataError, match="not the results"):
         figures.draw([build / "truth" / "test.json"], build, tmp_path)
+    make_pack(tmp_path / "pack", shapes("train", 8), seed=9)
+    with pytest.raises(TrainError, match="not the build that was scored"):
+        figures.draw(results, tmp_path, tmp_path)
     with pytest.raises(TrainError, match="0 results"):
         figures.draw([], build, tmp_path)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 pytest.importorskip("torch")
 
+from tinyvirat_build.cli import main  # noqa: E402
 from tinyvirat_build.errors import DataError, SubmissionError  # noqa: E402
 from tinyvirat_build.train import submission  # noqa: E402
 
@@ -70,6 +72,10 @@ FAULTS = {
     "tabs": ([GOOD[0], "00001\t0\t1\t0", GOOD[2]], 2, "five digits"),
     "space at the end": ([GOOD[0] + " ", *GOOD[1:]], 1, "single spaces"),
     "carriage return": ([GOOD[0] + "\r", *GOOD[1:]], 1, "single spaces"),
+    "a last carriage return": ([*GOOD[:2], GOOD[2] + "\r"], 3, "CRLF"),
+    "Windows line ends": ([line + "\r" for line in GOOD], 1, "all lines end in CRLF"),
+    "byte order mark": (["\ufeff" + GOOD[0], *GOOD[1:]], 1, "byte order mark"),
+    "a number of 5,000 digits": ([*GOOD, "9" * 5000 + " 0 0 0"], 4, "five digits"),
     "empty line": ([GOOD[0], "", *GOOD[1:]], 2, "five digits"),
     "other digits": ([GOOD[0], "00001 0 ١ 0", GOOD[2]], 2, "is not 0 or 1"),
     "empty file": ([], 1, "five digits"),
@@ -91,6 +97,104 @@ def test_all_faults_are_told_at_once(tmp_path: Path, truth: Path) -> None:
     with pytest.raises(SubmissionError, match=r"answer\.txt:1: 2 values.*\(and 3 more\)") as caught:
         submission.score(file, truth)
     assert [n for n, _ in caught.value.problems] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("order", "extra", "marked"),
+    [
+        ([5, 0, 1, 2, 3, 4], [], [1]),
+        ([0, 2, 3, 4, 5, 1], [], [6]),
+        ([0, 1, 2, 3, 4, 5], [(0, "99999 0 0 0")], [1]),
+        ([0, 1, 5, 2, 3, 4], [(0, "00077 0 0 0")], [1, 4]),
+    ],
+)
+def test_only_the_lines_out_of_place_are_marked(
+    tmp_path: Path, order: list[int], extra: list[tuple[int, str]], marked: list[int]
+) -> None:
+    lines = [f"{n:05d} 0 0 0" for n in order]
+    for place, line in extra:
+        lines.insert(place, line)
+    with pytest.raises(SubmissionError) as caught:
+        submission.read_answer(answer(tmp_path, lines), range(6), 3)
+    assert [line for line, _ in caught.value.problems] == marked
+
+
+@given(st.permutations(range(8)))
+def test_a_longest_ascending_run(clips: list[int]) -> None:
+    """Against all subsets."""
+    kept = submission.ascending(clips)
+    run = [clip for clip in clips if clip in kept]
+    assert run == sorted(run)
+    subsets = ([c for n, c in enumerate(clips) if bits >> n & 1] for bits in range(1 << 8))
+    assert len(run) == max(len(s) for s in subsets if s == sorted(s))
+
+
+def test_windows_line_ends_and_marks_are_one_problem(tmp_path: Path) -> None:
+    for text, count in (
+        ("\r\n".join(GOOD) + "\r\n", 1),
+        ("\ufeff" + "\n".join(GOOD) + "\n", 1),
+        ("\ufeff" + "\r\n".join(GOOD) + "\r\n", 2),
+    ):
+        for encoding in ("utf-8", "utf-16"):
+            file = tmp_path / "answer.txt"
+            own = text.removeprefix("\ufeff") if encoding == "utf-16" else text
+            file.write_bytes(own.encode(encoding))
+            marks = encoding == "utf-16" and not text.startswith("\ufeff")
+            with pytest.raises(SubmissionError) as caught:
+                submission.read_answer(file, range(3), 3)
+            assert len(caught.value.problems) == count + marks
+
+
+def test_rows_of_truth_may_be_numbered_as_they_like(tmp_path: Path, truth: Path) -> None:
+    rows = json.loads(truth.read_text())
+    expected = submission.score(answer(tmp_path, GOOD), truth).scores.f1
+    rows[0]["id"], rows[1]["id"], rows[2]["id"] = "0", 1, "00002"
+    truth.write_text(json.dumps({"tubes": rows[::-1]}))
+    found = submission.score(answer(tmp_path, GOOD), truth).scores.f1
+    np.testing.assert_array_equal(found, expected)
+    classes = tmp_path / "classes.txt"
+    classes.write_text("\n".join(CLASSES) + "\n")
+    found = submission.score(answer(tmp_path, GOOD), truth, class_map=classes).scores.f1
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_truth_without_usable_rows_is_refused(tmp_path: Path, truth: Path) -> None:
+    rows = json.loads(truth.read_text())
+    file = answer(tmp_path, GOOD)
+    for tree, what in (
+        ([], "no rows"),
+        ({"Opening": 0}, "no rows"),
+        (None, "no rows"),
+        ([*rows, {**rows[0], "id": "0"}], "same number"),
+        ([*rows, {**rows[0], "id": 0}], "same number"),
+        ([{**rows[0], "id": "9" * 5000}], "not numbers"),
+        ([{**rows[0], "id": "-1"}], "not numbers"),
+        ([{**rows[0], "id": None}], "not rows"),
+        ([{**rows[0], "label": "Opening"}], "not rows"),
+        (["a"], "not rows"),
+    ):
+        truth.write_text(json.dumps(tree))
+        with pytest.raises(DataError, match=what):
+            submission.score(file, truth)
+    classes = tmp_path / "classes.txt"
+    classes.write_text("Opening\nOpening\n")
+    with pytest.raises(DataError, match="different classes"):
+        submission.score(file, truth, class_map=classes)
+
+
+def test_the_command_tells_the_first_problems_and_all_as_json(tmp_path: Path, truth: Path) -> None:
+    file = answer(tmp_path, [f"{n:05d} 2 0 0" for n in range(3, 33)])
+    arguments = ["score", str(file), "--truth", str(truth)]
+    told = CliRunner().invoke(main, arguments)
+    assert told.exit_code == 2
+    assert told.stdout == ""
+    lines = told.stderr.splitlines()
+    assert len(lines) == 21
+    assert all(line.startswith(f"error: {file}:") for line in lines[:20])
+    assert lines[-1] == "13 more; see --json; mend the file"
+    told = CliRunner().invoke(main, [*arguments, "--json"])
+    assert told.exit_code == 2
+    assert len(json.loads(told.stdout)["problems"]) == 33
 
 
 def test_truth_that_cannot_be_used_is_refused(tmp_path: Path, truth: Path) -> None:

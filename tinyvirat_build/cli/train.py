@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from tinyvirat_build.cli.group import needs_extra, options
+from tinyvirat_build.errors import SubmissionError, TinyviratError
+
+SHOWN = 20  # problems of an answer file that are printed
 
 device_option = click.option(
     "--device",
@@ -87,11 +91,17 @@ def train(
         from tinyvirat_build.train import fit, settings
 
         chosen = [f"model={model}", *overrides] if model else list(overrides)
-        result = fit.train(
-            settings.load(preset, chosen), build, out, device=device, weights=weights,
-            progress=not quiet,
-        )  # fmt: skip
-        click.echo(result.text())
+        try:
+            result = fit.train(
+                settings.load(preset, chosen), build, out, device=device, weights=weights,
+                progress=not quiet,
+            )  # fmt: skip
+        except TinyviratError as e:
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                raise
+            raise click.exceptions.Exit(2) from e  # each machine's first process tells it
+        if os.environ.get("RANK", "0") == "0":
+            click.echo(result.text())
 
     needs_extra(work)
 
@@ -127,6 +137,7 @@ def evaluate(
 
     def work() -> None:
         from tinyvirat_build.train import evaluate as evaluation
+        from tinyvirat_build.train import table2
         from tinyvirat_build.train.runs import build_of
 
         found = evaluation.evaluate(
@@ -137,7 +148,9 @@ def evaluate(
         if as_json:
             click.echo(json.dumps(found.to_dict(), indent=1))
         else:
-            click.echo(evaluation.table2_markdown([found]))
+            click.echo(table2.markdown([table2.row(found.to_dict())]))
+            if found.note:
+                click.echo(f"note: {found.note}", err=True)
 
     needs_extra(work)
 
@@ -183,7 +196,7 @@ def predict(
 )  # fmt: skip
 @click.option(
     "--class-map", type=click.Path(path_type=Path), metavar="FILE",
-    help="class_map.json; default: that of the truth's build.",
+    help="class_map.json, or classes.txt; default: that of the truth's build.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) -> None:
@@ -192,10 +205,27 @@ def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) 
     def work() -> None:
         from tinyvirat_build.train.submission import score as score_file
 
-        report = score_file(submission, truth, class_map=class_map)
+        try:
+            report = score_file(submission, truth, class_map=class_map)
+        except SubmissionError as e:
+            _tell_problems(e, as_json=as_json)
+            raise click.exceptions.Exit(2) from e
         click.echo(json.dumps(report.to_dict(), indent=1) if as_json else report.text())
 
     needs_extra(work)
+
+
+def _tell_problems(error: SubmissionError, *, as_json: bool) -> None:
+    """All problems of an answer file as JSON, or the first of them in lines."""
+    if as_json:
+        problems = [{"line": line, "problem": what} for line, what in error.problems]
+        click.echo(json.dumps({"file": error.file, "problems": problems}, indent=1))
+        return
+    for line, what in error.problems[:SHOWN]:
+        click.secho(f"error: {error.file}:{line}: {what}", fg="red", err=True)
+    more = len(error.problems) - SHOWN
+    told = f"{more:,} more; see --json; " if more > 0 else ""
+    click.secho(f"{told}mend the file", fg="red", err=True)
 
 
 @click.command()
@@ -220,4 +250,20 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
     needs_extra(work)
 
 
-COMMANDS = [train, evaluate, predict, score, figures]
+@click.command("table2")
+@click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
+    help="The folder of table2.md and table2.tex.",
+)  # fmt: skip
+def table2_(results: tuple[Path, ...], out: Path) -> None:
+    """Write the paper's Table 2 with a row for each results.json of evaluate."""
+    from tinyvirat_build.train import table2
+
+    rows = table2.read_rows(results)
+    click.echo(table2.markdown(rows))
+    for file in table2.write(rows, out):
+        click.echo(f"wrote {file}")
+
+
+COMMANDS = [train, evaluate, predict, score, figures, table2_]

@@ -11,6 +11,7 @@ written out byte for byte in docs/pack.md.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -143,6 +144,14 @@ class Pack:
         """Bytes of each clip's frames, ``(N,)``."""
         sizes: Ints = self.frames * frame_bytes(self.height, self.width)
         return sizes
+
+    @property
+    def fingerprint(self) -> str:
+        """What the pack holds: a SHA-256 over its classes and the checksums of index and shards."""
+        header = read_header(self.root)
+        shards = [shard["sha256"] for shard in header["shards"]]
+        content = json.dumps([header["classes"], header["index_sha256"], shards])
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def of_split(self, split: str) -> Ints:
         """Positions of a split's clips.

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from tinyvirat_build.dataset.packfile import Pack, open_pack, read_header
+from tinyvirat_build.dataset.packfile import Pack, open_pack
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.train.augment import Augment
 from tinyvirat_build.train.loader import ClipLoader
 from tinyvirat_build.train.ranks import Ranks
 from tinyvirat_build.train.settings import TrainSettings
-
-
-def fingerprint(pack: Pack) -> str:
-    """What a pack holds, as a SHA-256 over its classes and the checksums of index and shards."""
-    header = read_header(pack.root)
-    content = [header["classes"], header["index_sha256"], [s["sha256"] for s in header["shards"]]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def dense_loader(

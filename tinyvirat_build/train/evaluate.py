@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tinyvirat_build.dataset.packfile import Pack, open_pack
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.store import write_json, write_text
-from tinyvirat_build.train import metrics
+from tinyvirat_build.train import metrics, table2
 from tinyvirat_build.train.data import dense_loader
 from tinyvirat_build.train.inference import ClipScores, Reduce, score_clips
 from tinyvirat_build.train.labels import split_truth
@@ -26,17 +26,6 @@ Thresholds = Literal["fixed", "val", "per-class"]
 Floats = npt.NDArray[np.float64]
 
 FIXED: Final = 0.5  # of the public baseline
-
-# Table 2 of the TinyAction challenge's report, and its winners: F1, precision, recall (macro).
-PAPER: Final = (
-    ("I3D (paper)", 0.31, 0.36, 0.32),
-    ("ResNet-3D (paper)", 0.25, 0.24, 0.36),
-    ("R(2+1)D (paper)", 0.32, 0.34, 0.37),
-    ("WideResNet-3D (paper)", 0.29, 0.29, 0.33),
-    ("DeepBlue (challenge, 1st)", 0.47, 0.51, 0.49),
-    ("ALONG (challenge, 2nd)", 0.44, 0.50, 0.42),
-    ("third place (challenge)", 0.41, 0.34, 0.37),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +41,17 @@ class Evaluation:
     clips: ClipScores
     thresholds: Floats
     how: dict[str, Any]
+    origin: dict[str, Any]  # the build and its checksum; each run, its checkpoint and epoch
     scores: metrics.Scores
     mean_average_precision: float
     confusion: npt.NDArray[np.int64]
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of the numbers must know."""
+        if self.split == "val" and self.how["thresholds"] != "fixed":
+            return "the thresholds were chosen on the very clips that are scored: optimistic"
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -69,7 +66,9 @@ class Evaluation:
             "name": self.name,
             "split": self.split,
             "clips": len(self.clips.ids),
+            "note": self.note,
             "how": self.how,
+            "origin": self.origin,
             "map_present": self.mean_average_precision,
             **tree,
             "confusion": self.confusion.tolist(),
@@ -189,6 +188,11 @@ def evaluate(
             "thresholds": thresholds,
             "flips": flips,
         },
+        origin={
+            "build": str(build.resolve()),
+            "sha256": pack.fingerprint,
+            "runs": [run.origin() for run in opened],
+        },
         scores=metrics.score(clips.labels, said),
         mean_average_precision=metrics.mean_average_precision(clips.labels, clips.scores),
         confusion=metrics.confusion(clips.labels, said),
@@ -214,8 +218,7 @@ def write(found: Evaluation, folder: Path) -> None:
     """Write results.json, table2.md, table2.tex and confusion.csv."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", found.to_dict(), indent=1)
-    write_text(folder / "table2.md", table2_markdown([found]))
-    write_text(folder / "table2.tex", table2_latex([found]))
+    table2.write([table2.row(found.to_dict())], folder)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["label", *found.classes])
@@ -223,45 +226,3 @@ def write(found: Evaluation, folder: Path) -> None:
         [name, *row] for name, row in zip(found.classes, found.confusion.tolist(), strict=True)
     )
     write_text(folder / "confusion.csv", text.getvalue())
-
-
-def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[float | None]]]:
-    rows: list[tuple[str, list[float | None]]] = [
-        (name, [f1, precision, recall, None, None]) for name, f1, precision, recall in PAPER
-    ]
-    for e in evaluations:
-        over_all, present = e.scores.macro("all"), e.scores.macro("present")
-        numbers = [over_all.f1, over_all.precision, over_all.recall, present.f1]
-        rows.append((e.name, [*numbers, e.mean_average_precision]))
-    return rows
-
-
-_HEAD: Final = ("Model", "F1", "Precision", "Recall", "F1 (present)", "mAP (present)")
-
-
-def table2_markdown(evaluations: Sequence[Evaluation]) -> str:
-    """The paper's Table 2 with rows of our own: macro over all classes, as in the challenge."""
-    lines = ["| " + " | ".join(_HEAD) + " |", "|---|" + "---:|" * (len(_HEAD) - 1)]
-    for name, numbers in _rows(evaluations):
-        cells = ["–" if v is None else f"{v:.2f}" for v in numbers]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def table2_latex(evaluations: Sequence[Evaluation]) -> str:
-    """The same as a LaTeX tabular (booktabs)."""
-    lines = [r"\begin{tabular}{l" + "r" * (len(_HEAD) - 1) + "}", r"\toprule"]
-    lines += [" & ".join(_HEAD) + r" \\", r"\midrule"]
-    for i, (name, numbers) in enumerate(_rows(evaluations)):
-        if i == len(PAPER):
-            lines.append(r"\midrule")
-        cells = ["--" if v is None else f"{v:.2f}" for v in numbers]
-        lines.append(" & ".join([_escape(name), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-_SPECIAL: Final = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-
-
-def _escape(text: str) -> str:
-    return "".join(_SPECIAL.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)

@@ -23,6 +23,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 from matplotlib.transforms import Bbox
 
+from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import DataError, TrainError
 from tinyvirat_build.store import atomic_path
 from tinyvirat_build.train.labels import split_truth
@@ -72,7 +73,8 @@ def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:
 
     Raises:
         DataError: results or training rows that cannot be read.
-        TrainError: none or too many results, or results of different classes.
+        TrainError: none or too many results, or results of different classes or another build.
+        PackError: the build has no pack.
     """
     shown = read_results(results, build)
     files = []
@@ -106,6 +108,8 @@ def read_results(results: Sequence[Path], build: Path) -> PerClass:
     for file, tree in zip(results, trees, strict=True):
         if tuple(tree["classes"]) != classes or tree["split"] != trees[0]["split"]:
             raise TrainError(f"{file}: of other classes or another split than {results[0]}")
+    if any(tree["origin"]["sha256"] != open_pack(build).fingerprint for tree in trees):
+        raise TrainError(f"{build}: not the build that was scored; give that one with --build")
     train = split_truth(build, "train", classes)
     samples = train.labels.sum(axis=0)
     sides = (train.labels * train.sides[:, None]).sum(axis=0) / np.maximum(samples, 1)
@@ -123,7 +127,8 @@ def read_results(results: Sequence[Path], build: Path) -> PerClass:
 def _read(file: Path) -> dict[str, Any]:
     try:
         tree: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        _ = tree["name"], tree["split"], [c["f1"] + c["support"] for c in tree["classes"].values()]
+        _ = tree["name"], tree["split"], tree["origin"]["sha256"]
+        _ = [c["f1"] + c["support"] for c in tree["classes"].values()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(f"{file}: not the results.json of `evaluate` ({e}); score anew") from e
     return tree

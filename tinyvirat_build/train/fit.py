@@ -22,7 +22,7 @@ from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.store import hash_file, write_text
 from tinyvirat_build.train import metrics, models, runs
-from tinyvirat_build.train.data import fingerprint, make_loaders
+from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.inference import Batches, score_clips
 from tinyvirat_build.train.meter import Meter
 from tinyvirat_build.train.ranks import Ranks, join_ranks
@@ -382,7 +382,7 @@ def train(
             )
         pack = open_pack(build)
         train_loader, val_loader = make_loaders(settings, pack, chosen, ranks)
-        sources = {"build": fingerprint(pack)}
+        sources = {"build": pack.fingerprint}
         if weights is not None:
             sources["weights"] = _hashed(weights)
         torch.manual_seed(settings.seed)

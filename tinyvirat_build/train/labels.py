@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.dataset.trees import read_json
+from tinyvirat_build.dataset.trees import read_class_map, read_json
 from tinyvirat_build.errors import DataError
 
 LAYOUT = "TinyVIRAT_V2"
@@ -32,6 +33,24 @@ class Truth:
 def id_order(clip_id: str) -> tuple[int, str]:
     """A key that sorts ids as numbers: 99999 stands before 100000."""
     return len(clip_id), clip_id
+
+
+def read_classes(file: Path) -> tuple[str, ...]:
+    """The classes of a class_map.json in the order of their numbers, or of a classes.txt.
+
+    Raises:
+        DataError: missing, its numbers are not 0, 1, 2, …, or a class stands there twice.
+    """
+    if file.suffix != ".txt":
+        return read_class_map(file)
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as e:
+        raise DataError(f"{file}: cannot be read ({e}); give a class_map.json") from e
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names or len(set(names)) != len(names):
+        raise DataError(f"{file}: not a list of different classes; give a class_map.json")
+    return names
 
 
 def class_map_of(truth: Path) -> Path:
@@ -57,8 +76,8 @@ def read_truth(file: Path, classes: Sequence[str]) -> Truth:
     rows = tree.get("tubes") if isinstance(tree, dict) else tree
     position = {name: i for i, name in enumerate(classes)}
     try:
-        rows = sorted(rows or [], key=lambda row: id_order(row["id"]))
-        ids = tuple(str(row["id"]) for row in rows)
+        rows = sorted(rows or [], key=lambda row: id_order(_id(row)))
+        ids = tuple(_id(row) for row in rows)
         places = [(n, position[name]) for n, row in enumerate(rows) for name in row["label"]]
         sides = np.array([max(row["dim"][1:]) for row in rows], np.int64)
     except KeyError as e:
@@ -71,6 +90,13 @@ def read_truth(file: Path, classes: Sequence[str]) -> Truth:
     if places:
         labels[tuple(np.array(places).T)] = True
     return Truth(ids, labels, sides)
+
+
+def _id(row: Any) -> str:
+    """A row's id, a text or a number."""
+    if type(row["id"]) not in (str, int) or isinstance(row.get("label"), str):
+        raise TypeError
+    return str(row["id"])
 
 
 def split_truth(build: Path, split: str, classes: Sequence[str]) -> Truth:

@@ -17,7 +17,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -127,15 +127,34 @@ class Run:
         """The folder's name, by which tables and figures call the run."""
         return self.folder.resolve().name
 
-    def model(self, which: Literal["best", "last"] = "best") -> nn.Module:
-        """The trained model, ready to predict; ``last`` where the run has no best.
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint to predict with: the best on val, the last where the run has no best."""
+        best = self.folder / "best.pt"
+        return best if best.is_file() else self.folder / "last.pt"
+
+    def origin(self) -> dict[str, Any]:
+        """Which weights these are: folder, model, checkpoint and epoch (from 1).
+
+        Raises:
+            TrainError: the run has no checkpoint.
+        """
+        tree = load_checkpoint(self.checkpoint)
+        done = tree["epoch"] + 1 if "epoch" in tree else tree["place"]["epoch"]
+        return {
+            "folder": str(self.folder.resolve()),
+            "model": self.settings.model,
+            "checkpoint": self.checkpoint.name,
+            "epoch": done,
+        }
+
+    def model(self) -> nn.Module:
+        """The trained model, ready to predict.
 
         Raises:
             TrainError: the run has no checkpoint, or one of another model.
         """
-        file = self.folder / f"{which}.pt"
-        if which == "best" and not file.is_file():
-            file = self.folder / "last.pt"
+        file = self.checkpoint
         tree = load_checkpoint(file)
         model = models.build(self.settings.model, len(self.classes))
         try:
@@ -150,9 +169,13 @@ def open_run(folder: Path) -> Run:
 
     Raises:
         TrainError: the folder is not a run.
+        SettingsError: its settings are broken.
     """
     classes = tuple(_about(folder)["classes"])
-    return Run(folder, settings_module.load(folder / "settings.yaml"), classes)
+    file = folder / "settings.yaml"
+    if not file.is_file():
+        raise TrainError(f"{folder}: not a run (no settings.yaml); `train --out` makes one")
+    return Run(folder, settings_module.load(file), classes)
 
 
 class Log:
