@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +95,40 @@ def test_the_runner_takes_the_real_loader(trained: tuple[Path, list[Path]]) -> N
     assert runs.read_log(out)[0]["step"] == "2"
     assert runs.build_of(out) == build.resolve()
     assert runs.open_run(out).classes == CLASSES
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Through the command line and the real loader, by SIGKILL in mid-epoch."""
+    make_pack(tmp_path / "pack", shapes("train", 160) + shapes("val", 5))
+    options = ["deterministic=true", "save_every=3", "read_every=2", "mixup=0.2", "epochs=2"]
+    chosen = small(*options)
+    (tmp_path / "own.yaml").write_text(chosen.to_yaml())
+    command = [sys.executable, "-m", "tinyvirat_build", "train", "--quiet", "--device", "cpu"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    command += ["--preset", str(tmp_path / "own.yaml"), "--build", str(tmp_path), "--out", str(cut)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment)
+    while process.poll() is None and not _in_mid_epoch(cut / "last.pt"):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert _place(cut)["epoch"] < 2
+    subprocess.run(command, env=environment, check=True)
+    fit.train(chosen, tmp_path, whole, device="cpu", progress=False)
+    trees = [runs.load_checkpoint(out / "last.pt") for out in (whole, cut)]
+    assert trees[0]["place"] == trees[1]["place"]
+    for name, value in trees[0]["model"].items():
+        assert torch.equal(value, trees[1]["model"][name]), name
+
+
+def _place(out: Path) -> dict[str, Any]:
+    place: dict[str, Any] = runs.load_checkpoint(out / "last.pt")["place"]
+    return place
+
+
+def _in_mid_epoch(file: Path) -> bool:
+    return file.is_file() and _place(file.parent)["batch"] > 0
 
 
 def test_a_run_does_not_go_on_with_another_build_or_other_weights(

@@ -23,6 +23,7 @@ from tinyvirat_build.train import fit as runner  # noqa: E402
 from tinyvirat_build.train import metrics, models, runs, settings  # noqa: E402
 from tinyvirat_build.train.inference import score_clips  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
+from tinyvirat_build.train.meter import Meter  # noqa: E402
 from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
 from tinyvirat_build.train.ranks import Ranks, choose_device, join_ranks  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
@@ -366,6 +367,28 @@ def test_more_epochs_end_as_if_asked_for_at_once(tmp_path: Path) -> None:
     start(tmp_path / "whole", small("epochs=3"))
     whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_resumed_ranks_count_each_batch_once(world: int) -> None:
+    device = torch.device("cpu")
+    begun = []
+    for n in range(2):
+        meter = Meter(2, device)
+        logits = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
+        meter.add(torch.tensor(0.5 + n), logits, (logits > n).float(), ["a", "b"])
+        meter.stepped(1, torch.tensor(1.0))
+        meter.read(Ranks())
+        begun.append(meter.state_dict())
+    resumed = []
+    for rank in range(world):
+        meter = Meter(2, device)
+        meter.load_state_dict(begun[rank::world])
+        resumed.append(meter.state_dict())
+    assert sum(state["loss"] for state in resumed) == 2
+    assert sum(state["batches"] for state in resumed) == 2
+    assert sum(state["clips"] for state in resumed) == 4
+    assert torch.equal(sum(s["counts"] for s in resumed), sum(s["counts"] for s in begun))
 
 
 def test_accumulation_equals_the_large_batch(tmp_path: Path) -> None:
