@@ -121,5 +121,6 @@ def test_the_presets_expect_what_they_plan(shared: Path, tmp_path: Path, preset:
     )  # fmt: skip
     (known,) = build.settings.expected
     assert completeness(build.path, build.settings) == [
-        f"Complete: {known.clips:,} clips before the filter, as expected of MEVA kitware (266 videos)."
+        f"Complete: {known.clips:,} clips before the filter, as expected of MEVA kitware "
+        "(266 videos)."
     ]
