@@ -191,6 +191,7 @@ REASONS: Final[dict[str, str]] = {
     "timeout": "the task took longer than its limit",
     "crashed": "the worker process died",
     "source_changed": "the source file changed during the build",
+    "damaged": "pictures that the decoder mended, or that refer to such; shown as a player does",
     "held": "a lost frame repeats the one before it",
 }
 

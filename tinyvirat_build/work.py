@@ -34,7 +34,7 @@ from tinyvirat_build.stages.chunk import chunk
 from tinyvirat_build.stages.crop import crop
 from tinyvirat_build.stages.merge import merge
 from tinyvirat_build.stages.segment import segment
-from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.cutter import COLUMNS, cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
 
 Tables = Mapping[str, pd.DataFrame]
@@ -78,9 +78,9 @@ VIDEO_STAGES: Final = (
 )  # fmt: skip
 
 _PARSE_TABLES: Final = ("activities", "boxes", "actors", "without_geometry")
-INDEX_VERSION: Final = 1
+INDEX_VERSION: Final = 2
 PARSE_VERSION: Final = 1
-CUT_VERSION: Final = 1
+CUT_VERSION: Final = 2
 _SCHEMA_OF: Final = {"without_geometry": "activities"}
 
 
@@ -290,6 +290,11 @@ def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
         for clip, held in zip(kept["clip_id"], kept["held"], strict=True)
         if held
     ]
+    issues += [
+        Issue("cut", "damaged", "noted", f"clip {clip}", task.entry.video_id, count=int(damaged))
+        for clip, damaged in zip(kept["clip_id"], kept["damaged"], strict=True)
+        if damaged
+    ]
     balance = Balance("cut", "clips", len(cuts), len(kept), len(lost))
     tables = {
         "cuts": cuts,
@@ -302,8 +307,7 @@ def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
 def failed_cuts(clips: pd.DataFrame, reason: str) -> pd.DataFrame:
     """The rows of ``cuts`` for clips none of which was cut."""
     cuts = pd.DataFrame({"clip_id": clips["clip_id"], "reason": reason})
-    blank = {c: None for c in empty("cuts").columns if c not in cuts and c not in KEYS}
-    return cuts.assign(**blank)
+    return cuts.assign(**{c: None for c in COLUMNS if c not in cuts})
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:
