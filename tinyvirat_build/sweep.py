@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from tinyvirat_build import audit, engine, pipeline, store, work
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.errors import BuildError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.splits import load_lists
@@ -101,6 +101,8 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
         total=len(tasks), desc="    sweep", unit=" video", delay=2, disable=request.quiet
     ) as bar:
         for outcome in engine.run_local(_plan, tasks, workers=request.workers, isolate=False):
+            if outcome.failure:
+                raise BuildError(f"a video could not be planned: {outcome.failure.detail}")
             if outcome.result is not None:
                 planned[order[id(outcome.task)]] = outcome.result
             bar.update()

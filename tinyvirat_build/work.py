@@ -7,9 +7,10 @@ pure stages in between are one line each in :data:`VIDEO_STAGES`.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,17 +116,22 @@ def index_entry(task: VideoTask) -> None:
     try:
         found = index_video(task.entry.video)
     except VideoError as e:
-        # The name alone: where the data lie is this machine's affair, and no part of a build.
-        detail = e.detail.replace(str(task.entry.video), task.entry.video.name)
-        write_index(task, refused=(e.reason, detail))
+        # What the system refuses, it may grant the next time.
+        refuse_index(task, e.reason, e.detail, passing=isinstance(e.__cause__, OSError))
     else:
         write_index(task, found)
 
 
 def write_index(
-    task: VideoTask, found: VideoIndex | None = None, refused: tuple[str, str] | None = None
+    task: VideoTask,
+    found: VideoIndex | None = None,
+    refused: tuple[str, str] | None = None,
+    key: str | None = None,
 ) -> None:
-    """Write an index unit: of an indexed video, of a refused one, or of one that is not here."""
+    """Write an index unit: of an indexed video, of a refused one, or of one that is not here.
+
+    ``key`` is another one than the task's.
+    """
     entry = task.entry
     keys = _key_columns(entry)
     row: dict[str, Any] = {
@@ -142,12 +148,16 @@ def write_index(
         row |= {"fps": str(found.fps), "frames": found.n_frames}
         row["fingerprint"] = found.fingerprint
         extra["packets"] = found.to_bytes()
+        if found.streams > 1:
+            record = f"video {entry.video_id}"
+            detail = f"{found.streams} videos in the file"
+            issues.append(Issue("index", "streams", "noted", record, row["path"], detail=detail))
     if refused is not None:
         record = f"video {entry.video_id}"
         issues.append(Issue("index", refused[0], "noted", record, row["path"], detail=refused[1]))
         extra["refused"] = json.dumps(refused).encode()
     tables = {"videos": pd.DataFrame([row]), "issues": issues_frame(issues, **keys)}
-    write_tables(task.units["index"], task.keys["index"], tables, extra)
+    write_tables(task.units["index"], key or task.keys["index"], tables, extra)
 
 
 def load_index(unit: Path) -> VideoIndex:
@@ -187,7 +197,6 @@ class _Inputs(dict[str, pd.DataFrame]):
 
 def plan_entry(task: VideoTask) -> None:
     """Take one video from its annotation files to planned clips, doing only what is stale."""
-    stages = [s for s in VIDEO_STAGES if s.name in task.keys]
     inputs = _Inputs(task.units)
     if store.unit_key(task.units["parse"]) != task.keys["parse"]:
         video = inputs["videos"].iloc[0]
@@ -203,7 +212,11 @@ def plan_entry(task: VideoTask) -> None:
         issues = {"issues": parsed.issues, "balance": parsed.balance}
         write_tables(task.units["parse"], task.keys["parse"], results | issues)
         inputs.update(results)
-    for stage in stages:
+    _run_stages(task, inputs)
+
+
+def _run_stages(task: VideoTask, inputs: _Inputs) -> None:
+    for stage in (s for s in VIDEO_STAGES if s.name in task.keys):
         if store.unit_key(task.units[stage.name]) == task.keys[stage.name]:
             continue
         result = stage.run(inputs, task.settings, task.classes)
@@ -239,28 +252,24 @@ def cut_entry(task: CutTask) -> int:
 
     The folder takes its place whole, before the unit that names its files.
     """
-    partial = task.folder.with_name(task.folder.name + store.PARTIAL)
+    # A name of this process's own: a worker of a killed build may be about to end.
+    partial = task.folder.with_name(f"{task.folder.name}.{os.getpid()}{store.PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    before = _stamp(task.entry.video)
+    key = task.key
     try:
         if task.entry.video is None:
             raise VideoError("no_video", "the source video is not present")
-        cuts = cut_video(
-            task.entry.video,
-            load_index(task.index_unit),
-            task.clips,
-            partial,
-            task.encode,
-            max_held=task.max_held,
-            pack_path=partial / "clips.yuv" if task.encode.pack else None,
-        )
-        if _stamp(task.entry.video) != before:
-            raise VideoError("source_changed", "the file changed while it was cut")
-    except VideoError as e:
+        index = load_index(task.index_unit)
+    except VideoError as e:  # the key holds what the index says: found again, it is another one
         cuts = failed_cuts(task.clips, e.reason)
-        shutil.rmtree(partial)
-        partial.mkdir()
+    else:
+        try:
+            cuts = _cut(task, index, partial)
+        except VideoError as e:
+            cuts, key = failed_cuts(task.clips, e.reason), store.passing_key(e.reason)
+            shutil.rmtree(partial)
+            partial.mkdir()
     at = task.folder.relative_to(task.out).as_posix()
     for column in ("file", "pack_file"):
         cuts[column] = [None if pd.isna(f) else f"{at}/{f}" for f in cuts[column]]
@@ -271,17 +280,40 @@ def cut_entry(task: CutTask) -> int:
     else:
         partial.rmdir()
     store.sync_folder(task.folder.parent)
-    write_cuts(task, cuts, task.key)
+    write_cuts(task, cuts, key)
     return int(cuts["reason"].isna().sum())
 
 
-def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
+def _cut(task: CutTask, index: VideoIndex, folder: Path) -> pd.DataFrame:
+    """Cut a video's clips into a folder.
+
+    Raises:
+        VideoError: the video cannot be opened any more, or changed.
+    """
+    video = task.entry.video
+    assert video is not None
+    before = _stamp(video)
+    cuts = cut_video(
+        video,
+        index,
+        task.clips,
+        folder,
+        task.encode,
+        max_held=task.max_held,
+        pack_path=folder / "clips.yuv" if task.encode.pack else None,
+    )
+    if _stamp(video) != before:
+        raise VideoError("source_changed", "the file changed while it was cut")
+    return cuts
+
+
+def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str, detail: str = "") -> None:
     """Write the unit of a video's cuts, with an issue for each clip that has none."""
     keys = _key_columns(task.entry)
     cuts = cuts.assign(**keys)
     lost = cuts[cuts["reason"].notna()]
     issues = [
-        Issue("cut", str(reason), "quarantined", f"clip {clip}", task.entry.video_id)
+        Issue("cut", str(reason), "quarantined", f"clip {clip}", task.entry.video_id, detail=detail)
         for clip, reason in zip(lost["clip_id"], lost["reason"], strict=True)
     ]
     kept = cuts[cuts["reason"].isna()]
@@ -310,10 +342,11 @@ def failed_cuts(clips: pd.DataFrame, reason: str) -> pd.DataFrame:
     return cuts.assign(**{c: None for c in COLUMNS if c not in cuts})
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    if path is None or not path.exists():
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
         return None
-    stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -324,9 +357,12 @@ def files_there(task: CutTask) -> bool:
     return all((task.out / name).is_file() for name in names)
 
 
-def refuse_index(task: VideoTask, reason: str, detail: str) -> None:
+def refuse_index(task: VideoTask, reason: str, detail: str, *, passing: bool = True) -> None:
     """Write the index unit of a video that could not be indexed."""
-    write_index(task, refused=(reason, detail))
+    if task.entry.video is not None:
+        # The name alone: where the data lie is this machine's affair, and no part of a build.
+        detail = detail.replace(str(task.entry.video), task.entry.video.name)
+    write_index(task, refused=(reason, detail), key=store.passing_key(reason) if passing else None)
 
 
 def refuse_plan(task: VideoTask, failure: Failure) -> None:
@@ -334,18 +370,18 @@ def refuse_plan(task: VideoTask, failure: Failure) -> None:
     keys = _key_columns(task.entry)
     issue = Issue(
         "parse", failure.reason, "quarantined", f"video {task.entry.video_id}",
-        file=str(task.entry.files[0]) if task.entry.files else None, detail=failure.detail,
+        file=task.entry.files[0].name if task.entry.files else None, detail=failure.detail,
     )  # fmt: skip
     tables = {n: empty(_SCHEMA_OF.get(n, n)) for n in _PARSE_TABLES}
     ledger = {"issues": issues_frame([issue], **keys), "balance": empty("balance")}
-    write_tables(task.units["parse"], task.keys["parse"], tables | ledger)
-    plan_entry(task)
+    passing = replace(task, keys=dict.fromkeys(task.keys, store.passing_key(failure.reason)))
+    for stage in passing.keys:  # empty as well, whatever they held
+        task.units[stage].unlink(missing_ok=True)
+    write_tables(task.units["parse"], passing.keys["parse"], tables | ledger)
+    _run_stages(passing, _Inputs(task.units))
 
 
 def refuse_cut(task: CutTask, failure: Failure) -> None:
-    """Quarantine the clips of a video whose cutting crashed or hung.
-
-    The unit's key is no digest, so that the next run tries the video again.
-    """
-    shutil.rmtree(task.folder.with_name(task.folder.name + store.PARTIAL), ignore_errors=True)
-    write_cuts(task, failed_cuts(task.clips, failure.reason), f"{failure.reason:>32}")
+    """Quarantine the clips of a video whose cutting crashed, hung or failed."""
+    cuts = failed_cuts(task.clips, failure.reason)
+    write_cuts(task, cuts, store.passing_key(failure.reason), failure.detail)

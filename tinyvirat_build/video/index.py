@@ -29,6 +29,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video import bitstream
@@ -76,6 +77,7 @@ class VideoIndex:
     time_base: Fraction
     timed: bool  # ``pts`` are the container's own, and order the frames
     fingerprint: str
+    streams: int  # videos in the file; the first is this one
     pts: Ints
     dts: Ints
     pos: Ints
@@ -134,6 +136,7 @@ class VideoIndex:
             "time_base": str(self.time_base),
             "timed": self.timed,
             "fingerprint": self.fingerprint,
+            "streams": self.streams,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
@@ -237,6 +240,7 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         time_base=Fraction(stream.time_base),
         timed=numbers.timed,
         fingerprint=_fingerprint(path, pts, dts, pos, size, key),
+        streams=sum(not s.disposition & Disposition.attached_pic for s in container.streams.video),
         pts=pts,
         dts=dts,
         pos=pos,
