@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing import forkserver
 from pathlib import Path
@@ -20,7 +23,18 @@ def _work(task: tuple[str, int]) -> int:
         time.sleep(60)
     if kind == "refuse":
         raise DataError("no such thing")
+    if kind == "raise":
+        raise KeyError("no such key")
+    if kind == "full":
+        raise OSError(errno.ENOSPC, "No space left on device")
     return value * value
+
+
+def _write_on(path: str) -> None:
+    while True:
+        with Path(path).open("a") as file:
+            file.write("x")
+        time.sleep(0.01)
 
 
 def _crash_once(path: str) -> int:
@@ -50,6 +64,39 @@ def test_a_crash_is_tried_once_more(tmp_path: Path) -> None:
 def test_the_users_error_is_raised() -> None:
     with pytest.raises(DataError, match="no such thing"):
         list(run_local(_work, [("ok", 1), ("refuse", 2)], workers=2))
+
+
+def test_any_other_error_costs_its_own_task() -> None:
+    outcomes = {o.task: o for o in run_local(_work, [("ok", 1), ("raise", 2)], workers=2)}
+    assert outcomes["ok", 1].result == 1
+    failure = outcomes["raise", 2].failure
+    assert failure is not None
+    assert (failure.reason, failure.detail) == ("failed", "KeyError: 'no such key'")
+
+
+def test_a_full_disk_ends_the_run() -> None:
+    with pytest.raises(OSError, match="No space"):
+        list(run_local(_work, [("full", 1)], workers=1))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the parent is forked")
+def test_workers_end_with_the_process_that_runs_them(tmp_path: Path) -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_engine import _write_on\nfrom tinyvirat_build.engine import run_local\n"
+        f"list(run_local(_write_on, [{str(tmp_path / 'm')!r}], workers=1))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script])
+    marker = tmp_path / "m"
+    while not marker.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    written = marker.stat().st_size
+    time.sleep(0.5)
+    assert marker.stat().st_size == written
 
 
 def test_in_process_without_isolation() -> None:

@@ -228,7 +228,7 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
 
 
 def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
-    """Start a build, kill it or one of its workers after a time; True if it had ended before."""
+    """Start a build, kill it, with its workers or without, or a worker; True if it had ended."""
     process = subprocess.Popen(
         args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -247,7 +247,10 @@ def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
                 os.kill(rng.choice(victims), signal.SIGKILL)
             process.wait(300)  # a build outlives its worker
             return False
-    os.killpg(process.pid, signal.SIGKILL)
+    if rng.random() < 0.5:
+        process.kill()  # its workers end by themselves
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return False
 

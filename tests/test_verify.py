@@ -11,6 +11,8 @@ import pytest
 
 import tinyvirat_build as tvb
 from tinyvirat_build import store
+from tinyvirat_build.errors import BuildError
+from tinyvirat_build.verify import verify
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
 
@@ -83,6 +85,129 @@ def _damage_the_pack(out: Path) -> None:
     content[len(content) // 2] ^= 1
     shard.unlink()
     shard.write_bytes(bytes(content))
+
+
+TRAIN = "TinyVIRAT_V2/tiny_train_v2.json"
+
+
+def _other_valid_label(out: Path) -> None:
+    def change(rows: list[dict[str, object]]) -> None:
+        rows[0]["label"] = ["Talking"] if rows[0]["label"] != ["Talking"] else ["Riding"]
+
+    _rewrite(out / TRAIN, change)
+
+
+def _swapped_paths(out: Path) -> None:
+    def change(rows: list[dict[str, object]]) -> None:
+        rows[0]["path"], rows[1]["path"] = rows[1]["path"], rows[0]["path"]
+
+    _rewrite(out / TRAIN, change)
+
+
+def _other_video(out: Path) -> None:
+    _rewrite(out / TRAIN, lambda rows: rows[0].update(video_id="nonsense"))
+
+
+def _other_order(out: Path) -> None:
+    _rewrite(out / TRAIN, lambda rows: rows.reverse())
+
+
+def _row_without_id(out: Path) -> None:
+    _rewrite(out / TRAIN, lambda rows: rows[0].pop("id"))
+
+
+def _row_that_is_none(out: Path) -> None:
+    _rewrite(out / TRAIN, lambda rows: rows.append(7))  # type: ignore[arg-type]
+
+
+def _no_list(out: Path) -> None:
+    (out / TRAIN).unlink()
+    (out / TRAIN).write_text('{"a": 1}')
+
+
+def _renumbered_classes(out: Path) -> None:
+    path = out / "TinyVIRAT_V2" / "class_map.json"
+    numbers = json.loads(path.read_text())
+    first, second = list(numbers)[:2]
+    numbers[first], numbers[second] = numbers[second], numbers[first]
+    path.unlink()
+    path.write_text(json.dumps(numbers))
+
+
+def _other_truth(out: Path) -> None:
+    _rewrite(out / "truth" / "test.json", lambda rows: rows[0].update(label=["Riding", "Talking"]))
+
+
+def _no_truth(out: Path) -> None:
+    (out / "truth" / "test.json").unlink()
+
+
+def _no_licence(out: Path) -> None:
+    (out / "TinyVIRAT_V2" / "LICENSE").unlink()
+
+
+def _other_released_clip(out: Path, content: bytes | None = None) -> None:
+    first, second = sorted((out / "TinyVIRAT_V2" / "videos" / "train").rglob("*.mp4"))[:2]
+    content = second.read_bytes() if content is None else content
+    first.unlink()  # a file of its own, no link any more
+    first.write_bytes(content)
+
+
+def _empty_released_clip(out: Path) -> None:
+    _other_released_clip(out, b"")
+
+
+def _state(out: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(out).as_posix(): p.read_bytes()
+        for p in out.rglob("*")
+        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock", "data")
+    }
+
+
+@pytest.mark.parametrize(
+    ("damage", "check"),
+    [
+        (_other_valid_label, "label"),
+        (_swapped_paths, "json"),
+        (_other_video, "json"),
+        (_other_order, "json"),
+        (_row_without_id, "json"),
+        (_row_that_is_none, "json"),
+        (_no_list, "json"),
+        (_renumbered_classes, "json"),
+        (_other_truth, "label"),
+        (_no_truth, "json"),
+        (_no_licence, "text"),
+        (_other_released_clip, "file"),
+        (_empty_released_clip, "file"),
+    ],
+)
+def test_what_is_given_away_is_proven_and_repaired(
+    damage: Callable[[Path], None], check: str, built: tvb.Build, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
+    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
+    before = _state(out)
+    damage(out)
+    report = verify(tvb.open_build(out), sample=1)
+    assert check in {p.check for p in report.problems}, report.render()
+    assert not verify(tvb.open_build(out), sample=1, repair=True).problems
+    assert _state(out) == before
+
+
+def test_repair_touches_nothing_that_another_process_builds(
+    built: tvb.Build, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
+    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
+    _no_licence(out)
+    before = _state(out)
+    with store.lock_build(out), pytest.raises(BuildError, match="another process"):
+        verify(tvb.open_build(out), sample=1, repair=True)
+    assert _state(out) == before
 
 
 @pytest.mark.parametrize(

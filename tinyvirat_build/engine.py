@@ -1,13 +1,16 @@
 """Run one function over many tasks: processes with a time limit, isolated from each other.
 
 The engine knows nothing of the work. A task that raises, hangs or kills its process costs that
-task alone; a crash or a time-out is tried once more before it is given up.
+task alone; a crash or a time-out is tried once more before it is given up. What concerns all
+tasks ends the run: an error of the user's data or settings, and a disk that takes no more.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import itertools
+import multiprocessing
 import os
 import signal
 import sys
@@ -18,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import pebble
 
@@ -27,12 +30,13 @@ from tinyvirat_build.errors import TinyviratError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+_DISK: Final = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 DEFAULT_TIMEOUT = 30 * 60.0  # seconds a task
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a task gave no result: ``timeout``, ``crashed`` or ``decode_error``."""
+    """Why a task gave no result: ``timeout``, ``crashed`` or ``failed``, which is an exception."""
 
     reason: str
     detail: str
@@ -93,6 +97,18 @@ def _nothing() -> None:
     """Work that is none."""
 
 
+def _end_with_the_run() -> None:
+    """Have this worker end when the process that runs it is gone: its lock is gone as well."""
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def default_workers() -> int:
     """The number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -116,6 +132,7 @@ def run_local(
 
     Raises:
         TinyviratError: a task's own, since the user's data or settings are at fault.
+        OSError: the disk is full or cannot be written.
     """
     if not isolate and workers == 1:
         for task in tasks:
@@ -124,7 +141,9 @@ def run_local(
     context = _Context()
     _start_server(context)
     attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
-    pool = pebble.ProcessPool(max_workers=max(1, min(workers, len(tasks))), context=context)
+    pool = pebble.ProcessPool(
+        max_workers=max(1, min(workers, len(tasks))), initializer=_end_with_the_run, context=context
+    )
     pending: dict[Any, int] = {}
     waiting = iter(range(len(tasks)))
 
@@ -143,7 +162,7 @@ def run_local(
             for future in sorted(done, key=lambda f: pending[f]):
                 i = pending.pop(future)
                 outcome = _outcome(tasks[i], future)
-                retry = outcome.failure and outcome.failure.reason != "decode_error"
+                retry = outcome.failure and outcome.failure.reason != "failed"
                 if retry and attempts[i] < 2:
                     submit(i)
                     continue
@@ -169,3 +188,7 @@ def _outcome(task: Task, future: concurrent.futures.Future[Result]) -> Outcome[T
         raise
     except MemoryError as e:
         return Outcome(task, None, Failure("crashed", f"out of memory: {e}"))
+    except Exception as e:
+        if isinstance(e, OSError) and e.errno in _DISK:
+            raise
+        return Outcome(task, None, Failure("failed", " ".join(f"{type(e).__name__}: {e}".split())))

@@ -9,6 +9,7 @@ on where it stopped, a changed setting redoes what depends on it, a finished bui
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
@@ -37,8 +38,16 @@ __all__ = [
 ]
 
 
-def run(request: Request, *, first: str = "index", until: str = "stats") -> Outcome:
+def run(
+    request: Request,
+    *,
+    first: str = "index",
+    until: str = "stats",
+    before: Callable[[], object] = lambda: None,
+) -> Outcome:
     """Run the stages from ``first`` to ``until``; those before ``first`` must be finished.
+
+    ``before`` is called once the folder is locked.
 
     Raises:
         SettingsError: an unknown stage or source.
@@ -51,6 +60,7 @@ def run(request: Request, *, first: str = "index", until: str = "stats") -> Outc
     with store.lock_build(request.out):
         try:
             store.remove_partials(request.out)
+            before()
             return Run(request, first, until).execute()
         except OSError as e:
             if e.errno != errno.ENOSPC:

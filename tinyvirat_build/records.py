@@ -178,6 +178,7 @@ REASONS: Final[dict[str, str]] = {
     "rare_label": "the label has fewer training clips than filter.min_samples",
     # video
     "no_video": "the source video is not present",
+    "streams": "the file holds several videos; the first one is taken",
     "pixel_format": "the video's pixel format cannot be cut exactly",
     "no_frames": "the video has no frame that decodes",
     "frames_missing": "no frame before the lost one, or more held frames than max_held",
@@ -191,7 +192,9 @@ REASONS: Final[dict[str, str]] = {
     "encode_error": "the encoder failed",
     "timeout": "the task took longer than its limit",
     "crashed": "the worker process died",
+    "failed": "the work on the video ended in an unforeseen error",
     "source_changed": "the source file changed during the build",
+    "damaged": "pictures that the decoder mended, or that refer to such; shown as a player does",
     "held": "a lost frame repeats the one before it",
 }
 

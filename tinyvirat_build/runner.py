@@ -6,6 +6,7 @@ the key before it, and :meth:`Run.global_stage` those of the whole corpus.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import shutil
@@ -52,6 +53,10 @@ _GLOBAL_VERSION: Final = 1
 FORMAT: Final = 1  # of the build folder
 
 
+class _UnfinishedError(Exception):
+    """Looking ahead, the run met a stage that is not finished."""
+
+
 class Run:
     """One run: the entries, the keys of their units, and the stages as methods."""
 
@@ -68,6 +73,7 @@ class Run:
         self.parsed: list[Entry] = []
         self.global_units: dict[str, Path] = {}
         self.map_digests: dict[str, str] = {}
+        self.ahead = False  # looking at the stages after `until`
 
     def execute(self) -> Outcome:
         """Run the stages that were asked for; the ledger and the log come last."""
@@ -92,7 +98,9 @@ class Run:
             began = time.monotonic()
             step()
             self.outcome.seconds[stage] = time.monotonic() - began
-        self.write_ledger()
+        if self.first < self.until or self.first != order_of("plan"):  # which writes nothing
+            self.look_ahead(steps)
+            self.write_ledger()
         issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
         unread = issues["stage"].isin(["discover", "parse"]) & (issues["action"] == "quarantined")
         self.outcome.unread = int(issues["count"][unread].sum())
@@ -100,6 +108,17 @@ class Run:
             self.outcome.planned = store.count_rows(self.table("clips_planned"))
         store.write_json(self.out / "log" / "last-run.json", asdict(self.outcome), indent=1)
         return self.outcome
+
+    def look_ahead(self, steps: Sequence[tuple[str, Callable[[], None]]]) -> None:
+        """Note the later stages that are finished, whose rows the ledger has and keeps."""
+        if not self.table("balance").exists():
+            return
+        outcome, self.outcome, self.ahead = self.outcome, Outcome(), True
+        with contextlib.suppress(_UnfinishedError):
+            for stage, step in steps:
+                if order_of(stage) > self.until and stage not in ("plan", "stats"):
+                    step()
+        self.outcome, self.ahead = outcome, False
 
     # -- discovery and keys
 
@@ -150,10 +169,20 @@ class Run:
         """The file of one stage's work on one video."""
         return unit_path(self.out, stage, entry)
 
+    def is_stale(self, stage: str, unit: Path, key: str) -> bool:
+        """Whether a unit has to be worked on.
+
+        One that failed for a reason that may pass is tried again by a run that begins no later.
+        """
+        found = store.unit_key(unit)
+        return found != key and not (store.is_passing(found) and order_of(stage) < self.first)
+
     def require_done(self, stage: str, stale: int) -> bool:
         """Whether a stage may be worked on; an error where it had to be finished before."""
         if not stale:
             return False
+        if self.ahead:
+            raise _UnfinishedError
         if order_of(stage) < self.first:
             raise BuildError(
                 f"stage {stage} is not finished with these settings ({stale} units); "
@@ -176,7 +205,7 @@ class Run:
             tasks.append(self.video_task(shown, {"index": key}))
         stale = [
             t for t in tasks
-            if self.request.rehash or store.unit_key(t.units["index"]) != t.keys["index"]
+            if self.request.rehash or self.is_stale("index", t.units["index"], t.keys["index"])
         ]  # fmt: skip
         if self.require_done("index", len(stale)):
             here = [t for t in stale if t.entry.video is None]
@@ -208,7 +237,7 @@ class Run:
     def plan_videos(self) -> None:
         """Parse … crop, as far as asked: one task a video, chained in one process."""
         stages = ["parse", *(s.name for s in work.VIDEO_STAGES)]
-        stages = [s for s in stages if order_of(s) <= self.until]
+        stages = [s for s in stages if self.ahead or order_of(s) <= self.until]
         planned = {id(e) for e in self.entries}
         tasks = []
         for entry in self.parsed:
@@ -217,19 +246,21 @@ class Run:
             wanted = stages if id(entry) in planned else stages[:1]
             tasks.append(self.video_task(entry, {s: keys[s] for s in wanted}))
         stale_of = [
-            [s for s, k in t.keys.items() if store.unit_key(t.units[s]) != k] for t in tasks
+            [s for s, k in t.keys.items() if self.is_stale(s, t.units[s], k)] for t in tasks
         ]
+        whole = {s: tasks if s == "parse" else [t for t in tasks if s in t.keys] for s in stages}
         for stage in stages:
             n = sum(stage in stale for stale in stale_of)
             self.require_done(stage, n)
             self.outcome.worked[stage] = n
+            if self.ahead:
+                self.keep(stage, whole[stage], len(self.entries))
         todo = [t for t, stale in zip(tasks, stale_of, strict=True) if stale]
         todo.sort(key=lambda t: -sum(self.hashes.size(f) for f in t.entry.files))
         self.pool("plan", work.plan_entry, todo, work.refuse_plan)
         self.hashes.save()
         for stage in stages:
-            whole = tasks if stage == "parse" else [t for t in tasks if stage in t.keys]
-            self.keep(stage, whole, len(self.entries))
+            self.keep(stage, whole[stage], len(self.entries))
         done = {"index", *stages}
         for stage, table in _VIDEO_TABLES:
             if stage in done:
@@ -283,7 +314,8 @@ class Run:
             if (t.entry.source, t.entry.video_id, t.entry.annotation_set) in planned
         ]  # fmt: skip
         self.remove_units(stage, [t.units[stage] for t in tasks])
-        self.keys[stage] = [t.keys[stage] for t in chosen]
+        # A unit's own key, which is not the task's where its work failed.
+        self.keys[stage] = [store.unit_key(t.units[stage]) or "" for t in chosen]
         self.units[stage] = [t.units[stage] for t in chosen]
         assert len(chosen) == n
 
@@ -294,7 +326,6 @@ class Run:
         tasks: Sequence[Any],
         give_up: Callable[[Any, engine.Failure], None],
         *,
-        isolate: bool = False,
         weigh: Callable[[Any], int] = lambda task: 1,
         unit: str = "video",
     ) -> None:
@@ -303,9 +334,8 @@ class Run:
             return
         total = sum(map(weigh, tasks))
         outcomes = engine.run_local(
-            function, tasks, workers=self.request.workers, timeout=self.request.timeout,
-            isolate=isolate,
-        )  # fmt: skip
+            function, tasks, workers=self.request.workers, timeout=self.request.timeout
+        )
         with tqdm(
             total=total, desc=f"{stage:>9}", unit=f" {unit}", delay=2, disable=self.request.quiet,
             dynamic_ncols=True, smoothing=0.1,
@@ -332,10 +362,11 @@ class Run:
     def global_stage(self, stage: str, name: str, key: str, make: Callable[[], StageResult]) -> str:
         """Run a stage on the whole corpus under its key; return the key."""
         unit = self.out / "units" / stage / "all"
-        self.global_units[stage] = unit
         stale = store.unit_key(unit) != key
         self.outcome.worked[stage] = int(stale)
-        if self.require_done(stage, int(stale)):
+        work_on = self.require_done(stage, int(stale))
+        self.global_units[stage] = unit
+        if work_on:
             result = make()
             tables = {name: result.table, "issues": result.issues, "balance": result.balance}
             work.write_tables(unit, key, tables)
@@ -434,14 +465,14 @@ class Run:
                 self.settings.encode, self.settings.videos.max_held,
             )  # fmt: skip
             tasks.append(task)
-        stale = [t for t in tasks if store.unit_key(t.unit) != t.key or not work.files_there(t)]
+        stale = [t for t in tasks if self.is_stale("cut", t.unit, t.key) or not work.files_there(t)]
         if self.require_done("cut", len(stale)):
             for task in (t for t in stale if t.entry.video is None):
                 work.cut_entry(task)
             here = sorted((t for t in stale if t.entry.video), key=lambda t: -len(t.clips))
             self.say_estimate(here)
             self.pool(
-                "cut", work.cut_entry, here, work.refuse_cut, isolate=True,
+                "cut", work.cut_entry, here, work.refuse_cut,
                 weigh=lambda t: len(t.clips), unit="clip",
             )  # fmt: skip
         self.outcome.worked["cut"] = len(stale)
@@ -464,6 +495,8 @@ class Run:
     def require_videos(self, missing: Sequence[Entry]) -> None:
         """Refuse to cut a part only, unless the settings ask for it."""
         if missing and self.settings.videos.missing == "error":
+            if self.ahead:
+                raise _UnfinishedError
             names = ", ".join(e.video_id for e in missing[:3]) + (", …" if len(missing) > 3 else "")
             raise DataError(
                 f"{len(missing)} source videos are not below --data ({names}); fetch them, or "

@@ -45,6 +45,28 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def passing_key(reason: str) -> str:
+    """The key of a unit whose work failed for a reason that may pass.
+
+    No digest, so that the next run tries again.
+
+    >>> passing_key("timeout")
+    '                         timeout'
+    """
+    return f"{reason:>32}"
+
+
+def is_passing(key: str | None) -> bool:
+    """Whether a unit's key says that its work failed for a reason that may pass."""
+    return key is not None and key.startswith(" ")
+
+
+def has_passing(out: Path) -> bool:
+    """Whether any unit of a build failed for a reason that may pass."""
+    units = (p for p in (out / "units").rglob("*") if p.is_file())
+    return any(is_passing(unit_key(p)) for p in units)
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a whole file, in hex."""
     with path.open("rb") as f:
@@ -314,7 +336,10 @@ def refuse_foreign(out: Path) -> None:
 
 
 def remove_partials(out: Path) -> None:
-    """Delete what an interrupted build left half written, in its own folders alone."""
+    """Delete what an interrupted build left half written, in its own folders alone.
+
+    What vanishes meanwhile was a worker's that had not ended yet.
+    """
     for path in out.glob(f"*{PARTIAL}"):
         if path.name.lstrip(".").startswith((*FOLDERS, "build.yaml", "report.html")):
             _remove(path)
@@ -330,9 +355,9 @@ def remove_partials(out: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

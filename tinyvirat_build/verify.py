@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm import tqdm
 
-from tinyvirat_build import engine, pipeline
+from tinyvirat_build import engine, pipeline, store
 from tinyvirat_build.dataset import packs, tinyvirat
 from tinyvirat_build.errors import DataError, PackError
+from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.sources import get as get_source
 from tinyvirat_build.sources.demo import misplaced
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import Problem, verify_video
@@ -82,20 +84,23 @@ def verify(
 ) -> Report:
     """Check a build; with ``sample`` only so many clips' pixels, drawn evenly over the videos.
 
+    ``repair`` redoes what fails, and what failed for a reason that may have passed.
+
     Raises:
         BuildError: the build is not published yet.
         DataError: a source video is not where it was.
     """
     report = _check(build, data, sample, workers, quiet)
-    if not (repair and report.problems):
+    if not repair or not (report.problems or store.has_passing(build.path)):
         return report
-    again = _forget(build, report.problems)
     request = pipeline.Request(
         build.sources, data or build.data, build.path, build.settings, workers,
         limit=build.limit, quiet=quiet,
     )  # fmt: skip
-    pipeline.run(request, first="cut")
-    return replace(_check(build, data, sample, workers, quiet), repaired=again)
+    failed = _videos_behind(build, report.problems)
+    # From the first stage on: what failed for a reason that may pass is tried again as well.
+    pipeline.run(request, before=lambda: _forget(build, failed))
+    return replace(_check(build, data, sample, workers, quiet), repaired=len(failed))
 
 
 def _check(
@@ -132,7 +137,7 @@ def _check(
             problems += outcome.result or []
             bar.update(len(outcome.task.clips))
     problems.sort(key=lambda p: (p.check, p.where, p.detail))
-    problems += _tree(build.path, rows)
+    problems += _tree(build, manifest, rows.set_index("clip_id")["file"])
     problems += _tables(build, manifest)
     problems += _stamps(build, chosen, lossless)
     frames = int((chosen["end"] - chosen["start"]).sum())
@@ -160,53 +165,105 @@ def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:
     return rows.loc[sorted(order[:sample])]
 
 
-def _tree(out: Path, rows: pd.DataFrame) -> Iterator[Problem]:
-    """The released layout against the manifest: JSON, class map, files, dimensions."""
-    root = tinyvirat.layout_folder(out)
-    classes: Any = {}
-    try:
-        classes = _read_json(root / "class_map.json")
-    except (OSError, ValueError) as e:
-        yield Problem("json", "class_map.json", f"cannot be read: {e}")
-    listed: set[Path] = set()
-    for split in tinyvirat.SPLITS:
-        planned = rows[rows["split"] == split].set_index("id")
-        try:
-            public = _read_json(root / tinyvirat.JSON_FILES[split])
-        except (OSError, ValueError) as e:
-            yield Problem("json", tinyvirat.JSON_FILES[split], f"cannot be read: {e}")
-            listed.update(out / p for p in planned["path"])
-            continue
-        seen: set[str] = set()
-        for row in public:
-            where = f"{split} {row['id']}"
-            path = root / "videos" / split / row["path"]
-            listed.add(path)
-            if row["id"] in seen:
-                yield Problem("id", where, "the id occurs twice")
-            seen.add(row["id"])
-            if not path.is_file():
-                yield Problem("file", where, f"{row['path']} is not there")
-            if row["id"] not in planned.index:
-                yield Problem("json", where, "the manifest has no such row")
-                continue
-            clip = planned.loc[row["id"]]
-            if row["dim"] != [clip["n_frames"], clip["height"], clip["width"]]:
-                yield Problem("dim", where, f"{row['dim']} is not the clip's own size")
-            if split == "test":
-                if "label" in row:
-                    yield Problem("label", where, "a test row must not carry its label")
-            elif not row["label"] or not set(row["label"]) <= set(classes):
-                yield Problem("label", where, f"{row['label']} is not in the class map")
-        for missing in sorted(set(planned.index) - seen):
-            yield Problem("json", f"{split} {missing}", "the JSON has no such row")
+def _tree(build: Build, manifest: pd.DataFrame, files: pd.Series[Any]) -> Iterator[Problem]:
+    """The released layout against the manifest: every text file, every clip.
+
+    ``files`` names each published clip's own file, by clip id.
+    """
+    out, root = build.path, tinyvirat.layout_folder(build.path)
+    sources = [get_source(name) for name in build.sources]
+    classes = load_classes(build.settings.classes)
+    for name, text in tinyvirat.released_texts(manifest, classes, sources).items():
+        found = _read(out / name)
+        if isinstance(found, Problem):
+            yield found
+        elif found != text:
+            yield from _text(name.removeprefix(f"{tinyvirat.FOLDER}/"), found, text)
+    published = manifest[manifest["id"].notna()]
+    for clip_id, path, sha256 in zip(
+        published["clip_id"], published["path"], published["sha256"], strict=True
+    ):
+        if problem := _clip_file(out / path, out / str(files.get(clip_id)), str(sha256)):
+            yield Problem("file", path.removeprefix(f"{tinyvirat.FOLDER}/"), problem)
+    listed = {out / path for path in published["path"]}
     for path in sorted((root / "videos").rglob("*.mp4")):
         if path not in listed:
             yield Problem("file", path.relative_to(root).as_posix(), "no row names it")
 
 
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text("utf-8"))
+def _clip_file(path: Path, own: Path, sha256: str) -> str | None:
+    """What is wrong with a released clip; a hard link to its own file is checked there."""
+    try:
+        if path.samefile(own):
+            return None
+    except OSError:  # one of them is not there
+        pass
+    try:
+        return None if store.hash_file(path) == sha256 else "is not the clip that was cut"
+    except FileNotFoundError:
+        return "is not there"
+    except OSError as e:
+        return f"cannot be read: {e.strerror}"
+
+
+def _read(path: Path) -> str | Problem:
+    check = "json" if path.suffix == ".json" else "text"
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as e:
+        return Problem(check, path.name, f"cannot be read: {e}")
+
+
+def _text(name: str, found: str, expected: str) -> Iterator[Problem]:
+    """What differs in one text file, row by row where it has rows."""
+    if not name.endswith(".json"):
+        yield Problem("text", name, "is not what was published")
+        return
+    rows = json.loads(expected)
+    try:
+        public = json.loads(found)
+    except (ValueError, RecursionError) as e:
+        yield Problem("json", name, f"cannot be read: {e}")
+        return
+    if not isinstance(rows, list):
+        yield Problem("json", name, "the numbers are not those of the class list")
+        return
+    if not isinstance(public, list):
+        yield Problem("json", name, "is no list of rows")
+        return
+    problems = list(_rows(name, public, {row["id"]: row for row in rows}))
+    yield from problems or [Problem("json", name, "the rows are in another order")]
+
+
+def _rows(
+    name: str, public: Sequence[Any], expected: dict[str, dict[str, Any]]
+) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for n, row in enumerate(public, 1):
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+            yield Problem("json", f"{name} row {n}", "is no row of the layout")
+            continue
+        where = f"{name} {row['id']}"
+        if row["id"] in seen:
+            yield Problem("id", where, "the id occurs twice")
+        seen.add(row["id"])
+        planned = expected.get(row["id"])
+        if planned is None:
+            yield Problem("json", where, "the manifest has no such row")
+            continue
+        for key in sorted(row.keys() | planned.keys(), key=str):
+            if key not in row:
+                yield Problem(_check_of(key), where, f"{key} is missing")
+            elif key not in planned:
+                yield Problem(_check_of(key), where, f"must not carry {key}")
+            elif row[key] != planned[key]:
+                yield Problem(_check_of(key), where, f"{key} {row[key]} is not {planned[key]}")
+    for missing in sorted(expected.keys() - seen):
+        yield Problem("json", f"{name} {missing}", "the JSON has no such row")
+
+
+def _check_of(key: str) -> str:
+    return key if key in ("dim", "label") else "json"
 
 
 def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:
@@ -231,13 +288,17 @@ def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("pack", "pack", str(e))
 
 
-def _forget(build: Build, problems: Sequence[Problem]) -> int:
-    """Delete the units behind what failed, so that the next run redoes just these."""
-    (build.path / "units" / "publish" / "all").unlink(missing_ok=True)
+def _videos_behind(build: Build, problems: Sequence[Problem]) -> set[tuple[str, ...]]:
+    """The videos whose clips failed, by their keys."""
     manifest = build.table("clips")
     failed = {p.where.removeprefix("clip ") for p in problems}
     rows = manifest[manifest["clip_id"].isin(failed) | manifest["video_id"].isin(failed)]
-    videos = set(zip(*(rows[k].astype(str) for k in KEYS), strict=True))
+    return set(zip(*(rows[k].astype(str) for k in KEYS), strict=True))
+
+
+def _forget(build: Build, videos: Iterable[tuple[str, ...]]) -> None:
+    """Delete the units behind what failed, so that the run redoes just these."""
+    units = build.path / "units"
+    (units / "publish" / "all").unlink(missing_ok=True)
     for source, video_id, annotation_set in videos:
-        (build.path / "units" / "cut" / source / annotation_set / video_id).unlink(missing_ok=True)
-    return len(videos)
+        (units / "cut" / source / annotation_set / video_id).unlink(missing_ok=True)

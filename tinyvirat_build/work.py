@@ -7,9 +7,10 @@ pure stages in between are one line each in :data:`VIDEO_STAGES`.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from tinyvirat_build.stages.chunk import chunk
 from tinyvirat_build.stages.crop import crop
 from tinyvirat_build.stages.merge import merge
 from tinyvirat_build.stages.segment import segment
-from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.cutter import COLUMNS, cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
 
 Tables = Mapping[str, pd.DataFrame]
@@ -79,9 +80,9 @@ VIDEO_STAGES: Final = (
 )  # fmt: skip
 
 _PARSE_TABLES: Final = ("activities", "boxes", "actors", "without_geometry")
-INDEX_VERSION: Final = 1
+INDEX_VERSION: Final = 2
 PARSE_VERSION: Final = 2
-CUT_VERSION: Final = 1
+CUT_VERSION: Final = 2
 _SCHEMA_OF: Final = {"without_geometry": "activities"}
 
 
@@ -116,17 +117,22 @@ def index_entry(task: VideoTask) -> None:
     try:
         found = index_video(task.entry.video)
     except VideoError as e:
-        # The name alone: where the data lie is this machine's affair, and no part of a build.
-        detail = e.detail.replace(str(task.entry.video), task.entry.video.name)
-        write_index(task, refused=(e.reason, detail))
+        # What the system refuses, it may grant the next time.
+        refuse_index(task, e.reason, e.detail, passing=isinstance(e.__cause__, OSError))
     else:
         write_index(task, found)
 
 
 def write_index(
-    task: VideoTask, found: VideoIndex | None = None, refused: tuple[str, str] | None = None
+    task: VideoTask,
+    found: VideoIndex | None = None,
+    refused: tuple[str, str] | None = None,
+    key: str | None = None,
 ) -> None:
-    """Write an index unit: of an indexed video, of a refused one, or of one that is not here."""
+    """Write an index unit: of an indexed video, of a refused one, or of one that is not here.
+
+    ``key`` is another one than the task's.
+    """
     entry = task.entry
     keys = _key_columns(entry)
     row: dict[str, Any] = {
@@ -143,12 +149,16 @@ def write_index(
         row |= {"fps": str(found.fps), "frames": found.n_frames}
         row["fingerprint"] = found.fingerprint
         extra["packets"] = found.to_bytes()
+        if found.streams > 1:
+            record = f"video {entry.video_id}"
+            detail = f"{found.streams} videos in the file"
+            issues.append(Issue("index", "streams", "noted", record, row["path"], detail=detail))
     if refused is not None:
         record = f"video {entry.video_id}"
         issues.append(Issue("index", refused[0], "noted", record, row["path"], detail=refused[1]))
         extra["refused"] = json.dumps(refused).encode()
     tables = {"videos": pd.DataFrame([row]), "issues": issues_frame(issues, **keys)}
-    write_tables(task.units["index"], task.keys["index"], tables, extra)
+    write_tables(task.units["index"], key or task.keys["index"], tables, extra)
 
 
 def load_index(unit: Path) -> VideoIndex:
@@ -188,7 +198,6 @@ class _Inputs(dict[str, pd.DataFrame]):
 
 def plan_entry(task: VideoTask) -> None:
     """Take one video from its annotation files to planned clips, doing only what is stale."""
-    stages = [s for s in VIDEO_STAGES if s.name in task.keys]
     inputs = _Inputs(task.units)
     if store.unit_key(task.units["parse"]) != task.keys["parse"]:
         video = inputs["videos"].iloc[0]
@@ -204,7 +213,11 @@ def plan_entry(task: VideoTask) -> None:
         issues = {"issues": parsed.issues, "balance": parsed.balance}
         write_tables(task.units["parse"], task.keys["parse"], results | issues)
         inputs.update(results)
-    for stage in stages:
+    _run_stages(task, inputs)
+
+
+def _run_stages(task: VideoTask, inputs: _Inputs) -> None:
+    for stage in (s for s in VIDEO_STAGES if s.name in task.keys):
         if store.unit_key(task.units[stage.name]) == task.keys[stage.name]:
             continue
         result = stage.run(inputs, task.settings, task.classes)
@@ -240,28 +253,24 @@ def cut_entry(task: CutTask) -> int:
 
     The folder takes its place whole, before the unit that names its files.
     """
-    partial = task.folder.with_name(task.folder.name + store.PARTIAL)
+    # A name of this process's own: a worker of a killed build may be about to end.
+    partial = task.folder.with_name(f"{task.folder.name}.{os.getpid()}{store.PARTIAL}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    before = _stamp(task.entry.video)
+    key = task.key
     try:
         if task.entry.video is None:
             raise VideoError("no_video", "the source video is not present")
-        cuts = cut_video(
-            task.entry.video,
-            load_index(task.index_unit),
-            task.clips,
-            partial,
-            task.encode,
-            max_held=task.max_held,
-            pack_path=partial / "clips.yuv" if task.encode.pack else None,
-        )
-        if _stamp(task.entry.video) != before:
-            raise VideoError("source_changed", "the file changed while it was cut")
-    except VideoError as e:
+        index = load_index(task.index_unit)
+    except VideoError as e:  # the key holds what the index says: found again, it is another one
         cuts = failed_cuts(task.clips, e.reason)
-        shutil.rmtree(partial)
-        partial.mkdir()
+    else:
+        try:
+            cuts = _cut(task, index, partial)
+        except VideoError as e:
+            cuts, key = failed_cuts(task.clips, e.reason), store.passing_key(e.reason)
+            shutil.rmtree(partial)
+            partial.mkdir()
     at = task.folder.relative_to(task.out).as_posix()
     for column in ("file", "pack_file"):
         cuts[column] = [None if pd.isna(f) else f"{at}/{f}" for f in cuts[column]]
@@ -272,17 +281,40 @@ def cut_entry(task: CutTask) -> int:
     else:
         partial.rmdir()
     store.sync_folder(task.folder.parent)
-    write_cuts(task, cuts, task.key)
+    write_cuts(task, cuts, key)
     return int(cuts["reason"].isna().sum())
 
 
-def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
+def _cut(task: CutTask, index: VideoIndex, folder: Path) -> pd.DataFrame:
+    """Cut a video's clips into a folder.
+
+    Raises:
+        VideoError: the video cannot be opened any more, or changed.
+    """
+    video = task.entry.video
+    assert video is not None
+    before = _stamp(video)
+    cuts = cut_video(
+        video,
+        index,
+        task.clips,
+        folder,
+        task.encode,
+        max_held=task.max_held,
+        pack_path=folder / "clips.yuv" if task.encode.pack else None,
+    )
+    if _stamp(video) != before:
+        raise VideoError("source_changed", "the file changed while it was cut")
+    return cuts
+
+
+def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str, detail: str = "") -> None:
     """Write the unit of a video's cuts, with an issue for each clip that has none."""
     keys = _key_columns(task.entry)
     cuts = cuts.assign(**keys)
     lost = cuts[cuts["reason"].notna()]
     issues = [
-        Issue("cut", str(reason), "quarantined", f"clip {clip}", task.entry.video_id)
+        Issue("cut", str(reason), "quarantined", f"clip {clip}", task.entry.video_id, detail=detail)
         for clip, reason in zip(lost["clip_id"], lost["reason"], strict=True)
     ]
     kept = cuts[cuts["reason"].isna()]
@@ -290,6 +322,11 @@ def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
         Issue("cut", "held", "held", f"clip {clip}", task.entry.video_id, count=int(held))
         for clip, held in zip(kept["clip_id"], kept["held"], strict=True)
         if held
+    ]
+    issues += [
+        Issue("cut", "damaged", "noted", f"clip {clip}", task.entry.video_id, count=int(damaged))
+        for clip, damaged in zip(kept["clip_id"], kept["damaged"], strict=True)
+        if damaged
     ]
     balance = Balance("cut", "clips", len(cuts), len(kept), len(lost))
     tables = {
@@ -303,14 +340,14 @@ def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str) -> None:
 def failed_cuts(clips: pd.DataFrame, reason: str) -> pd.DataFrame:
     """The rows of ``cuts`` for clips none of which was cut."""
     cuts = pd.DataFrame({"clip_id": clips["clip_id"], "reason": reason})
-    blank = {c: None for c in empty("cuts").columns if c not in cuts and c not in KEYS}
-    return cuts.assign(**blank)
+    return cuts.assign(**{c: None for c in COLUMNS if c not in cuts})
 
 
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    if path is None or not path.exists():
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
         return None
-    stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
@@ -321,9 +358,12 @@ def files_there(task: CutTask) -> bool:
     return all((task.out / name).is_file() for name in names)
 
 
-def refuse_index(task: VideoTask, reason: str, detail: str) -> None:
+def refuse_index(task: VideoTask, reason: str, detail: str, *, passing: bool = True) -> None:
     """Write the index unit of a video that could not be indexed."""
-    write_index(task, refused=(reason, detail))
+    if task.entry.video is not None:
+        # The name alone: where the data lie is this machine's affair, and no part of a build.
+        detail = detail.replace(str(task.entry.video), task.entry.video.name)
+    write_index(task, refused=(reason, detail), key=store.passing_key(reason) if passing else None)
 
 
 def refuse_plan(task: VideoTask, failure: Failure) -> None:
@@ -331,18 +371,18 @@ def refuse_plan(task: VideoTask, failure: Failure) -> None:
     keys = _key_columns(task.entry)
     issue = Issue(
         "parse", failure.reason, "quarantined", f"video {task.entry.video_id}",
-        file=str(task.entry.files[0]) if task.entry.files else None, detail=failure.detail,
+        file=task.entry.files[0].name if task.entry.files else None, detail=failure.detail,
     )  # fmt: skip
     tables = {n: empty(_SCHEMA_OF.get(n, n)) for n in _PARSE_TABLES}
     ledger = {"issues": issues_frame([issue], **keys), "balance": empty("balance")}
-    write_tables(task.units["parse"], task.keys["parse"], tables | ledger)
-    plan_entry(task)
+    passing = replace(task, keys=dict.fromkeys(task.keys, store.passing_key(failure.reason)))
+    for stage in passing.keys:  # empty as well, whatever they held
+        task.units[stage].unlink(missing_ok=True)
+    write_tables(task.units["parse"], passing.keys["parse"], tables | ledger)
+    _run_stages(passing, _Inputs(task.units))
 
 
 def refuse_cut(task: CutTask, failure: Failure) -> None:
-    """Quarantine the clips of a video whose cutting crashed or hung.
-
-    The unit's key is no digest, so that the next run tries the video again.
-    """
-    shutil.rmtree(task.folder.with_name(task.folder.name + store.PARTIAL), ignore_errors=True)
-    write_cuts(task, failed_cuts(task.clips, failure.reason), f"{failure.reason:>32}")
+    """Quarantine the clips of a video whose cutting crashed, hung or failed."""
+    cuts = failed_cuts(task.clips, failure.reason)
+    write_cuts(task, cuts, store.passing_key(failure.reason), failure.detail)

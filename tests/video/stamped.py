@@ -131,3 +131,15 @@ def decode_luma(file: Path) -> list[npt.NDArray[np.uint8]]:
             data = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
             out.append(data[: frame.height, : frame.width].copy())
         return out
+
+
+def without(whole: Path, path: Path, lost: Collection[int]) -> Path:
+    """A copy of an AVI that never got the packets ``lost`` (in file order)."""
+    with av.open(str(whole)) as source, av.open(str(path), "w") as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        for place, packet in enumerate(p for p in source.demux(stream) if p.size):
+            if place not in lost:
+                packet.pts, packet.stream = packet.dts, copy
+                out.mux(packet)
+    return path

@@ -202,3 +202,76 @@ def test_the_index_survives_its_bytes(tmp_path: Path) -> None:
     assert index_video(copy).to_bytes() == data
     other = make_video(tmp_path / "c.avi", 60, options=WITH_B, lost=[31])
     assert index_video(other).fingerprint != index.fingerprint
+
+
+@pytest.mark.parametrize("mark", ["-display_vflip", "-display_hflip"])
+def test_a_mirrored_picture(tmp_path: Path, mark: str) -> None:
+    plain = make_video(tmp_path / "plain.mp4", 12)
+    video = tmp_path / "a.mp4"
+    run_ffmpeg(mark, "-i", plain, "-c", "copy", video)
+    assert reason_of(video) == "rotated"
+
+
+@pytest.mark.parametrize("kind", ["avi", "mp4"])
+def test_a_title_in_another_encoding_does_no_harm(tmp_path: Path, kind: str) -> None:
+    plain = make_video(tmp_path / f"plain.{kind}", 40)
+    video = tmp_path / f"a.{kind}"
+    run_ffmpeg("-i", plain, "-c", "copy", "-metadata", "title=XXXXYYYY", video)
+    video.write_bytes(video.read_bytes().replace(b"XXXXYYYY", b"caf\xe9YYYY"))
+    index = index_video(video)
+    clips = random_clips(40, (96, 80), count=2)
+    out = tmp_path / "out"
+    out.mkdir()
+    rows = clips.merge(cut_video(video, index, clips, out, Encode(), max_held=0.1), on="clip_id")
+    assert verify_video(video, index, rows, out) == []
+
+
+def test_a_folder_that_looks_like_a_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    video = Path("cam:1/a.mp4")
+    video.parent.mkdir()
+    make_video(video.absolute(), 20)
+    index = index_video(video)
+    clips = random_clips(20, (96, 80), count=1)
+    rows = clips.merge(
+        cut_video(video, index, clips, tmp_path, Encode(), max_held=0.1), on="clip_id"
+    )
+    assert verify_video(video, index, rows, tmp_path) == []
+
+
+def test_frames_before_the_first_that_decodes_are_missing(tmp_path: Path) -> None:
+    """A stream that is joined in mid-group: its first frames refer to what is not there."""
+    video = make_video(tmp_path / "whole.ts", 60, options=NO_B)
+    torn = tmp_path / "a.ts"
+    run_ffmpeg("-i", video, "-c", "copy", "-bsf:v", "noise=drop=lt(n\\,5)", torn)
+    index = index_video(torn)
+    clips = clips_frame([(0, 6, 48, 48, 0, 0), (2, 12, 48, 48, 0, 0), (20, 30, 48, 48, 0, 0)])
+    out = tmp_path / "out"
+    out.mkdir()
+    cuts = cut_video(torn, index, clips, out, Encode(), max_held=0.1)
+    assert cuts["reason"].fillna("").tolist() == ["frames_missing", "frames_missing", ""]
+
+
+def test_no_clip_needs_no_verification(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", 20)
+    assert verify_video(video, index_video(video), random_clips(20, (96, 80))[:0], tmp_path) == []
+
+
+def test_pictures_that_the_decoder_mended_are_counted(tmp_path: Path) -> None:
+    """A player shows them so, but they are not what was filmed."""
+    video = make_video(tmp_path / "a.mp4", 60, options=NO_B | {"g": "20"}, size=(320, 240))
+    whole = index_video(video)
+    data = bytearray(video.read_bytes())
+    middle = int(whole.pos[25] + whole.size[25] // 2)
+    data[middle : middle + 8] = b"\x55" * 8
+    video.write_bytes(data)
+    clips = clips_frame([(0, 16, 48, 48, 0, 0), (26, 36, 48, 48, 0, 0), (40, 60, 48, 48, 0, 0)])
+    out = tmp_path / "out"
+    out.mkdir()
+    index = index_video(video)
+    cuts = cut_video(video, index, clips, out, Encode(), max_held=0.1)
+    assert cuts["reason"].isna().all()
+    assert cuts["damaged"].tolist() == [0, 10, 0]
+    assert verify_video(video, index, clips.merge(cuts, on="clip_id"), out) == []

@@ -25,6 +25,7 @@ from tinyvirat_build.sources import Source
 
 SPLITS: Final = ("train", "val", "test")
 FOLDER: Final = "TinyVIRAT_V2"
+TRUTH: Final = "truth/test.json"
 _DIGITS: Final = {"train": 6, "val": 5, "test": 5}  # of the released file names
 JSON_FILES: Final = {
     "train": "tiny_train_v2.json",
@@ -81,17 +82,13 @@ def publish(
         videos_folder.mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
             _link(out / source, out / path.replace(FOLDER, partial.name, 1))
-        public = [_public_row(r, split) for r in _records(rows)]
-        _dump(partial / JSON_FILES[split], public)
-        if split == "test":
-            truth = [_labelled_row(r, split) for r in _records(rows)]
-    _dump(partial / "class_map.json", {name: i for i, name in enumerate(classes)})
-    (partial / "LICENSE").write_text(_licence(sources), "utf-8")
-    (partial / "ATTRIBUTION").write_text(_attribution(sources), "utf-8")
+    texts = released_texts(manifest, classes, sources)
+    for name in texts.keys() - {TRUTH}:
+        (partial / Path(name).name).write_text(texts[name], "utf-8")
     final = layout_folder(out)
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
-    store.write_text(out / "truth" / "test.json", _json(truth))
+    store.write_text(out / TRUTH, texts[TRUTH])
     manifest = manifest.drop(columns=["source_file"])
     if settings.encode.pack:
         if not (out / "pack" / "pack.json").is_file():  # the rest of one, which cannot be used
@@ -103,6 +100,23 @@ def publish(
     n = len(published)
     balance = Balance("publish", "clips", int(manifest["reason"].isna().sum()), n, 0)
     return StageResult(manifest, balance=balance_frame(balance))
+
+
+def released_texts(
+    manifest: pd.DataFrame, classes: Sequence[str], sources: Sequence[Source]
+) -> dict[str, str]:
+    """What stands in each text file beside the clips, by its path in the build."""
+    published = manifest[manifest["id"].notna()]
+    texts = {}
+    for split in SPLITS:
+        rows = _records(published[published["split"] == split].sort_values("id", kind="stable"))
+        texts[f"{FOLDER}/{JSON_FILES[split]}"] = _json([_public_row(r, split) for r in rows])
+        if split == "test":
+            texts[TRUTH] = _json([_labelled_row(r, split) for r in rows])
+    texts[f"{FOLDER}/class_map.json"] = _json({name: i for i, name in enumerate(classes)})
+    texts[f"{FOLDER}/LICENSE"] = _licence(sources)
+    texts[f"{FOLDER}/ATTRIBUTION"] = _attribution(sources)
+    return texts
 
 
 def join(clips: pd.DataFrame, cuts: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
@@ -173,10 +187,6 @@ def _within(path: str, split: str) -> str:
 
 def _json(rows: Any) -> str:
     return json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")) + "\n"
-
-
-def _dump(path: Path, rows: Any) -> None:
-    path.write_text(_json(rows), "utf-8")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -50,6 +50,7 @@ COLUMNS: Final = (
     "file",
     "n_frames",
     "held",
+    "damaged",
     "sha256",
     "pack_file",
     "pack_offset",
@@ -78,6 +79,7 @@ class _Clip:
     reason: str | None = None
     offset: int = 0
     held: int = 0
+    damaged: int = 0  # frames that the decoder mended, or that may refer to such
     sha256: str = ""
     frame: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     planes: tuple[Plane, ...] = ()
@@ -231,9 +233,9 @@ def _write_all(raw: int, data: Any, offset: int) -> None:
 
 def _table(clips: Sequence[_Clip], pack: str | None) -> pd.DataFrame:
     rows = [
-        (c.clip_id, None, None, None, None, None, None, c.reason)
+        (c.clip_id, None, None, None, None, None, None, None, c.reason)
         if c.reason
-        else (c.clip_id, f"{c.clip_id}.mp4", c.n_frames, c.held, c.sha256)
+        else (c.clip_id, f"{c.clip_id}.mp4", c.n_frames, c.held, c.damaged, c.sha256)
         + (pack, c.offset if pack else None, None)
         for c in clips
     ]
@@ -255,7 +257,7 @@ class _Job:
     def run(self, clips: Sequence[_Clip], *, careful: bool) -> None:
         """Decode once and finish every clip; ``careful`` from the first packet on."""
         for clip in clips:
-            clip.held, clip.reason = 0, None
+            clip.held, clip.damaged, clip.reason = 0, 0, None
         self.profile.passes += 1
         index = self.index
         frames = needed_frames(index.n_frames, [c.start for c in clips], [c.end for c in clips])
@@ -269,6 +271,8 @@ class _Job:
         waiting = 0
         planes: list[Plane] = []
         before = -1
+        whole_again = 0  # the first frame after damage that refers to nothing damaged
+        keys = np.sort(index.frame[index.sync])
         with PacketReader(self.path, index) as packets:
             for number, frame in self._decode(packets, runs, careful):
                 if number <= before:
@@ -281,8 +285,11 @@ class _Job:
                     open_clips.take(int(frames[waiting]), planes, held=True)
                     waiting += 1
                 before, planes = number, self._planes(frame)
+                if frame.is_corrupt:
+                    after = int(np.searchsorted(keys, number, "right"))
+                    whole_again = int(keys[after]) if after < len(keys) else index.n_frames
                 if waiting < len(frames) and frames[waiting] == number:
-                    open_clips.take(number, planes, held=False)
+                    open_clips.take(number, planes, held=False, damaged=number < whole_again)
                     waiting += 1
                 if waiting == len(frames):
                     return
@@ -372,7 +379,9 @@ class _OpenClips:
         self._waiting = sorted(clips, key=lambda c: -c.start)  # the next one last
         self._open: list[_Clip] = []
 
-    def take(self, number: int, planes: Sequence[Plane], *, held: bool) -> None:
+    def take(
+        self, number: int, planes: Sequence[Plane], *, held: bool, damaged: bool = False
+    ) -> None:
         began = perf_counter()
         while self._waiting and self._waiting[-1].start <= number:
             clip = self._waiting.pop()
@@ -381,12 +390,13 @@ class _OpenClips:
         raw = self._job.raw
         for clip in self._open:
             if not planes:
-                clip.reason = "frames_missing" if held and clip.reason is None else "size_change"
+                clip.reason = clip.reason or ("frames_missing" if held else "size_change")
                 continue
             i = number - clip.start
             clip.window.crop(planes, i, clip.planes)
             _write_all(raw, clip.frame, clip.offset + i * clip.window.frame_bytes)
             clip.held += held
+            clip.damaged += damaged
         self._job.profile.crop += perf_counter() - began
         if any(c.end == number + 1 for c in self._open):
             for clip in self._open:

@@ -25,6 +25,9 @@ from tinyvirat_build.video.windows import Plane, Window
 LOSSLESS: Final = ("h264", "ffv1")
 
 _UNTAGGED: Final = Colour()
+_BT601: Final = 5
+# Primaries and transfer of a matrix: BT.709, BT.601 of 625 and of 525 lines, BT.2020.
+_USUAL: Final = {1: (1, 1), _BT601: (5, 6), 6: (6, 6), 9: (9, 14)}
 _CODECS: Final = {"h264": "libx264", "h264-crf": "libx264", "mpeg4": "mpeg4", "ffv1": "ffv1"}
 
 
@@ -47,12 +50,14 @@ def encode_clip(
 
     ``data`` is ``(T, window.frame_bytes)``: the enclosing even window, planar 4:2:0. An odd
     window becomes 4:4:4 with the source's chroma samples repeated (MPEG-4, which knows 4:2:0
-    alone, takes every second of them). Tags of colour that the source has are carried over.
+    alone, takes every second of them). Tags of colour that the source has are carried over; MP4
+    writes all of them beside MPEG-4 or none, so the usual ones complete them there.
 
     Raises:
         VideoError: ``encode_error``, with the encoder's words.
     """
     planes, pix_fmt = _planes(data, window, encode)
+    colour = _completed(colour) if encode.codec == "mpeg4" else colour
     buffer = io.BytesIO()
     try:
         with av.open(
@@ -99,6 +104,24 @@ def _frame(planes: Sequence[Plane], pix_fmt: str) -> Any:
         h, w = samples.shape
         np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:h, :w] = samples
     return frame
+
+
+def _completed(colour: Colour) -> Colour:
+    """All tags, where one says more than that the video is untagged: limited BT.601.
+
+    >>> _completed(Colour(range=2))
+    Colour(range=2, matrix=5, primaries=5, transfer=6)
+    """
+    if colour.range < 2 and colour.matrix == _UNTAGGED.matrix:
+        return colour
+    matrix = _BT601 if colour.matrix == _UNTAGGED.matrix else colour.matrix
+    primaries, transfer = _USUAL.get(matrix, _USUAL[_BT601])
+    return Colour(
+        colour.range or 1,
+        matrix,
+        primaries if colour.primaries == _UNTAGGED.primaries else colour.primaries,
+        transfer if colour.transfer == _UNTAGGED.transfer else colour.transfer,
+    )
 
 
 def _tag(target: Any, colour: Colour) -> None:

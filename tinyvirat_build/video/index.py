@@ -7,7 +7,8 @@ The number of a frame is its place in the picture sequence that the annotators s
   gives (the ``pts`` that demuxers guess for AVI are wrong and are not used).
 - AVI with reordered pictures (B-frames): the slots of a group, from one picture that resets the
   decoder to the next, are given to its pictures in the order in which the bitstream says they are
-  shown. A group with lost packets is *uncertain*, and no clip is cut from it.
+  shown. A group with lost packets is *uncertain*, and no clip is cut from it: what is left of it
+  may look as if nothing were reordered.
 - Elsewhere presentation timestamps order the frames: the number is the rank among the packets
   that are shown (an edit list hides some), whatever the rate does and wherever time starts.
 """
@@ -27,6 +28,8 @@ from typing import Any, Final
 import av
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video import bitstream
@@ -37,6 +40,8 @@ NO_TIME: Final = np.iinfo(np.int64).min
 _UNSPECIFIED: Final = 2  # of matrix, primaries and transfer
 _MIB: Final = 1 << 20
 _INTERLACED: Final = (2, 3, 4, 5)  # AVFieldOrder: tt, bb, tb, bt
+_UPRIGHT: Final = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], np.int32).tobytes()
+_FINEST_RATE: Final = 65535  # the numerator that MPEG-4, the coarsest of the clocks, can tick
 _ARRAYS: Final = ("pts", "dts", "pos", "size", "frame", "sync", "disposable", "uncertain")
 
 Ints = npt.NDArray[np.int64]
@@ -72,6 +77,7 @@ class VideoIndex:
     time_base: Fraction
     timed: bool  # ``pts`` are the container's own, and order the frames
     fingerprint: str
+    streams: int  # videos in the file; the first is this one
     pts: Ints
     dts: Ints
     pos: Ints
@@ -130,6 +136,7 @@ class VideoIndex:
             "time_base": str(self.time_base),
             "timed": self.timed,
             "fingerprint": self.fingerprint,
+            "streams": self.streams,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
@@ -159,15 +166,30 @@ def index_video(path: str | Path) -> VideoIndex:
     """
     path = Path(path)
     try:
-        with av.open(str(path)) as container:
+        with open_source(path) as container:
             if not container.streams.video:
                 raise VideoError("no_frames", f"{path} holds no video; replace the file")
             stream = container.streams.video[0]
             stream.thread_count = 1
             return _index(path, container, stream)
     except (OSError, av.error.FFmpegError) as e:
-        reason = e.strerror or type(e).__name__
-        raise VideoError("unreadable", f"{path}: {reason}; replace the file") from e
+        raise unreadable(path, e) from e
+
+
+def open_source(path: Path) -> Any:
+    """Open a video with PyAV, whatever its titles are encoded in.
+
+    An absolute path, for FFmpeg takes what stands before a colon for a protocol.
+    """
+    return av.open(str(path.absolute()), metadata_errors="replace")
+
+
+def unreadable(path: Path, error: OSError | av.error.FFmpegError) -> VideoError:
+    """What is said of a video that cannot be opened: of its access, or of what it holds."""
+    remedy = "replace the file"
+    if isinstance(error, OSError):
+        remedy = "make the file readable, then build again"
+    return VideoError("unreadable", f"{path}: {error.strerror or type(error).__name__}; {remedy}")
 
 
 def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
@@ -218,6 +240,7 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         time_base=Fraction(stream.time_base),
         timed=numbers.timed,
         fingerprint=_fingerprint(path, pts, dts, pos, size, key),
+        streams=sum(not s.disposition & Disposition.attached_pic for s in container.streams.video),
         pts=pts,
         dts=dts,
         pos=pos,
@@ -267,15 +290,20 @@ def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]
             f"{path}: {first.format.name} cannot be cut exactly (only {', '.join(PIXEL_FORMATS)}); "
             "convert it to 8-bit 4:2:0",
         )
-    if first.rotation % 360:
+    if _display_matrix(first) != _UPRIGHT:
         raise VideoError(
             "rotated",
-            f"{path}: the file asks players to turn the picture by {first.rotation} degrees; "
-            "turn the pixels themselves, or remove the mark",
+            f"{path}: the file asks players to turn or mirror the picture; turn the pixels "
+            "themselves, or remove the mark",
         )
     field_coded = any(p.field for p in pictures)
     if first.interlaced_frame or field_coded or stream.codec_context.field_order in _INTERLACED:
         raise VideoError("interlaced", f"{path}: interlaced video; deinterlace it first")
+
+
+def _display_matrix(frame: Any) -> bytes:
+    found = next((d for d in frame.side_data if d.type == SideData.DISPLAYMATRIX), None)
+    return _UPRIGHT if found is None else bytes(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +348,7 @@ def _number(
     if codec == "h264":
         return _number_by_order(slot, pictures, kinds)
     if np.any(kinds == B):
-        return _number_by_kind(slot, kinds)
+        return _number_by_kind(slot, kinds, stream.frames)
     return _Numbers(slot.astype(np.int64), _spans(), False)
 
 
@@ -333,24 +361,46 @@ def _number_by_order(slot: Ints, pictures: list[Picture], kinds: Ints) -> _Numbe
     starts = np.flatnonzero(reset)
     starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
     ends = np.r_[starts[1:], len(slot)]
+    afters = np.r_[slot[starts[1:]], slot[-1] + 1]
+    lossy = afters - slot[starts] != ends - starts
+    # A lost IDR picture lets the count fall as well, so that only whole groups tell.
+    falls = np.diff(order) < 0
+    falls[(reset | ~known)[1:] | ~known[:-1]] = False
+    falls &= ~np.repeat(lossy, ends - starts)[1:]
+    reorders = bool(np.any(kinds == B) or np.any(falls))
+    step = _least_step(order, starts, ends)
     uncertain = []
-    for a, b in zip(starts.tolist(), ends.tolist(), strict=True):
-        after = int(slot[b]) if b < len(slot) else int(slot[b - 1]) + 1
+    for a, b, after, lost in zip(
+        starts.tolist(), ends.tolist(), afters.tolist(), lossy.tolist(), strict=True
+    ):
         if not known[a:b].all():  # another kind of order count, or a damaged header
-            if np.any(kinds[a:b] == B):
+            if np.any(kinds[a:b] == B) or (lost and reorders):
                 uncertain.append((int(slot[a]), after))
             continue
         shown = np.argsort(order[a:b], kind="stable")
-        if np.array_equal(shown, np.arange(b - a)):
-            continue  # decoded in the order shown: the slots are the numbers, lost ones or not
+        moved = not np.array_equal(shown, np.arange(b - a))
         frame[a + shown] = slot[a:b]
-        if after - int(slot[a]) != b - a or not reset[a]:
+        if (lost and (reorders or moved)) or (moved and not reset[a]):
             uncertain.append((int(slot[a]), after))
+        elif reorders and b == len(slot):
+            # Nothing follows the last group that would show its end missing, but its counts do.
+            gaps = np.flatnonzero(np.diff(order[a:b][shown]) != step)
+            if len(gaps):
+                uncertain.append((int(slot[a]) + int(gaps[0]) + 1, after))
     return _Numbers(frame, _spans(*uncertain), False)
 
 
-def _number_by_kind(slot: Ints, kinds: Ints) -> _Numbers:
-    """One picture of delay: a B picture is shown at once, any other when the next one comes."""
+def _least_step(order: Ints, starts: Ints, ends: Ints) -> int:
+    """The least difference of two order counts of a group: that of neighbours."""
+    steps = [np.diff(np.unique(order[a:b])) for a, b in zip(starts, ends, strict=True)]
+    return int(np.concatenate(steps).min(initial=np.iinfo(np.int64).max))
+
+
+def _number_by_kind(slot: Ints, kinds: Ints, announced: int) -> _Numbers:
+    """One picture of delay: a B picture is shown at once, any other when the next one comes.
+
+    ``announced`` is the number of slots by the file's header: fewer are a torn end.
+    """
     after = int(slot[-1]) + 1
     held = np.flatnonzero(kinds != B)
     frame = slot - 1
@@ -359,6 +409,7 @@ def _number_by_kind(slot: Ints, kinds: Ints) -> _Numbers:
     starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
     begins, ends = slot[starts], np.r_[slot[starts[1:]], after]
     lossy = (ends - begins) != np.diff(np.r_[starts, len(slot)])
+    lossy[-1] |= announced > after
     # A group's B pictures that are shown before its first one refer to the group before.
     marks = np.c_[begins, ends + 2][lossy]
     spans: list[tuple[int, int]] = []
@@ -371,7 +422,10 @@ def _number_by_kind(slot: Ints, kinds: Ints) -> _Numbers:
 
 
 def _rate(container: str, stream: Any, numbers: _Numbers, pts: Ints) -> Fraction:
-    """The exact rate where all frames are equally long, else the container's own estimate."""
+    """The exact rate where all frames are equally long, else the container's own estimate.
+
+    An estimate that no clock can tick, or that is far from the mean, gives way to the mean.
+    """
     base = Fraction(stream.time_base)
     if container == "avi":
         return 1 / base
@@ -380,8 +434,24 @@ def _rate(container: str, stream: Any, numbers: _Numbers, pts: Ints) -> Fraction
         # A coarse clock (milliseconds) rounds the steps: only a fine one gives the rate itself.
         if len(steps) == 1 and base * 1000 < 1:
             return 1 / (int(steps[0]) * base)
-    rate = stream.guessed_rate or stream.average_rate or stream.base_rate
-    return Fraction(rate) if rate else Fraction(25)
+    guess = stream.guessed_rate or stream.average_rate or stream.base_rate
+    rate = Fraction(guess) if guess else Fraction(0)
+    mean = _mean_rate(pts[numbers.frame >= 0], base) if numbers.timed else None
+    if mean is not None and not (rate.numerator <= _FINEST_RATE and mean / 2 < rate < mean * 2):
+        return mean
+    return rate or Fraction(25)
+
+
+def _mean_rate(pts: Ints, base: Fraction) -> Fraction | None:
+    """Frames a second from the first frame to the last, as a fraction of bounded size.
+
+    >>> _mean_rate(np.array([0, 1, 5, 6]), Fraction(1, 10))
+    Fraction(5, 1)
+    """
+    if len(pts) < 2:
+        return None
+    rate = (len(pts) - 1) / (int(pts.max() - pts.min()) * base)
+    return rate.limit_denominator(max(1, min(1001, _FINEST_RATE // (int(rate) + 1))))
 
 
 def _colour(frame: Any) -> Colour:

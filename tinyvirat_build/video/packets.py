@@ -13,7 +13,7 @@ from av.codec.context import Flags
 from av.stream import Discard
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.index import NO_TIME, VideoIndex
+from tinyvirat_build.video.index import NO_TIME, VideoIndex, open_source, unreadable
 
 _READ_ON = 64  # packets that are cheaper to read past than to seek over
 
@@ -32,10 +32,9 @@ class PacketReader:
 
     def _open(self) -> None:
         try:
-            self._container = av.open(str(self._path))
+            self._container = open_source(self._path)
         except (OSError, av.error.FFmpegError) as e:
-            reason = e.strerror or type(e).__name__
-            raise VideoError("unreadable", f"{self._path}: {reason}; replace the file") from e
+            raise unreadable(self._path, e) from e
         self._stream: Any = self._container.streams.video[0]
         for other in self._container.streams:
             if other.index != self._stream.index:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import DataError
-from tinyvirat_build.video.index import Ints, VideoIndex
+from tinyvirat_build.video.index import Ints, VideoIndex, open_source
 
 Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span
@@ -65,12 +65,10 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     if not len(frames):
         return
     numbers = _Numbers(index)
-    # A container whose timestamps do not name frames is passed on with the index's own.
-    own_times = not index.timed and (
-        index.container != "avi" or bool(np.any(np.diff(index.frame) < 0))
-    )
+    # Where the program would have to guess the times, its packets are passed on with some.
+    own_times = not index.timed
     stream = ffmpeg.input(
-        "pipe:0" if own_times else str(path.resolve()),
+        "pipe:0" if own_times else str(path.absolute()),
         **{"flags:v": "bitexact", "threads": 1, "copyts": None},
         **({"f": "nut"} if own_times else {}),
     )["v:0"]
@@ -78,6 +76,8 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     if len(spans) <= _MOST_SPANS:
         wanted = "+".join(numbers.between(a, b, own_times) for a, b in spans)
         stream = stream.filter("select", wanted)
+    if numbers.shift:
+        stream = stream.filter("setpts", f"PTS+{numbers.shift}")
     command = ffmpeg.output(
         stream,
         "pipe:1",
@@ -116,6 +116,8 @@ class _Numbers:
     def __init__(self, index: VideoIndex) -> None:
         self._index = index
         self.delay = _delay(index)
+        # What the program writes (NUT) knows no time before 0: a clock that wraps has such.
+        self.shift = max(0, -int(index.pts[index.frame >= 0].min())) if index.timed else 0
         if index.timed:
             self._of_time = dict(
                 zip(
@@ -143,7 +145,13 @@ class _Numbers:
             return time - self.delay
         if not self._index.timed:
             return time
-        return self._of_time.get(time)
+        return self._of_time.get(time - self.shift)
+
+
+def reorders(index: VideoIndex) -> bool:
+    """Whether pictures are shown in another order than they are decoded in."""
+    shown = index.frame[index.frame >= 0]
+    return bool(np.any(np.diff(shown) < 0))
 
 
 def _delay(index: VideoIndex) -> int:
@@ -161,7 +169,7 @@ def _read(
 ) -> Iterator[tuple[int, Planes]]:
     base = _OWN_BASE if own_times else index.time_base
     try:
-        container: Any = av.open(pipe, format="nut")
+        container: Any = av.open(pipe, format="nut", metadata_errors="replace")
     except (OSError, av.error.FFmpegError):
         return  # the program put nothing out; the caller misses its frames
     with container:
@@ -196,10 +204,15 @@ def _planes(data: bytes, index: VideoIndex) -> Planes:
 
 
 def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
-    """Pass the video's packets on with their frame numbers as presentation times."""
+    """Pass the video's packets on with frame numbers as presentation times.
+
+    Decoded in the order shown, an AVI's pictures are named by the file's own slots; where
+    pictures are reordered it is the index that says which slot is whose.
+    """
     delay = _delay(index)
+    slots = index.container == "avi" and not reorders(index)
     try:
-        with av.open(str(path)) as source, av.open(pipe, "w", format="nut") as out:
+        with open_source(path) as source, av.open(pipe, "w", format="nut") as out:
             stream = source.streams.video[0]
             copy = out.add_stream_from_template(stream)
             copy.time_base = _OWN_BASE
@@ -207,7 +220,8 @@ def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
             for packet in source.demux(stream):
                 if not packet.size:
                     continue
-                packet.pts, packet.dts = int(index.frame[place]) + delay, place
+                number = int(packet.dts if slots else index.frame[place])
+                packet.pts, packet.dts = number + delay, place
                 packet.time_base, packet.stream = _OWN_BASE, copy
                 out.mux(packet)
                 place += 1

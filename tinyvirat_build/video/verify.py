@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.video.index import Ints, VideoIndex
-from tinyvirat_build.video.source_frames import Planes, decoded_frames
+from tinyvirat_build.video.index import Colour, Ints, VideoIndex
+from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders
 from tinyvirat_build.video.spans import needed_frames, shown_for
 
 LEAST_PSNR: Final = 20.0  # decibels of a lossy clip's luma; below it shows something else
+_ROUNDED_RATE: Final = 1e-6  # of itself: Matroska counts a frame's duration in nanoseconds
 
 Pixels = npt.NDArray[np.uint8]
 _COLUMNS: Final = (
@@ -86,10 +87,15 @@ def verify_video(
     within :data:`LEAST_PSNR` of the source instead of equal. Memory: the clips that are open at
     one time, decoded.
     """
+    if clips.empty:
+        return []
     waiting = sorted(_rows(clips), key=lambda c: -c.start)
     problems: list[Problem] = []
     frames = needed_frames(index.n_frames, [c.start for c in waiting], [c.end for c in waiting])
+    unnamed = _unnamed(index)
     for clip in waiting:
+        if np.any((unnamed[:, 0] < clip.end) & (unnamed[:, 1] > clip.start)):
+            problems.append(clip.problem("frames", "lost packets leave their numbers uncertain"))
         if clip.end > index.n_frames:
             problems.append(
                 clip.problem("frames", f"ends after the {index.n_frames} of the source")
@@ -110,6 +116,21 @@ def verify_video(
         for c in waiting + open_clips
     ]
     return problems
+
+
+def _unnamed(index: VideoIndex) -> Ints:
+    """Spans ``(K, 2)`` of slots that a loss among reordered pictures leaves without a number.
+
+    From the keyframe before each gap of an AVI's slots to the one after it.
+    """
+    slot = index.dts
+    if index.timed or index.container != "avi" or not reorders(index):
+        return np.empty((0, 2), np.int64)
+    before = np.flatnonzero(np.diff(slot) > 1)
+    keys = np.flatnonzero(index.sync)
+    edges = np.r_[slot[keys], slot[-1] + 1]
+    first, last = np.searchsorted(keys, before, "right") - 1, np.searchsorted(keys, before + 1)
+    return np.asarray(np.c_[edges[first], edges[last]], np.int64)
 
 
 def _rows(clips: pd.DataFrame) -> Iterator[_Clip]:
@@ -157,10 +178,11 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
     expected = clip.end - clip.start
     counts = {"table": int(clip.n_frames), "OpenCV": _count_opencv(file)}
     try:
-        pixels, count, rate, tags = _decode(file, index)
+        found = _decode(file, index)
     except (OSError, av.error.FFmpegError, IndexError, ValueError) as e:
         return [*problems, clip.problem("file", f"{clip.file} does not decode: {e}")]
-    counts |= {"PyAV": len(pixels), "container": count}
+    pixels = found.pixels
+    counts |= {"PyAV": len(pixels), "container": found.count}
     odd = [f"{k} {v}" for k, v in counts.items() if v != expected]
     if odd:
         problems.append(clip.problem("frames", f"{expected} frames, but {', '.join(odd)}"))
@@ -169,9 +191,10 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
         problems.append(clip.problem("size", f"{size}, not {clip.width}x{clip.height}"))
     else:
         clip.pixels = pixels
-    if rate != index.fps:
-        problems.append(clip.problem("rate", f"{rate} frames a second, not {index.fps}"))
-    if tags is not None and tags != (index.colour.range, index.colour.matrix):
+    if abs(found.rate / index.fps - 1) > (_ROUNDED_RATE if found.codec == "ffv1" else 0):
+        problems.append(clip.problem("rate", f"{found.rate} frames a second, not {index.fps}"))
+    if _as_read(found.colour, found.codec) != _as_read(index.colour, found.codec):
+        tags = (found.colour.range, found.colour.matrix)
         problems.append(clip.problem("colour", f"tags {tags} are not the source's"))
     if clip.pack_file is not None:
         clip.packed = _unpack(clip, root)
@@ -180,10 +203,27 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
     return problems
 
 
-def _decode(file: Path, index: VideoIndex) -> tuple[Pixels, int, Fraction, tuple[int, int] | None]:
-    """Frames ``(T, 3, H, W)``, the container's count, rate, and tags of range and matrix.
+def _as_read(colour: Colour, codec: str) -> tuple[bool, int]:
+    """Full range or not, and the matrix, as a reader of a clip in this codec takes its tags.
 
-    No tags for MPEG-4: FFmpeg writes them beside that codec only where the source has them all.
+    A range without tag is limited: x264 writes no other tag for it. MP4 writes all tags beside
+    MPEG-4 or none, and without any the matrix is BT.601's.
+    """
+    unset = Colour().matrix
+    return colour.range == 2, 5 if codec == "mpeg4" and colour.matrix == unset else colour.matrix
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    pixels: Pixels  # (T, 3, H, W)
+    count: int  # by the container
+    rate: Fraction
+    codec: str
+    colour: Colour
+
+
+def _decode(file: Path, index: VideoIndex) -> _Decoded:
+    """A clip's frames, and what its file says of them.
 
     Raises:
         ValueError: frame i is not shown at i / rate.
@@ -198,11 +238,13 @@ def _decode(file: Path, index: VideoIndex) -> tuple[Pixels, int, Fraction, tuple
             if abs(frame.pts * stream.time_base - i / index.fps) * 1000 > 1:
                 raise ValueError(f"frame {i} is shown at {frame.time} s")
             pictures.append(_full(frame))
-        tags = None
-        if context.name != "mpeg4":
-            tags = (int(context.color_range), int(context.colorspace))
-        count = stream.frames or len(pictures)
-        return np.array(pictures), count, Fraction(stream.average_rate), tags
+        return _Decoded(
+            pixels=np.array(pictures),
+            count=stream.frames or len(pictures),
+            rate=Fraction(stream.average_rate),
+            codec=context.name,
+            colour=Colour(int(context.color_range), int(context.colorspace)),
+        )
 
 
 def _full(frame: Any) -> Pixels:
