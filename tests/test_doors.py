@@ -320,6 +320,32 @@ def test_a_disk_that_cannot_be_written(small_disk: Path, data: Path) -> None:
     assert "give a writable --out" in one_line(build(data, small_disk / "out"))
 
 
+def test_a_stage_that_may_not_run_changes_nothing(out: Path) -> None:
+    before = state(out)
+    refused = run("publish", "--out", out, "--set", "chunk.length=32", "--workers", "1")
+    assert "stage chunk is not finished" in one_line(refused)
+    assert state(out) == before
+    assert run("publish", "--out", out, "--workers", "1").exit_code == 0
+
+
+def test_the_summary_is_of_what_was_run(out: Path) -> None:
+    more = ("--set", "chunk.length=32", "--until", "filter", "--workers", "1")
+    data = tvb.open_build(out).data
+    result = run("all", "--source", "demo", "--data", data, "--out", out, *SETTINGS, *more)
+    assert result.exit_code == 0, result.output
+    clips = len(tvb.open_build(out).table("clips_filtered"))
+    assert f"{clips:,} clips planned" in result.output
+
+
+def test_missing_videos_leave_the_ledger_of_the_plan(data: Path, tmp_path: Path) -> None:
+    build(data, tmp_path / "first", "--until", "index")
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.mp4", "*.avi", "*.mkv"))
+    assert "source videos are not below --data" in one_line(build(copy, tmp_path / "out"))
+    balance = tvb.open_build(tmp_path / "out").table("balance")
+    assert {"parse", "crop", "filter"} <= set(balance["stage"].astype(str))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

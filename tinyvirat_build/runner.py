@@ -74,6 +74,7 @@ class Run:
         self.global_units: dict[str, Path] = {}
         self.map_digests: dict[str, str] = {}
         self.ahead = False  # looking at the stages after `until`
+        self.file_before = b""  # build.yaml as it was found
 
     def execute(self) -> Outcome:
         """Run the stages that were asked for; the ledger and the log come last."""
@@ -155,7 +156,7 @@ class Run:
         path = self.out / "build.yaml"
         if path.is_dir():
             raise BuildError(f"{path} is a folder; move it away")
-        old = path.read_bytes() if path.exists() else b""
+        old = self.file_before = path.read_bytes() if path.exists() else b""
         found = re.match(rb"format: (\d+)$", old, re.MULTILINE)
         if found and int(found[1]) != FORMAT:
             raise BuildError(other_version(path, int(found[1])))
@@ -184,6 +185,8 @@ class Run:
         if self.ahead:
             raise _UnfinishedError
         if order_of(stage) < self.first:
+            if self.file_before:  # nothing was done: the build stays what it was
+                store.write_bytes(self.out / "build.yaml", self.file_before)
             raise BuildError(
                 f"stage {stage} is not finished with these settings ({stale} units); "
                 f"run `tinyvirat-build {stage} --out {self.out}` first"
@@ -497,6 +500,7 @@ class Run:
         if missing and self.settings.videos.missing == "error":
             if self.ahead:
                 raise _UnfinishedError
+            self.write_ledger()  # of what was planned, which stands
             names = ", ".join(e.video_id for e in missing[:3]) + (", …" if len(missing) > 3 else "")
             raise DataError(
                 f"{len(missing)} source videos are not below --data ({names}); fetch them, or "
@@ -560,7 +564,8 @@ class Run:
 
     def ledger_key(self) -> str:
         """What the ledger depends on: every stage's keys, and what discovery found."""
-        return store.digest(self.keys, [len(f) for f in self.discovery_issues])
+        found = [f.to_csv(index=False) for f in self.discovery_issues]
+        return store.digest(self.keys, found)
 
     def write_ledger(self) -> None:
         """Join the issues and balances of all stages that this run knows."""

@@ -28,7 +28,7 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     lines: list[str] = []
     if until != "plan" and not any(outcome.worked.values()):
         lines.append(f"Nothing to do: {out} is finished up to {until}.")
-    lines += _clips(out)
+    lines += _clips(out, until)
     if outcome.planned == 0:
         lines.append(
             "No clip was planned: see below where the records went; `tinyvirat-build doctor` says "
@@ -45,10 +45,19 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     return "\n".join(lines)
 
 
-def _clips(out: Path) -> list[str]:
-    for name in ("clips", "clips_filtered", "clips_partitioned", "clips_planned"):
+_WRITTEN_BY: Final = {
+    "clips": "publish",
+    "clips_filtered": "filter",
+    "clips_partitioned": "partition",
+    "clips_planned": "crop",
+}
+
+
+def _clips(out: Path, until: str) -> list[str]:
+    """The clips of the last table that the stages up to ``until`` write."""
+    for name, stage in _WRITTEN_BY.items():
         path = out / "tables" / f"{name}.parquet"
-        if path.exists():
+        if order_of(stage) <= order_of(until) and path.exists():
             break
     else:
         return []

@@ -374,7 +374,8 @@ def refuse_plan(task: VideoTask, failure: Failure) -> None:
         file=task.entry.files[0].name if task.entry.files else None, detail=failure.detail,
     )  # fmt: skip
     tables = {n: empty(_SCHEMA_OF.get(n, n)) for n in _PARSE_TABLES}
-    ledger = {"issues": issues_frame([issue], **keys), "balance": empty("balance")}
+    file = Balance("parse", "activities", 1, 0, 1)  # it counts as one record
+    ledger = {"issues": issues_frame([issue], **keys), "balance": balance_frame(file, **keys)}
     passing = replace(task, keys=dict.fromkeys(task.keys, store.passing_key(failure.reason)))
     for stage in passing.keys:  # empty as well, whatever they held
         task.units[stage].unlink(missing_ok=True)

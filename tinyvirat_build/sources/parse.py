@@ -85,7 +85,8 @@ def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) ->
     if entry.regions:
         activities = _in_regions(activities, boxes, reach, entry.regions, issues)
     _unknown_labels([*activities["name"], *bare["name"]], label_map, entry, issues)
-    dropped = annotation.records_in - len(activities)
+    # Counted, not subtracted, so that a record that vanished shows.
+    dropped = sum(i.count for i in issues if i.action in ("dropped", "quarantined"))
     balance = Balance(STAGE, "activities", annotation.records_in, len(activities), dropped)
     keys = {key: getattr(entry, key) for key in KEYS}
     key_types = {key: pd.CategoricalDtype([value]) for key, value in keys.items()}
