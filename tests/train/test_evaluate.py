@@ -385,6 +385,8 @@ def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path
     assert shown.samples.tolist() == open_pack(build).labels[:8, :3].sum(axis=0).tolist()
     with pytest.raises(DataError, match="not the results"):
         figures.draw([build / "truth" / "test.json"], build, tmp_path)
+    with pytest.raises(DataError, match=r"none\.json: cannot be read .* `evaluate` writes"):
+        figures.draw([tmp_path / "none.json"], build, tmp_path)
     make_pack(tmp_path / "pack", shapes("train", 8), seed=9)
     with pytest.raises(TrainError, match="not the build that was scored"):
         figures.draw(results, tmp_path, tmp_path)

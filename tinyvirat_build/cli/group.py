@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -17,15 +18,41 @@ from tinyvirat_build.errors import SettingsError, TinyviratError
 Command = Callable[..., Any]
 
 
+class _UsageError(click.UsageError):
+    """A wrong call, told in one line as every other error."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say what was wrong and where the right call is told."""
+        said = " ".join(self.format_message().split()).rstrip(".")
+        path = self.ctx.command_path if self.ctx else "tinyvirat-build"
+        text = f"error: {said[:1].lower()}{said[1:]}; see `{path} --help`"
+        click.secho(text, file=file, fg="red", err=True)
+
+
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as e:
+        raise _UsageError(e.format_message(), e.ctx) from e
+
+
 class _Group(click.Group):
     """Commands in the order of their use, and errors in one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _usage_in_one_line():
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:

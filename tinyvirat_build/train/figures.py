@@ -129,7 +129,11 @@ def _read(file: Path) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(file.read_text("utf-8"))
         _ = tree["name"], tree["split"], tree["origin"]["sha256"]
         _ = [c["f1"] + c["support"] for c in tree["classes"].values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except OSError as e:
+        raise DataError(
+            f"{file}: cannot be read ({e.strerror}); give the results.json that `evaluate` writes"
+        ) from e
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(f"{file}: not the results.json of `evaluate` ({e}); score anew") from e
     return tree
 
