@@ -9,8 +9,10 @@ import click
 
 from tinyvirat_build.cli.group import (
     data_option,
+    inputs_of,
     needs_extra,
     out_option,
+    settings_of,
     settings_options,
     source_option,
 )
@@ -83,18 +85,9 @@ def sweep(
     """
     from tinyvirat_build import engine, pipeline
     from tinyvirat_build import sweep as sweeps
-    from tinyvirat_build.builds import open_build
-    from tinyvirat_build.config import Settings
 
-    settings = Settings.load(preset, config)
-    if (out / "build.yaml").exists():
-        build = open_build(out)
-        sources, data = sources or build.sources, data or build.data
-        limit = limit or build.limit
-        if not (preset or config):
-            settings = build.settings
-    if not sources:
-        raise SettingsError(f"{out} holds no build yet: give --source and --data")
+    settings = settings_of(out, preset, config)
+    sources, data, limit = inputs_of(out, sources, data, limit)
     request = pipeline.Request(
         sources, data, out, settings, workers or engine.default_workers(), limit=limit
     )

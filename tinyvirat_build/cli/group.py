@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from tinyvirat_build import __version__
 from tinyvirat_build.errors import SettingsError, TinyviratError
+
+if TYPE_CHECKING:
+    from tinyvirat_build.config import Settings
 
 Command = Callable[..., Any]
 
@@ -115,6 +118,36 @@ def needs_extra(function: Callable[[], None]) -> None:
         raise SettingsError(
             f"{e.name} is not installed; pip install '.[train]' in the clone brings the baselines"
         ) from e
+
+
+def inputs_of(
+    out: Path, sources: tuple[str, ...], data: Path | None, limit: int | None
+) -> tuple[tuple[str, ...], Path | None, int | None]:
+    """Sources, data folder and limit as asked for; what is not, as the build in ``out`` has it.
+
+    Raises:
+        SettingsError: no source is asked for, and there is no build.
+    """
+    from tinyvirat_build.builds import open_build
+
+    if (out / "build.yaml").exists():
+        build = open_build(out)
+        return sources or build.sources, data or build.data, limit or build.limit
+    if not sources:
+        raise SettingsError(f"{out} holds no build yet: give --source and --data")
+    return sources, data, limit
+
+
+def settings_of(
+    out: Path, preset: str | None, config: Path | None, overrides: Sequence[str] = ()
+) -> Settings:
+    """The settings asked for; without preset and file, over those of the build in ``out``."""
+    from tinyvirat_build.builds import open_build
+    from tinyvirat_build.config import Settings
+
+    if not (preset or config) and (out / "build.yaml").exists():
+        return open_build(out).settings.override(overrides)
+    return Settings.load(preset, config, overrides)
 
 
 class _Folder(click.Path):
