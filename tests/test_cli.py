@@ -33,6 +33,11 @@ def test_every_command_and_option_has_help(name: str) -> None:
             assert parameter.help, f"{name} {parameter.opts}"
 
 
+def test_the_list_of_commands_is_whole_on_a_narrow_terminal() -> None:
+    listed = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["--help"]).output
+    assert "..." not in listed[listed.index("Commands:") :]
+
+
 def test_every_stage_is_a_command() -> None:
     assert set(STAGES) <= set(main.commands)
 

@@ -25,7 +25,7 @@ _SHOWN = 20  # faults of a tree that are printed
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.command()
+@click.command(short_help="Say what is in a data folder, missing or faulty.")
 @source_option
 @data_option
 @settings_options
@@ -59,7 +59,7 @@ def doctor(
     click.get_current_context().exit(0 if sound else 1)
 
 
-@click.command()
+@click.command(short_help="Compare settings by what they yield, without pixels.")
 @source_option
 @data_option
 @out_option
@@ -98,7 +98,7 @@ def sweep(
         click.echo(sweeps.render(table))
 
 
-@click.command()
+@click.command(short_help="Prove that every clip equals its source, pixel for pixel.")
 @out_option
 @data_option
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Check N clips only.")
@@ -129,7 +129,7 @@ def verify(
     click.get_current_context().exit(1 if report.problems else 0)
 
 
-@click.command()
+@click.command(short_help="Are labels complete, do splits leak, are clips held?")
 @out_option
 @json_option
 def audit(out: Path, as_json: bool) -> None:
@@ -141,7 +141,7 @@ def audit(out: Path, as_json: bool) -> None:
     click.echo(json.dumps(found.to_dict(), indent=1) if as_json else audits.render(found))
 
 
-@click.command()
+@click.command(short_help="Compare two builds, or a build and a published list.")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--listed", is_flag=True, help="Pass over rows that a partial list does not name.")
@@ -164,7 +164,7 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
     click.get_current_context().exit(1 if failed else 0)
 
 
-@click.command()
+@click.command(short_help="Show where a clip comes from.")
 @click.argument("clip_id")
 @out_option
 def inspect(clip_id: str, out: Path) -> None:
@@ -211,7 +211,7 @@ def _train_settings(
         click.echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
 
 
-@click.command()
+@click.command(short_help="Make a training pack from an existing TinyVIRAT tree.")
 @click.option(
     "--from", "tree", type=click.Path(path_type=Path), metavar="DIR", required=True,
     help="A TinyVIRAT tree of v1 or v2: the folder with its JSON files.",

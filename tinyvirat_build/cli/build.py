@@ -39,7 +39,7 @@ STAGE_HELP = {
 }
 
 
-@click.command("all")
+@click.command("all", short_help="Build everything, from the annotations to the report.")
 @source_option
 @data_option
 @out_option

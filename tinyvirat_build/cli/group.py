@@ -98,6 +98,8 @@ def main(debug: bool) -> None:
     \b
     tinyvirat-build all --source meva --data DIR --out DIR
     tinyvirat-build all --source demo --out demo
+
+    `all` runs the stages from index to stats; each is a command too, to run again alone.
     """
 
 

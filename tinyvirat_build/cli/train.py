@@ -114,7 +114,7 @@ def train(
     needs_extra(work)
 
 
-@click.command()
+@click.command(short_help="Score runs by the challenge's metric.")
 @run_option
 @of_run_option
 @click.option(
@@ -196,7 +196,7 @@ def predict(
     needs_extra(work)
 
 
-@click.command()
+@click.command(short_help="Score an answer file as the evaluation server does.")
 @click.argument("submission", type=click.Path(path_type=Path))
 @click.option(
     "--truth", type=click.Path(path_type=Path), metavar="FILE", required=True,
@@ -236,7 +236,7 @@ def _tell_problems(error: SubmissionError, *, as_json: bool) -> None:
     click.secho(f"{told}mend the file", fg="red", err=True)
 
 
-@click.command()
+@click.command(short_help="Draw the paper's Figures 4 to 6.")
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @build_option
 @click.option(
@@ -258,7 +258,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
     needs_extra(work)
 
 
-@click.command("table2")
+@click.command("table2", short_help="Write the paper's Table 2 with a row for each result.")
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
