@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -9,13 +13,14 @@ from click.testing import CliRunner, Result
 
 import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
+from tinyvirat_build.cli.train import MODELS
 from tinyvirat_build.pipeline import STAGES
 
 REPO = Path(__file__).resolve().parent.parent
 
 
 def run(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in args])
+    return CliRunner().invoke(main, [str(a) for a in args], prog_name="tinyvirat-build")
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -26,6 +31,11 @@ def test_every_command_and_option_has_help(name: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} {parameter.opts}"
+
+
+def test_the_list_of_commands_is_whole_on_a_narrow_terminal() -> None:
+    listed = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["--help"]).output
+    assert "..." not in listed[listed.index("Commands:") :]
 
 
 def test_every_stage_is_a_command() -> None:
@@ -56,6 +66,11 @@ def test_the_reference_is_current() -> None:
         (["merge", "--out", "o"], "holds no build"),
         (["verify", "--out", "o"], "holds no build"),
         (["inspect", "abc", "--out", "o"], "holds no build"),
+        (["--party"], "no such option '--party'; see `tinyvirat-build --help`"),
+        (["zzz"], "no such command 'zzz'; see `tinyvirat-build --help`"),
+        (["audit"], "missing option '--out'; see `tinyvirat-build audit --help`"),
+        (["audit", "--out", ""], "the name is empty; give a folder, or . for this one; see"),
+        (["all", "--out", "o", "--workers", "0"], "see `tinyvirat-build all --help`"),
     ],
 )
 def test_a_bad_call_ends_in_one_line_and_status_2(
@@ -66,7 +81,8 @@ def test_a_bad_call_ends_in_one_line_and_status_2(
     assert result.exit_code == 2, result.output
     assert says in result.output
     assert "Traceback" not in result.output
-    assert len(result.output.strip().splitlines()) <= 4
+    assert len(result.output.strip().splitlines()) == 1
+    assert result.output.startswith("error: ")
 
 
 def test_every_public_name_is_documented() -> None:
@@ -84,6 +100,35 @@ def test_the_settings_of_training_can_be_printed_and_are_named_in_errors(tmp_pat
     wrong = run("config", "--train", "--set", "epoch=3")
     assert wrong.exit_code == 2
     assert "nearest: epochs); `tinyvirat-build config` lists all, with --train" in wrong.output
+
+
+@pytest.mark.parametrize("args", [(), ("all",), ("train",)], ids=["", "all", "train"])
+def test_the_reference_shows_the_help_that_the_program_prints(args: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "tinyvirat_build", *args, "--help"]
+    environment = os.environ | {"COLUMNS": "98"}
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert f"```text\n{printed.stdout.rstrip()}\n```" in (REPO / "docs/reference.md").read_text()
+
+
+def test_the_help_of_train_names_every_model() -> None:
+    models = pytest.importorskip("tinyvirat_build.train.models", exc_type=ImportError)
+    assert sorted(models.NAMES) == list(MODELS)
+
+
+def test_an_answer_is_scored_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "answer.txt").write_text("00000 1 0\n")
+    (tmp_path / "class_map.json").write_text('{"run": 0, "walk": 1}')
+    rows = [{"id": "00000", "dim": [1, 9, 9], "label": ["run"]}]
+    (tmp_path / "test.json").write_text(json.dumps(rows))
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from tinyvirat_build.cli import main\n"
+        "main(['score', 'answer.txt', '--truth', 'test.json', '--class-map', 'class_map.json'])"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "macro" in done.stdout
 
 
 def test_config_prints_what_it_resolved() -> None:

@@ -50,6 +50,7 @@ _VIDEO_TABLES: Final = (
     *((s.name, s.writes) for s in work.VIDEO_STAGES),
 )
 _GLOBAL_VERSION: Final = 1
+_REPORT_VERSION: Final = 2
 FORMAT: Final = 1  # of the build folder
 
 
@@ -549,7 +550,7 @@ class Run:
     def stats(self) -> None:
         """Write statistics, figures and the report."""
         self.write_ledger()
-        key = store.digest("stats", _GLOBAL_VERSION, self.keys["publish"], self.ledger_key())
+        key = store.digest("stats", _REPORT_VERSION, self.keys["publish"], self.ledger_key())
         unit = self.out / "units" / "stats" / "all"
         stale = store.unit_key(unit) != key or not all(
             (self.out / name).is_file()

@@ -67,7 +67,7 @@ def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFr
     if lost is not None:
         cuts.loc[lost, ["file", "reason"]] = [None, "timeout"]
     settings = Settings.load(overrides=["encode.pack=false"])
-    return publish(out, clips, cuts, videos, ("Opening", "Talking"), [_Corpus()], settings).table  # type: ignore[list-item]
+    return publish(out, clips, cuts, videos, ("Opening", "Talking"), [_Corpus()], settings).table
 
 
 def test_the_released_layout(tmp_path: Path) -> None:

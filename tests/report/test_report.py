@@ -188,6 +188,15 @@ def test_the_page_needs_nothing_beside_it(tmp_path: Path) -> None:
     assert "Riding <b>" in page.text
     assert text.count("data:image/jpeg") == 2 * CLIPS
     shown = "".join(page.text)
+    for clip_id in re.findall(r"<figcaption>([0-9a-f]{16}) ", text):
+        assert clip_id in set(clips["clip_id"])
+        assert clip_id in shown
+    assert text.count("<figcaption>0000") == 2 * CLIPS
+    style = text[text.index("<style>") : text.index("</style>")]
+    styled = set(re.findall(r"\.([a-z]+)\b(?![^{]*\})", style))
+    used = {name for names in re.findall(r'class="([^"]+)"', text) for name in names.split()}
+    assert styled - used <= {"bad"}
+    assert used <= styled
     assert "the activity's src_status is not among those kept" in shown
     again = write_report(tmp_path, {"clips": clips}, counted(clips), "a: <&>\n", tmp_path)
     assert again.read_text("utf-8") == text
@@ -203,6 +212,7 @@ def test_the_statistics_of_a_build(tmp_path: Path) -> None:
     clips = manifest()
     clips.loc[11, ["id", "path", "n_frames", "held"]] = None
     tables = {"clips": clips, "issues": empty("issues"), "balance": empty("balance")}
+    (tmp_path / "build.yaml").write_text("limit: 5\nversions: {av: '18', ffmpeg: x86}\n")
     for name, table in tables.items():
         arrow = store.to_arrow(name, table)
         store.write_table(tmp_path / "tables" / f"{name}.parquet", name, [arrow], key="k")
@@ -214,4 +224,8 @@ def test_the_statistics_of_a_build(tmp_path: Path) -> None:
         "table1.md",
     ]  # fmt: skip
     assert json.loads((tmp_path / "stats" / "stats.json").read_text()) == result
-    assert "1 planned clip has no file" in (tmp_path / "report.html").read_text("utf-8")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "1 planned clip has no file" in page
+    about = "Preset default. A trial: the first 5 videos. Made with av 18, ffmpeg x86."
+    assert about in page
+    assert page.index(about) < page.index("<h2>")

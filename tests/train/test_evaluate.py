@@ -17,6 +17,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 torch = pytest.importorskip("torch")
 
@@ -385,8 +387,35 @@ def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path
     assert shown.samples.tolist() == open_pack(build).labels[:8, :3].sum(axis=0).tolist()
     with pytest.raises(DataError, match="not the results"):
         figures.draw([build / "truth" / "test.json"], build, tmp_path)
+    with pytest.raises(DataError, match=r"none\.json: cannot be read .* `evaluate` writes"):
+        figures.draw([tmp_path / "none.json"], build, tmp_path)
     make_pack(tmp_path / "pack", shapes("train", 8), seed=9)
     with pytest.raises(TrainError, match="not the build that was scored"):
         figures.draw(results, tmp_path, tmp_path)
     with pytest.raises(TrainError, match="0 results"):
         figures.draw([], build, tmp_path)
+
+
+def test_names_of_points_stay_inside_and_cover_no_line() -> None:
+    rng = np.random.default_rng(2)
+    names = tuple(f"activity_number_{c}" for c in range(12))
+    sides = np.array([32, 35.5, 35.6, 46, 47, 49.3, 49.4, 49.6, 50.7, 54.6, 54.7, 60])
+    f1 = np.stack([rng.random(12), np.zeros(12)])
+    shown = figures.PerClass(names, ("a", "b"), f1, sides, np.arange(12))
+    figure = figures._scatter(shown, sides, "side")
+    (axes,) = figure.axes
+    frame = axes.get_window_extent()
+    lines = [axes.transData.transform([(x, f1[0, c]), (x, 0)]) for c, x in enumerate(sides)]
+    assert len(axes.texts) > 6
+    for text in axes.texts:
+        box = Text.get_window_extent(text)
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+        assert not any(box.overlaps(Bbox([line.min(0), line.max(0)])) for line in lines)
+
+
+def test_results_of_one_name_are_told_apart_by_their_folders() -> None:
+    files = [Path(f"/x/{run}/evaluation-test/results.json") for run in ("a", "b", "c")]
+    told = figures.told_apart(["run", "run", "i3d"], files)
+    assert told == ("run (a/evaluation-test)", "run (b/evaluation-test)", "i3d")
+    assert figures.told_apart(["m", "n"], files[:2]) == ("m", "n")

@@ -9,8 +9,10 @@ import click
 
 from tinyvirat_build.cli.group import (
     data_option,
+    inputs_of,
     needs_extra,
     out_option,
+    settings_of,
     settings_options,
     source_option,
 )
@@ -23,7 +25,7 @@ _SHOWN = 20  # faults of a tree that are printed
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.command()
+@click.command(short_help="Say what is in a data folder, missing or faulty.")
 @source_option
 @data_option
 @settings_options
@@ -57,7 +59,7 @@ def doctor(
     click.get_current_context().exit(0 if sound else 1)
 
 
-@click.command()
+@click.command(short_help="Compare settings by what they yield, without pixels.")
 @source_option
 @data_option
 @out_option
@@ -83,18 +85,9 @@ def sweep(
     """
     from tinyvirat_build import engine, pipeline
     from tinyvirat_build import sweep as sweeps
-    from tinyvirat_build.builds import open_build
-    from tinyvirat_build.config import Settings
 
-    settings = Settings.load(preset, config)
-    if (out / "build.yaml").exists():
-        build = open_build(out)
-        sources, data = sources or build.sources, data or build.data
-        limit = limit or build.limit
-        if not (preset or config):
-            settings = build.settings
-    if not sources:
-        raise SettingsError(f"{out} holds no build yet: give --source and --data")
+    settings = settings_of(out, preset, config)
+    sources, data, limit = inputs_of(out, sources, data, limit)
     request = pipeline.Request(
         sources, data, out, settings, workers or engine.default_workers(), limit=limit
     )
@@ -105,7 +98,7 @@ def sweep(
         click.echo(sweeps.render(table))
 
 
-@click.command()
+@click.command(short_help="Prove that every clip equals its source, pixel for pixel.")
 @out_option
 @data_option
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Check N clips only.")
@@ -136,7 +129,7 @@ def verify(
     click.get_current_context().exit(1 if report.problems else 0)
 
 
-@click.command()
+@click.command(short_help="Are labels complete, do splits leak, are clips held?")
 @out_option
 @json_option
 def audit(out: Path, as_json: bool) -> None:
@@ -148,7 +141,7 @@ def audit(out: Path, as_json: bool) -> None:
     click.echo(json.dumps(found.to_dict(), indent=1) if as_json else audits.render(found))
 
 
-@click.command()
+@click.command(short_help="Compare two builds, or a build and a published list.")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--listed", is_flag=True, help="Pass over rows that a partial list does not name.")
@@ -171,7 +164,7 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
     click.get_current_context().exit(1 if failed else 0)
 
 
-@click.command()
+@click.command(short_help="Show where a clip comes from.")
 @click.argument("clip_id")
 @out_option
 def inspect(clip_id: str, out: Path) -> None:
@@ -218,7 +211,7 @@ def _train_settings(
         click.echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
 
 
-@click.command()
+@click.command(short_help="Make a training pack from an existing TinyVIRAT tree.")
 @click.option(
     "--from", "tree", type=click.Path(path_type=Path), metavar="DIR", required=True,
     help="A TinyVIRAT tree of v1 or v2: the folder with its JSON files.",

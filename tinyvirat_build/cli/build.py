@@ -11,8 +11,10 @@ import click
 from tinyvirat_build.cli.group import (
     Command,
     data_option,
+    inputs_of,
     out_option,
     running_options,
+    settings_of,
     settings_options,
     source_option,
 )
@@ -37,7 +39,7 @@ STAGE_HELP = {
 }
 
 
-@click.command("all")
+@click.command("all", short_help="Build everything, from the annotations to the report.")
 @source_option
 @data_option
 @out_option
@@ -122,26 +124,14 @@ def _stage_command(stage: str) -> click.Command:
         figures: bool = False,
         **running: Any,
     ) -> None:
-        from tinyvirat_build.builds import open_build
-        from tinyvirat_build.config import Settings
-
         if figures:
+            from tinyvirat_build.builds import open_build
+
             for path in open_build(out).draw_figures():
                 click.echo(f"wrote {path}")
             return
-        if (out / "build.yaml").exists():
-            build = open_build(out)
-            sources = sources or build.sources
-            data = data or build.data
-            limit = limit or build.limit
-            if not (preset or config):
-                settings = build.settings.override(overrides)
-            else:
-                settings = Settings.load(preset, config, overrides)
-        elif sources:
-            settings = Settings.load(preset, config, overrides)
-        else:
-            raise SettingsError(f"{out} holds no build yet: give --source and --data")
+        sources, data, limit = inputs_of(out, sources, data, limit)
+        settings = settings_of(out, preset, config, overrides)
         _run(sources, data, out, settings, first=stage, until=stage, limit=limit, **running)
 
     return command

@@ -5,27 +5,57 @@ from __future__ import annotations
 import errno
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from tinyvirat_build import __version__
 from tinyvirat_build.errors import SettingsError, TinyviratError
 
+if TYPE_CHECKING:
+    from tinyvirat_build.config import Settings
+
 Command = Callable[..., Any]
+
+
+class _UsageError(click.UsageError):
+    """A wrong call, told in one line as every other error."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say what was wrong and where the right call is told."""
+        said = " ".join(self.format_message().split()).rstrip(".")
+        path = self.ctx.command_path if self.ctx else "tinyvirat-build"
+        text = f"error: {said[:1].lower()}{said[1:]}; see `{path} --help`"
+        click.secho(text, file=file, fg="red", err=True)
+
+
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as e:
+        raise _UsageError(e.format_message(), e.ctx) from e
 
 
 class _Group(click.Group):
     """Commands in the order of their use, and errors in one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _usage_in_one_line():
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_in_one_line():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:
@@ -68,6 +98,8 @@ def main(debug: bool) -> None:
     \b
     tinyvirat-build all --source meva --data DIR --out DIR
     tinyvirat-build all --source demo --out demo
+
+    `all` runs the stages from index to stats; each is a command too, to run again alone.
     """
 
 
@@ -88,6 +120,36 @@ def needs_extra(function: Callable[[], None]) -> None:
         raise SettingsError(
             f"{e.name} is not installed; pip install '.[train]' in the clone brings the baselines"
         ) from e
+
+
+def inputs_of(
+    out: Path, sources: tuple[str, ...], data: Path | None, limit: int | None
+) -> tuple[tuple[str, ...], Path | None, int | None]:
+    """Sources, data folder and limit as asked for; what is not, as the build in ``out`` has it.
+
+    Raises:
+        SettingsError: no source is asked for, and there is no build.
+    """
+    from tinyvirat_build.builds import open_build
+
+    if (out / "build.yaml").exists():
+        build = open_build(out)
+        return sources or build.sources, data or build.data, limit or build.limit
+    if not sources:
+        raise SettingsError(f"{out} holds no build yet: give --source and --data")
+    return sources, data, limit
+
+
+def settings_of(
+    out: Path, preset: str | None, config: Path | None, overrides: Sequence[str] = ()
+) -> Settings:
+    """The settings asked for; without preset and file, over those of the build in ``out``."""
+    from tinyvirat_build.builds import open_build
+    from tinyvirat_build.config import Settings
+
+    if not (preset or config) and (out / "build.yaml").exists():
+        return open_build(out).settings.override(overrides)
+    return Settings.load(preset, config, overrides)
 
 
 class _Folder(click.Path):

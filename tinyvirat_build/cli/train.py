@@ -34,6 +34,13 @@ of_run_option = click.option(
     metavar="DIR",
     help="The folder of the build; default: the one that the run was trained on.",
 )
+MODELS = (
+    "i3d-112", "i3d-224", "r2plus1d18", "r2plus1d18-nopool", "r2plus1d50", "r2plus1d50-nopool",
+    "resnet3d10-narrow", "resnet3d18", "resnet3d18-nopool", "resnet3d50", "resnet3d50-nopool",
+    "wideresnet3d50",
+)  # fmt: skip
+"""The names of ``train.models``; here too, to be told where PyTorch is not installed."""
+
 run_option = click.option(
     "--run", "runs", type=click.Path(path_type=Path), multiple=True, required=True, metavar="DIR",
     help="The folder of a run; several make an ensemble.",
@@ -52,7 +59,7 @@ scoring_options = options(
 
 
 @click.command()
-@click.option("--model", metavar="NAME", help="A baseline, e.g. r2plus1d18 or i3d-112.")
+@click.option("--model", metavar="NAME", help=f"{', '.join(MODELS)}; default: the preset's own.")
 @build_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
@@ -63,8 +70,9 @@ scoring_options = options(
     help="paper, strong, demo, or a YAML file of training settings.",
 )  # fmt: skip
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may repeat."
-)
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="One setting, e.g. optim.lr=3e-4; may repeat; see `config --train`.",
+)  # fmt: skip
 @click.option(
     "--weights", type=click.Path(path_type=Path), metavar="FILE",
     help="A checkpoint to begin from, loaded by name; its head if it has as many classes.",
@@ -106,7 +114,7 @@ def train(
     needs_extra(work)
 
 
-@click.command()
+@click.command(short_help="Score runs by the challenge's metric.")
 @run_option
 @of_run_option
 @click.option(
@@ -188,7 +196,7 @@ def predict(
     needs_extra(work)
 
 
-@click.command()
+@click.command(short_help="Score an answer file as the evaluation server does.")
 @click.argument("submission", type=click.Path(path_type=Path))
 @click.option(
     "--truth", type=click.Path(path_type=Path), metavar="FILE", required=True,
@@ -228,7 +236,7 @@ def _tell_problems(error: SubmissionError, *, as_json: bool) -> None:
     click.secho(f"{told}mend the file", fg="red", err=True)
 
 
-@click.command()
+@click.command(short_help="Draw the paper's Figures 4 to 6.")
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @build_option
 @click.option(
@@ -250,7 +258,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
     needs_extra(work)
 
 
-@click.command("table2")
+@click.command("table2", short_help="Write the paper's Table 2 with a row for each result.")
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,

@@ -258,7 +258,8 @@ def read_header(root: Path) -> dict[str, Any]:
         header = json.loads(file.read_text("utf-8"))
     except FileNotFoundError as e:
         raise PackError(
-            f"{root}: no training pack here; `tinyvirat-build pack --from DIR` makes one"
+            f"{root}: no training pack here; `tinyvirat-build all` makes one with a build, "
+            "`pack --from DIR` one of a tree"
         ) from e
     except (OSError, ValueError) as e:
         raise PackError(f"{file}: cannot be read ({e}); make the pack anew") from e

@@ -12,7 +12,7 @@ import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pandas as pd
 
@@ -21,7 +21,6 @@ from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset import packs
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.records import Balance, StageResult, balance_frame
-from tinyvirat_build.sources import Source
 
 SPLITS: Final = ("train", "val", "test")
 FOLDER: Final = "TinyVIRAT_V2"
@@ -32,6 +31,22 @@ JSON_FILES: Final = {
     "val": "tiny_val_v2.json",
     "test": "tiny_test_v2_public.json",
 }
+
+
+class Terms(Protocol):
+    """What a source says of its use: a source's own name, licence and makers."""
+
+    @property
+    def name(self) -> str:
+        """As in the column ``source``."""
+
+    @property
+    def license_text(self) -> str:
+        """Under which its clips may be used."""
+
+    @property
+    def attribution(self) -> str:
+        """Who made it."""
 
 
 def layout_folder(out: Path) -> Path:
@@ -63,7 +78,7 @@ def publish(
     cuts: pd.DataFrame,
     videos: pd.DataFrame,
     classes: Sequence[str],
-    sources: Sequence[Source],
+    sources: Sequence[Terms],
     settings: Settings,
 ) -> StageResult:
     """Write the released layout, the test truth and the pack; return the manifest ``clips``.
@@ -103,7 +118,7 @@ def publish(
 
 
 def released_texts(
-    manifest: pd.DataFrame, classes: Sequence[str], sources: Sequence[Source]
+    manifest: pd.DataFrame, classes: Sequence[str], sources: Sequence[Terms]
 ) -> dict[str, str]:
     """What stands in each text file beside the clips, by its path in the build."""
     published = manifest[manifest["id"].notna()]
@@ -197,12 +212,12 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _licence(sources: Sequence[Source]) -> str:
+def _licence(sources: Sequence[Terms]) -> str:
     parts = [f"Clips from {s.name}: {s.license_text}" for s in sources]
     return "\n\n".join(parts) + "\n"
 
 
-def _attribution(sources: Sequence[Source]) -> str:
+def _attribution(sources: Sequence[Terms]) -> str:
     parts = [f"{s.name}: {s.attribution}" for s in sources]
     made = "Built with tinyvirat-build; frames are unmodified crops of the source videos."
     return "\n\n".join([*parts, made]) + "\n"

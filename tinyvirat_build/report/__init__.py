@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tinyvirat_build import store
 from tinyvirat_build.config import Settings
 from tinyvirat_build.report.figures import figures
@@ -17,7 +19,8 @@ from tinyvirat_build.stages.stats import stats
 def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) -> dict[str, Any]:
     """Write ``out/stats`` (stats.json, table1, figures) and ``out/report.html``; return the stats.
 
-    ``out`` is a build whose tables ``clips``, ``issues`` and ``balance`` are written.
+    ``out`` is a build whose build.yaml is written, and its tables ``clips``, ``issues`` and
+    ``balance``.
     """
     tables = {
         name: store.read_table(out / "tables" / f"{name}.parquet")
@@ -38,8 +41,17 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
     drawn = figures(counted)
     for name, content in drawn.items():
         store.write_bytes(folder / name, content)
-    write_report(out, tables, counted, settings.to_yaml(), out, drawn=drawn)
+    made_of = _made_of(out, settings)
+    write_report(out, tables, counted, settings.to_yaml(), out, made_of=made_of, drawn=drawn)
     return counted
+
+
+def _made_of(out: Path, settings: Settings) -> str:
+    """A line with the preset, what is limited, and the versions that the build names."""
+    tree = yaml.safe_load((out / "build.yaml").read_text("utf-8"))
+    trial = f" A trial: the first {tree['limit']:,} videos." if tree["limit"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in tree["versions"].items())
+    return f"Preset {settings.preset}.{trial} Made with {versions}."
 
 
 def draw_figures(out: Path, settings: Settings, classes: Sequence[str]) -> list[Path]:

@@ -20,9 +20,9 @@ from tinyvirat_build.stages.partition import SPLITS
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2024; --dim: #60666d; --line: #dfe2e6;
-  --page: #ffffff; --card: #f6f7f8; --mark: #0072b2; --bad: #b3261e; }
+  --page: #ffffff; --card: #f6f7f8; --mark: #0072b2; --bad: #b3261e; --more: #0003; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --dim: #9ba1a8; --line: #34393f;
-  --page: #15181b; --card: #1d2125; --mark: #56b4e9; --bad: #ff8a80; } }
+  --page: #15181b; --card: #1d2125; --mark: #56b4e9; --bad: #ff8a80; --more: #fff5; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 68rem; background: var(--page);
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
@@ -36,28 +36,46 @@ p { margin: .3rem 0 .8rem; max-width: 46rem; }
 .tiles li { background: var(--card); border-radius: .5rem; padding: .6rem .7rem; font-size: .85rem;
   line-height: 1.3; }
 .tiles b { display: block; font-size: 1.25rem; font-weight: 600; margin-bottom: .15rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; background:
+  linear-gradient(to left, var(--page) 40%, transparent) right / 2.4rem 100% repeat-y local,
+  linear-gradient(to left, var(--more), transparent) right / .9rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th { color: var(--dim); font-weight: 500; border-bottom-width: 2px; vertical-align: bottom; }
 th.text, td.text { text-align: left; }
 td.wrap { white-space: normal; min-width: 16rem; }
+@media (max-width: 42rem) {
+  body { padding: 1.5rem 1rem 3rem; }
+  th, td { padding: .28rem .5rem; }
+  .key { position: sticky; left: 0; background: var(--page);
+    box-shadow: inset 0 -1px var(--line); }
+  .stack thead { display: none; }
+  .stack table, .stack tbody { display: block; }
+  .stack tr { display: flex; flex-wrap: wrap; justify-content: flex-start; padding: .3rem 0;
+    border-bottom: 1px solid var(--line); }
+  .stack td { border: 0; padding: .1rem .6rem .1rem 0; }
+  .stack td:not(.text)::after { content: " " attr(data-name); color: var(--dim); }
+  .stack td.wrap { flex-basis: 100%; color: var(--dim); }
+}
 tr.own td { font-weight: 650; background: var(--card); }
 .bad { color: var(--bad); font-weight: 650; }
 .bar { display: inline-block; height: .55rem; border-radius: 2px; background: var(--mark);
-  vertical-align: baseline; margin-left: .5rem; }
-.barred { text-align: left; }
+  vertical-align: baseline; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.2rem; }
 figure { margin: 0; }
 .figures figure { flex: 1 1 22rem; max-width: 32rem; background: #fff; border: 1px solid
   var(--line); border-radius: .5rem; padding: .8rem; }
 .figures figcaption { color: #60666d; }
 .figures svg { width: 100%; height: auto; display: block; }
-.sheet { display: flex; flex-wrap: wrap; gap: .6rem; }
-.sheet img { display: block; border-radius: .3rem; }
+.sheet { display: flex; flex-wrap: wrap; gap: .8rem .6rem; }
+.sheet figure { width: min-content; min-width: 15rem; }
+.sheet img { display: block; max-width: 88vw; border-radius: .3rem; }
+.sheet figcaption { font-size: .75rem; line-height: 1.35; margin-top: .2rem;
+  overflow-wrap: anywhere; }
 details { background: var(--card); border-radius: .5rem; padding: .6rem .9rem; }
 summary { cursor: pointer; }
+code { white-space: nowrap; }
 pre { overflow-x: auto; font-size: .82rem; }
 """
 
@@ -69,13 +87,15 @@ def write_report(
     settings_yaml: str,
     clips_root: Path | None,
     *,
+    made_of: str = "",
     drawn: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write ``out/report.html`` and return its path.
 
     ``tables``: ``clips`` (the manifest) for the contact sheets, which need ``clips_root``, the
     folder that the manifest's paths are relative to. ``stats`` is what :func:`stats` returned,
-    ``drawn`` what :func:`figures` made of it, if that is done already.
+    ``made_of`` a line about preset and versions, ``drawn`` what :func:`figures` made of the
+    statistics, if that is done already.
     The same input gives the same bytes; the page asks nothing of the network.
     """
     classes = [row["label"] for row in stats["per_class"]]
@@ -85,7 +105,7 @@ def write_report(
         else ""
     )
     parts = [
-        _summary(stats),
+        _summary(stats, made_of),
         _section("Beside the published datasets", _table1(stats)),
         _section("Samples by class and resolution", _figures(drawn or figures(stats))),
         _section("Classes", _classes(stats)),
@@ -115,28 +135,41 @@ def _section(title: str, body: str) -> str:
 
 
 def _table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, text: Sequence[int], last: str = ""
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    text: Sequence[int],
+    last: str = "",
+    stack: bool = False,
 ) -> str:
-    """A table of cells that are HTML already; the columns ``text`` stand to the left."""
+    """A table of cells that are HTML already; the columns ``text`` stand to the left.
+
+    On a narrow screen the table is moved below its first text column; with ``stack`` each row
+    becomes a paragraph instead, its last cell, a sentence, on a line of its own.
+    """
     rows = list(rows)
 
+    def attributes(i: int) -> str:
+        if i not in text:
+            return f' data-name="{escape(header[i])}"' if stack else ""
+        key = " key" * (i == text[0] and not stack)
+        return f' class="text{key}{" wrap" * (stack and i == len(header) - 1)}"'
+
     def line(cells: Sequence[str], tag: str, kind: str) -> str:
-        inner = "".join(
-            f'<{tag} class="text">{cell}</{tag}>' if i in text else f"<{tag}>{cell}</{tag}>"
-            for i, cell in enumerate(cells)
-        )
+        inner = "".join(f"<{tag}{attributes(i)}>{cell}</{tag}>" for i, cell in enumerate(cells))
         return f'<tr class="{kind}">{inner}</tr>' if kind else f"<tr>{inner}</tr>"
 
     body = "\n".join(
         line(row, "td", last if i == len(rows) - 1 else "") for i, row in enumerate(rows)
     )
     return (
-        f'<div class="scroll"><table>\n<thead>{line(header, "th", "")}</thead>\n'
+        f'<div class="{"stack" if stack else "scroll"}"><table>\n'
+        f"<thead>{line(header, 'th', '')}</thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
-def _summary(stats: Mapping[str, Any]) -> str:
+def _summary(stats: Mapping[str, Any], made_of: str) -> str:
     frames, sides = stats["frames"], stats["sides"]
     tiles = [
         ("clips", f"{stats['clips']:,}"),
@@ -155,9 +188,10 @@ def _summary(stats: Mapping[str, Any]) -> str:
     missing = stats["clips_without_file"]
     verb = "clip has" if missing == 1 else "clips have"
     note = f' <span class="bad">{missing:,} planned {verb} no file.</span>' if missing else ""
+    made = f'<p class="dim">{escape(made_of)}</p>\n' if made_of else ""
     return (
         f"<header>\n<h1>Report of a TinyVIRAT build</h1>\n"
-        f'<p class="dim">Sources: {sources or "none"}.{note}</p>\n'
+        f'<p class="dim">Sources: {sources or "none"}.{note}</p>\n{made}'
         f'<ul class="tiles">{items}</ul>\n</header>'
     )
 
@@ -219,8 +253,16 @@ def _classes(stats: Mapping[str, Any]) -> str:
         "Groups of videos are assigned whole and by their annotated activities, so that clips "
         "drift from it. A class without clips was filtered, or occurs nowhere.</p>"
     )
-    header = ("#", "class", *SPLITS, "clips", "", "train / val / test", "drift, points")
-    return note + _table((*header, "mean side", "mean frames"), rows, text=(1, 6))
+    header = (
+        "#",
+        "class",
+        *SPLITS,
+        "clips",
+        "clips, to scale",
+        "train / val / test",
+        "drift, points",
+    )
+    return note + _table((*header, "mean side", "mean frames"), rows, text=(1, 6, 7))
 
 
 def _funnel(stats: Mapping[str, Any]) -> str:
@@ -255,15 +297,16 @@ def _issues(stats: Mapping[str, Any]) -> str:
         for row in stats["issues"]
     ]
     header = ("stage", "reason", "action", "issues", "records", "meaning")
-    return _table(header, rows, text=(0, 1, 2, 5))
+    return _table(header, rows, text=(0, 1, 2, 5), stack=True)
 
 
 def _sheets(clips: pd.DataFrame, root: Path, classes: Sequence[str]) -> str:
     parts = []
     for label, strips in contact_sheets(clips, root, classes):
         images = "".join(
-            f'<img alt="{escape(caption)}" title="{escape(caption)}" '
+            f'<figure><img alt="three frames" '
             f'src="data:image/jpeg;base64,{base64.b64encode(strip).decode()}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
             for caption, strip in strips
         )
         parts.append(f'<h3>{escape(label)}</h3>\n<div class="sheet">{images}</div>')
@@ -271,7 +314,8 @@ def _sheets(clips: pd.DataFrame, root: Path, classes: Sequence[str]) -> str:
         return ""
     note = (
         '<p class="dim">First, middle and last frame of up to four clips of each class, '
-        "enlarged or reduced to one height; point at one to see which it is.</p>"
+        "enlarged or reduced to one height. <code>tinyvirat-build inspect</code> tells the rest "
+        "of a clip by its id.</p>"
     )
     return _section("Samples", note + "\n".join(parts))
 

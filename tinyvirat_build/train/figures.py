@@ -117,11 +117,28 @@ def read_results(results: Sequence[Path], build: Path) -> PerClass:
     f1 = [[tree["classes"][classes[c]]["f1"] for c in kept] for tree in trees]
     return PerClass(
         tuple(classes[c] for c in kept),
-        tuple(str(tree["name"]) for tree in trees),
+        told_apart([str(tree["name"]) for tree in trees], results),
         np.array(f1, np.float64).reshape(len(trees), len(kept)),
         sides[kept],
         samples[kept],
     )
+
+
+def told_apart(names: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
+    """The names, each that occurs twice with as many of its file's folders as tell them apart.
+
+    >>> told_apart(["run", "run"], [Path("/a/run/test/r.json"), Path("/b/run/test/r.json")])
+    ('run (a/run/test)', 'run (b/run/test)')
+    """
+    folders = [file.resolve().parent.parts for file in files]
+    shown = list(names)
+    for depth in range(1, max(map(len, folders), default=0) + 1):
+        twice = {n for n in shown if shown.count(n) > 1}
+        shown = [
+            f"{name} ({'/'.join(folder[-depth:])})" if now in twice else now
+            for name, folder, now in zip(names, folders, shown, strict=True)
+        ]
+    return tuple(shown)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -129,7 +146,11 @@ def _read(file: Path) -> dict[str, Any]:
         tree: dict[str, Any] = json.loads(file.read_text("utf-8"))
         _ = tree["name"], tree["split"], tree["origin"]["sha256"]
         _ = [c["f1"] + c["support"] for c in tree["classes"].values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except OSError as e:
+        raise DataError(
+            f"{file}: cannot be read ({e.strerror}); give the results.json that `evaluate` writes"
+        ) from e
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(f"{file}: not the results.json of `evaluate` ({e}); score anew") from e
     return tree
 
@@ -183,9 +204,11 @@ def _scatter(shown: PerClass, x: npt.NDArray[Any], label: str, *, log: bool = Fa
     if len(shown.models) > 1:
         axes.vlines(x, shown.f1.min(axis=0), shown.f1.max(axis=0), color="#bbbbbb", linewidth=0.5)
     for m, model in enumerate(shown.models):
+        size = 3 + 1.2 * (len(shown.models) - 1 - m)  # equal values show around the later mark
         axes.plot(
-            x, shown.f1[m], _MARKS[m], color=_COLOURS[m], markersize=3, label=model, clip_on=False
-        )
+            x, shown.f1[m], _MARKS[m], color=_COLOURS[m], markersize=size, label=model,
+            clip_on=False,
+        )  # fmt: skip
     _legend(figure, shown.models)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # the layout is known from here on
@@ -202,7 +225,7 @@ _OFFSETS: Final = tuple(  # points; nearest first
 
 
 def _name_points(axes: Axes, x: npt.NDArray[Any], shown: PerClass, renderer: RendererAgg) -> None:
-    """Names beside each class's best point, where they cover neither a mark nor another name.
+    """Names beside each class's best point, where they cover no mark, line or other name.
 
     A class for which no free place is near stays unnamed; Figure 4 has its F1.
     """
@@ -212,6 +235,9 @@ def _name_points(axes: Axes, x: npt.NDArray[Any], shown: PerClass, renderer: Ren
         np.column_stack([np.tile(x, len(shown.models)), shown.f1.ravel()])
     )
     taken = [Bbox.from_extents(*(p - reach), *(p + reach)) for p in marks]
+    if len(shown.models) > 1:
+        ends = marks.reshape(len(shown.models), -1, 2)
+        taken += [Bbox([*line]) for line in zip(ends.min(axis=0), ends.max(axis=0), strict=True)]
     frame = axes.get_window_extent()
     for c in np.argsort(-best, kind="stable"):
         for dx, dy, side in _OFFSETS:
@@ -232,7 +258,7 @@ def _name_points(axes: Axes, x: npt.NDArray[Any], shown: PerClass, renderer: Ren
             text.set_in_layout(False)
             text.update_positions(renderer)
             box = Text.get_window_extent(text)  # of the name alone, without its line
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 2 * reach
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0
             if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break

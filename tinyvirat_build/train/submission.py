@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,11 @@ from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import DataError, SubmissionError, TrainError
 from tinyvirat_build.store import write_text
 from tinyvirat_build.train import metrics
-from tinyvirat_build.train.evaluate import Thresholds, choose, ensemble_scores
-from tinyvirat_build.train.inference import Reduce
 from tinyvirat_build.train.labels import class_map_of, read_classes, read_truth
-from tinyvirat_build.train.runs import open_run
+
+if TYPE_CHECKING:
+    from tinyvirat_build.train.evaluate import Thresholds
+    from tinyvirat_build.train.inference import Reduce
 
 
 def format_answer(ids: Sequence[str], said: npt.NDArray[np.bool_]) -> str:
@@ -55,6 +56,10 @@ def predict(
         TrainError: no run, or runs of other classes than the build's.
         PackError: the build has no pack, or no test clips.
     """
+    # Here, not above: `score` needs no PyTorch.
+    from tinyvirat_build.train.evaluate import choose, ensemble_scores
+    from tinyvirat_build.train.runs import open_run
+
     if not runs:
         raise TrainError("no run to predict with; name one or more run folders")
     opened = [open_run(folder) for folder in runs]
