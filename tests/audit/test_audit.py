@@ -27,6 +27,7 @@ from tinyvirat_build.audit import (
 )
 from tinyvirat_build.audit.duplicates import MAX_DISTANCE, hash_frames, near_pairs
 from tinyvirat_build.records import KEYS, columns
+from tinyvirat_build.report.frames import frames_at, packed_luma
 
 TARGETS = (0.64, 0.13, 0.23)
 LABELS = [("a",), ("b",), ("a", "b"), ()]
@@ -282,9 +283,18 @@ def test_near_duplicates_across_splits_are_found(tmp_path: Path) -> None:
         raw += b"".join(frames)
     (tmp_path / "raw.yuv").write_bytes(raw)
     again = duplicates(clips, tmp_path)
-    assert again[["clip_id_a", "clip_id_b"]].equals(found[["clip_id_a", "clip_id_b"]])
+    assert again.equals(found)  # the distances too: packed and encoded luma are the same
     (tmp_path / "raw.yuv").write_bytes(raw[:100])
     assert duplicates(clips, tmp_path).empty
+
+
+def test_packed_and_encoded_clips_give_the_same_luma(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", 3, 72, noise=2)  # rows of 72 pixels are padded in the decoder
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        raw = b"".join(frame.to_ndarray().tobytes() for frame in container.decode(video=0))
+    (tmp_path / "a.yuv").write_bytes(raw)
+    packed = packed_luma(tmp_path / "a.yuv", 0, 72, 72, (0, 3))
+    assert np.array_equal(packed, frames_at(tmp_path / "a.mp4", (0, 3), luma=True))
 
 
 @settings(max_examples=20, deadline=None)

@@ -109,5 +109,5 @@ def _hash_clip(row: Mapping[Hashable, Any], root: Path) -> Hashes | None:
     if isinstance(row["pack_file"], str) and not (width % 2 or height % 2):
         offset = int(row["pack_offset"])
         frames = packed_luma(root / row["pack_file"], offset, width, height, places)
-    frames = frames or frames_at(root / row["path"], places, form="gray")
+    frames = frames or frames_at(root / row["path"], places, luma=True)
     return hash_frames(frames) if frames else None

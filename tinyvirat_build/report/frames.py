@@ -10,18 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def frames_at(path: Path, places: Sequence[int], *, form: str = "rgb24") -> list[NDArray[np.uint8]]:
+def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[NDArray[np.uint8]]:
     """Frames of a clip by their ascending places; a place too far is the last.
 
-    ``(H, W, 3)`` RGB, or with ``form="gray"`` ``(H, W)``. Nothing is decoded past the last place.
-    Empty where the file is missing or does not decode.
+    ``(H, W, 3)`` RGB, or with ``luma`` the Y plane ``(H, W)`` as it is stored (a conversion to gray
+    would stretch its range). Nothing is decoded past the last place. Empty where the file is
+    missing or does not decode.
     """
     try:
         with av.open(str(path)) as container:
             frames = _pick(container.decode(video=0), places)
-            return [np.asarray(frame.to_ndarray(format=form), dtype=np.uint8) for frame in frames]
+            return [_luma(frame) if luma else _rgb(frame) for frame in frames]
     except (OSError, av.FFmpegError):
         return []
+
+
+def _rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+
+
+def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    plane = frame.planes[0]
+    rows = np.frombuffer(bytes(plane), dtype=np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width]
 
 
 def _pick(frames: Iterator[av.VideoFrame], places: Sequence[int]) -> list[av.VideoFrame]:
