@@ -35,7 +35,8 @@ def _completeness(found: Audit, most: int) -> list[str]:
     others = int(table["unmapped"].map(bool).sum())
     parts = [
         f"Label completeness: {found.complete:.2%} of {len(table):,} clips carry the labels of "
-        f"every mapped activity with half of its box in their window; {lacking:,} do not."
+        f"every mapped activity with half of its box in their window; {lacking:,} do not. "
+        "Labels that the filter took away are not asked for."
     ]
     if lacking:
         forms: dict[str, Form] = {"label": str, "missing": str, "clips": _count}
