@@ -96,7 +96,8 @@ class Run:
             began = time.monotonic()
             step()
             self.outcome.seconds[stage] = time.monotonic() - began
-        if self.first < self.until or self.first != order_of("plan"):  # which writes nothing
+        plan_alone = self.first == self.until == order_of("plan")  # which writes nothing
+        if not plan_alone or not self.table("issues").exists():
             self.look_ahead(steps)
             self.write_ledger()
         issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
@@ -432,7 +433,8 @@ class Run:
         for entry, clips in self.clips_by_entry():
             if entry.video is not None:
                 try:
-                    total += estimate(work.load_index(self.unit("index", entry)), clips)
+                    index = work.load_index(self.unit("index", entry))
+                    total += estimate(index, clips, self.settings.encode)
                 except VideoError:
                     continue
         self.outcome.estimate = total
