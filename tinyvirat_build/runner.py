@@ -169,7 +169,8 @@ class Run:
         One that failed for a reason that may pass is tried again by a run that begins no later.
         """
         found = store.unit_key(unit)
-        return found != key and not (store.is_passing(found) and order_of(stage) < self.first)
+        later = not self.ahead and order_of(stage) >= self.first
+        return found != key and (later or not store.is_passing(found))
 
     def require_done(self, stage: str, stale: int) -> bool:
         """Whether a stage may be worked on; an error where it had to be finished before."""
