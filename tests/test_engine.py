@@ -25,6 +25,8 @@ def _work(task: tuple[str, int]) -> int:
         raise DataError("no such thing")
     if kind == "raise":
         raise KeyError("no such key")
+    if kind == "unsendable":
+        raise ValueError(lambda: value)
     if kind == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
     return value * value
@@ -72,6 +74,15 @@ def test_any_other_error_costs_its_own_task() -> None:
     failure = outcomes["raise", 2].failure
     assert failure is not None
     assert (failure.reason, failure.detail) == ("failed", "KeyError: 'no such key'")
+
+
+def test_an_error_that_no_other_process_can_be_told_costs_its_own_task() -> None:
+    tasks = [("unsendable", 0), *(("ok", n) for n in range(1, 9))]
+    outcomes = {o.task: o for o in run_local(_work, tasks, workers=2)}
+    failure = outcomes.pop(("unsendable", 0)).failure
+    assert failure is not None
+    assert failure.reason == "failed"
+    assert sorted(o.result or 0 for o in outcomes.values()) == [n * n for n in range(1, 9)]
 
 
 def test_a_full_disk_ends_the_run() -> None:

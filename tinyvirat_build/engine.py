@@ -149,7 +149,7 @@ def run_local(
 
     def submit(i: int) -> None:
         attempts[i] += 1
-        pending[pool.schedule(work, args=(tasks[i],), timeout=timeout)] = i
+        pending[pool.schedule(_guarded, args=(work, tasks[i]), timeout=timeout)] = i
 
     try:
         # A short queue: an interrupt then leaves little behind, and memory stays flat.
@@ -177,9 +177,26 @@ def run_local(
         pool.join()
 
 
-def _outcome(task: Task, future: concurrent.futures.Future[Result]) -> Outcome[Task, Result]:
+def _guarded(work: Callable[[Task], Result], task: Task) -> Result | Failure:
+    """Work on a task in the worker; an unforeseen error becomes a failure there.
+
+    Not every exception can be sent to another process, and one that cannot breaks the pool.
+    """
     try:
-        return Outcome(task, future.result())
+        return work(task)
+    except (TinyviratError, MemoryError):
+        raise
+    except Exception as e:
+        if isinstance(e, OSError) and e.errno in _DISK:
+            raise
+        return Failure("failed", " ".join(f"{type(e).__name__}: {e}".split()))
+
+
+def _outcome(
+    task: Task, future: concurrent.futures.Future[Result | Failure]
+) -> Outcome[Task, Result]:
+    try:
+        result = future.result()
     except concurrent.futures.TimeoutError:
         return Outcome(task, None, Failure("timeout", "the task outlasted its time limit"))
     except pebble.ProcessExpired as e:
@@ -188,7 +205,6 @@ def _outcome(task: Task, future: concurrent.futures.Future[Result]) -> Outcome[T
         raise
     except MemoryError as e:
         return Outcome(task, None, Failure("crashed", f"out of memory: {e}"))
-    except Exception as e:
-        if isinstance(e, OSError) and e.errno in _DISK:
-            raise
-        return Outcome(task, None, Failure("failed", " ".join(f"{type(e).__name__}: {e}".split())))
+    if isinstance(result, Failure):
+        return Outcome(task, None, result)
+    return Outcome(task, result)

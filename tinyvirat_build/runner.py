@@ -100,7 +100,8 @@ class Run:
             began = time.monotonic()
             step()
             self.outcome.seconds[stage] = time.monotonic() - began
-        if self.first < self.until or self.first != order_of("plan"):  # which writes nothing
+        plan_alone = self.first == self.until == order_of("plan")  # which writes nothing
+        if not plan_alone or not self.table("issues").exists():
             self.look_ahead(steps)
             self.write_ledger()
         issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
@@ -177,7 +178,8 @@ class Run:
         One that failed for a reason that may pass is tried again by a run that begins no later.
         """
         found = store.unit_key(unit)
-        return found != key and not (store.is_passing(found) and order_of(stage) < self.first)
+        later = not self.ahead and order_of(stage) >= self.first
+        return found != key and (later or not store.is_passing(found))
 
     def require_done(self, stage: str, stale: int) -> bool:
         """Whether a stage may be worked on; an error where it had to be finished before."""
@@ -443,7 +445,8 @@ class Run:
         for entry, clips in self.clips_by_entry():
             if entry.video is not None:
                 try:
-                    total += estimate(work.load_index(self.unit("index", entry)), clips)
+                    index = work.load_index(self.unit("index", entry))
+                    total += estimate(index, clips, self.settings.encode)
                 except VideoError:
                     continue
             else:

@@ -223,6 +223,11 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path) -> None:
     assert (cost.clips, cost.gops) == (2, 3)
     assert cost.frames_to_decode < 30
     assert (cost + Estimate.zero()) == cost
+    bare = estimate(index, clips, Encode(pack=False))
+    assert cost.bytes_out - bare.bytes_out == 14 * 48 * 48 * 3 // 2
+    small = estimate(index, clips, Encode(codec="mpeg4", pack=False))
+    assert small.bytes_out < bare.bytes_out
+    assert small.seconds < bare.seconds
     assert json.dumps(cost.describe(2))
 
 

@@ -102,7 +102,7 @@ def sweep(
 @out_option
 @data_option
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Check N clips only.")
-@click.option("--repair", is_flag=True, help="Cut again what fails, then check again.")
+@click.option("--repair", is_flag=True, help="Make again what fails, then check again.")
 @json_option
 @workers_option
 def verify(
@@ -115,7 +115,8 @@ def verify(
 ) -> None:
     """Prove that every clip equals its source, pixel for pixel, with another decoder.
 
-    Also: frame counts by two readers, JSON against files, checksums, groups in two splits.
+    Also: frame counts by two readers, every file given away against the tables, checksums, groups
+    in two splits.
     """
     from tinyvirat_build import engine
     from tinyvirat_build import verify as checks

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tinyvirat_build.config import Encode
 from tinyvirat_build.video.index import Bools, Ints, VideoIndex
 
-# Measured on one core of a small server: 1080p H.264 at 5 Mb/s, lossless clips of 100 pixels.
-_SECONDS_PER_PIXEL_IN = 2.2e-9
-_SECONDS_PER_PIXEL_OUT = 2.5e-8
-_BYTES_PER_PIXEL_OUT = 2.1  # the lossless clip and the pack's planes
+# Measured on one core of a small server: 1080p H.264 at 5 Mb/s, clips of 100 pixels.
+_SECONDS_PER_PIXEL_IN: Final = 2.2e-9
+_SECONDS_PER_PIXEL_CUT: Final = 1.3e-8
+# Seconds and bytes a pixel of a clip that is encoded, at the default quality.
+_ENCODED: Final = {
+    "h264": (1.2e-8, 0.6),
+    "h264-crf": (2.4e-8, 0.12),
+    "mpeg4": (5e-9, 0.02),
+    "ffv1": (2.5e-8, 1.2),
+}
+_BYTES_PER_PIXEL_PACKED: Final = 1.5
+_DEFAULT: Final = Encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +135,21 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.0f} MB"
 
 
-def estimate(index: VideoIndex, clips: pd.DataFrame) -> Estimate:
+def estimate(index: VideoIndex, clips: pd.DataFrame, encode: Encode = _DEFAULT) -> Estimate:
     """What cutting these clips (rows of ``clips_planned``) out of the video will cost."""
     starts, ends = clips["start"].to_numpy(np.int64), clips["end"].to_numpy(np.int64)
     runs = decoding_runs(index, needed_frames(index.n_frames, starts, ends))
     decoded = sum(int(np.count_nonzero(~r.skip)) for r in runs)
     area = clips["width"].to_numpy(np.int64) * clips["height"].to_numpy(np.int64)
     pixels = int((area * (ends - starts)).sum())
+    encoding, written = _ENCODED[encode.codec]
     seconds = decoded * index.width * index.height * _SECONDS_PER_PIXEL_IN
     return Estimate(
         frames_to_decode=decoded,
         gops=_count(runs, index.sync),
         bytes_to_read=sum(int(index.size[r.first : r.last + 1].sum()) for r in runs),
-        seconds=seconds + pixels * _SECONDS_PER_PIXEL_OUT,
-        bytes_out=int(pixels * _BYTES_PER_PIXEL_OUT),
+        seconds=seconds + pixels * (_SECONDS_PER_PIXEL_CUT + encoding),
+        bytes_out=int(pixels * (written + _BYTES_PER_PIXEL_PACKED * encode.pack)),
         clips=len(clips),
     )
 

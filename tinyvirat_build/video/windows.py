@@ -24,7 +24,7 @@ class Window:
     """A clip's window: its own size and, per frame, the corner of the enclosing even window.
 
     >>> Window.of(55, 55, [3, 3], [-2, -2]).enclosing
-    (56, 58)
+    (56, 56)
     """
 
     width: int
