@@ -5,7 +5,8 @@
 DATA is a folder with MEVA's annotations (the set ``kitware``), at any depth. A clip is complete
 if it carries the labels of every mapped activity of which half the box lies in its window on a
 frame. Clips are counted before the filter (``filter.min_samples=0``), so that the settings are
-compared on all clips that they plan; ``too_large`` are those lost to ``crop.max_side``.
+compared on all clips that they plan; ``too_large`` are those lost to ``crop.max_side``, and in
+``unmapped`` ones an activity is seen that has no label at all.
 
 Below the table stands why clips of the default are incomplete: by how much the activity whose
 label misses overlaps those of the clip, at its best frame (``iomin``).
@@ -39,19 +40,21 @@ SETTINGS = (  # preset, settings over it
     ("default", ("crop.shape=box",)),
     ("default", ("crop.labels=window",)),
     ("tinyvirat-v2", ()),
+    ("tinyvirat-v2", ("labels.meva=meva-to-tinyvirat",)),
 )
 
 
 def measure(data: Path, folder: Path, workers: int) -> pd.DataFrame:
     """One row a setting, as :func:`tinyvirat_build.sweep.sweep` gives them."""
     rows = []
-    for preset, overrides in SETTINGS:
+    for i, (preset, overrides) in enumerate(SETTINGS):
         settings = Settings.load(preset, overrides=[*ALL, *overrides])
         request = pipeline.Request(
-            ("meva",), data, folder / preset, settings, workers=workers, quiet=True
+            ("meva",), data, folder / str(i), settings, workers=workers, quiet=True
         )
         row = sweep(request, []).iloc[0].to_dict()
-        rows.append({"setting": ", ".join(overrides) or f"preset {preset}"} | row)
+        name = f"preset {preset}" if preset != "default" or not overrides else ""
+        rows.append({"setting": " ".join(filter(None, (name, *overrides)))} | row)
     return pd.DataFrame(rows)
 
 
@@ -86,10 +89,11 @@ def nearness(build: tvb.Build) -> Counter[str]:
 
 def render(table: pd.DataFrame) -> str:
     """The table in the order of the settings."""
-    head = f"{'setting':<22}{'clips':>7}{'frames':>8}{'labels':>8}{'complete':>10}{'too_large':>11}"
+    head = f"{'setting':<56}{'clips':>6}{'frames':>7}{'labels':>7}"
+    head += f"{'complete':>9}{'unmapped':>9}{'too_large':>10}"
     lines = [
-        f"{r['setting']:<22}{int(r['clips']):>7,}{r['frames']:>8.1f}{r['labels']:>8.2f}"
-        f"{r['complete']:>10.2%}{int(r['too_large']):>11,}"
+        f"{r['setting']:<56}{int(r['clips']):>6,}{r['frames']:>7.1f}{r['labels']:>7.2f}"
+        f"{r['complete']:>9.2%}{int(r['unmapped']):>9,}{int(r['too_large']):>10,}"
         for r in table.to_dict("records")
     ]
     return "\n".join([head, *lines])

@@ -65,7 +65,9 @@ def test_a_point_equals_the_build_of_its_settings(planned: tvb.Build, tmp_path: 
         assert row["clips"] == len(clips)
         assert row["train"] == (clips["split"] == "train").sum()
         assert row["frames"] == pytest.approx((clips["end"] - clips["start"]).mean())
-        assert row["complete"] == pytest.approx(build.audit().complete)
+        audit = build.audit()
+        assert row["complete"] == pytest.approx(audit.complete)
+        assert row["unmapped"] == audit.completeness["unmapped"].map(bool).sum()
 
 
 def test_another_build_is_not_written_over(planned: tvb.Build) -> None:

@@ -45,6 +45,7 @@ class _Planned:
 
     clips: pa.Table  # without their windows' corners
     missing: dict[str, set[str]]  # clip id -> labels seen in it that it does not carry
+    unmapped: list[str]  # clip ids in which an activity without a label is seen
     too_large: int
     short_frames: int
 
@@ -82,7 +83,8 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
 
     Columns: the axes; ``clips``, ``train``, ``val``, ``test``, ``frames`` (mean), ``labels``
     (mean a clip), ``complete`` (share of clips whose labels include those of every mapped
-    activity seen in the window), ``too_large`` and ``short`` (clips and frames lost), ``classes``.
+    activity seen in the window), ``unmapped`` (clips in which an activity without a label is
+    seen), ``too_large`` and ``short`` (clips and frames lost), ``classes``.
     A build that lies in ``request.out`` keeps all its bytes: it lends its parsed annotations.
 
     Raises:
@@ -171,7 +173,7 @@ def _plan(task: _Task) -> list[_Planned]:
             inputs.update(outputs)
             issues = pd.concat([issues, found]) if len(found) else issues
         clips = inputs["clips_planned"]
-        missing, _ = audit.missing_labels(clips, inputs["activities"], inputs["boxes"])
+        missing, bare = audit.missing_labels(clips, inputs["activities"], inputs["boxes"])
         lost = dict.fromkeys(("too_large", "short"), 0)
         if len(issues):
             sums = issues.groupby("reason", observed=True)["count"].sum()
@@ -180,6 +182,7 @@ def _plan(task: _Task) -> list[_Planned]:
             _Planned(
                 store.to_arrow("clips_planned", clips.assign(x=None, y=None)),
                 {i: labels for i, labels in zip(clips["clip_id"], missing, strict=True) if labels},
+                [i for i, names in zip(clips["clip_id"], bare, strict=True) if names],
                 lost["too_large"],
                 lost["short"],
             )
@@ -225,6 +228,7 @@ def _measure(
         "frames": float((kept["end"] - kept["start"]).mean()) if n else 0.0,
         "labels": float(kept["labels"].map(len).mean()) if n else 0.0,
         "complete": 1 - float(kept["clip_id"].isin(lacking).mean()) if n else 1.0,
+        "unmapped": int(kept["clip_id"].isin([c for p in parts for c in p.unmapped]).sum()),
         "classes": len(used),
         "too_large": sum(p.too_large for p in parts),
         "short": sum(p.short_frames for p in parts),

@@ -164,10 +164,20 @@ def test_broken_off_epoch_begins_again(pack):
 
 def test_state_of_another_run_is_refused(pack):
     loader = ClipLoader(pack, "train", **OPTIONS)
-    with pytest.raises(SettingsError, match="loader state of seed 5, loader has seed 0"):
-        loader.load_state_dict({"version": 1, "seed": 5, "epoch": 0, "samples": 4})
-    with pytest.raises(SettingsError, match="after 6 samples is no multiple of the global batch 4"):
-        loader.load_state_dict({"version": 1, "seed": 0, "epoch": 0, "samples": 6})
+    own = loader.state_dict()
+    for change, message in [
+        ({"seed": 5}, "loader state of seed 5, loader has seed 0"),
+        ({"split": "val"}, "loader state of split val"),
+        ({"sampler": "balanced"}, "loader state of sampler balanced, loader has sampler shuffled"),
+        ({"version": 1}, "loader state of version 1"),
+        ({"samples": 6}, "after 6 samples is no multiple of the global batch 4"),
+        ({"samples": -4}, "damaged"),
+        ({"samples": 4000}, "an epoch has 23"),
+    ]:
+        with pytest.raises(SettingsError, match=message):
+            loader.load_state_dict(own | change)
+    with pytest.raises(SettingsError, match="loader state of version None"):
+        loader.load_state_dict({})
 
 
 def test_dense_windows_cover_every_frame_of_every_clip(pack):
@@ -263,6 +273,19 @@ def test_ragged_batches_have_the_labels_of_what_they_show(tmp_path):
     folder = make_pack(tmp_path / "pack", shapes, classes=("turning_left", "turning_right"))
     [batch] = ClipLoader(folder, "train", 2, batch_size=8, augment=Augment(flip=1)).ragged()
     assert batch.labels.tolist() == [[1, 0]] * 8
+
+
+def test_a_side_without_its_other_side_is_not_mirrored(tmp_path):
+    shapes = [Shape(1, 8, 8, labels=(i % 2,)) for i in range(8)]
+    folder = make_pack(tmp_path / "pack", shapes, classes=("turning_left", "walk"))
+    plain, flipped = (
+        next(iter(ClipLoader(folder, "train", 1, size=8, batch_size=8, augment=augment)))
+        for augment in (None, Augment((1, 1), (1, 1), 1.0, 0, 0, 0, 0, 0, 0, 0))
+    )
+    assert plain[1].tolist() == flipped[1].tolist()
+    left = plain[1][:, 0] > 0
+    assert torch.equal(plain[0][left], flipped[0][left])
+    assert torch.allclose(plain[0][~left].flip(-1), flipped[0][~left], atol=1e-5)
 
 
 def test_clips_without_labels_have_zeros(pack):

@@ -96,6 +96,13 @@ def test_a_broken_file_is_named(tree, tmp_path, backend):
     assert "\n" not in str(caught.value)
 
 
+def test_the_last_clip_from_the_end(tree):
+    data = TinyVideoDataset(tree, "train", backend="pyav")
+    assert data[-1][2] == data[len(data) - 1][2]
+    with pytest.raises(IndexError):
+        data[len(data)]
+
+
 def test_wrong_arguments_are_one_clear_line(tree, monkeypatch):
     with pytest.raises(DataError, match="no clip of split 'val'; splits in it: train"):
         TinyVideoDataset(tree, "val")

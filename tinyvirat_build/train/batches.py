@@ -82,7 +82,9 @@ class Planner:
         self._geometry = np.stack(
             [pack.height, pack.width, pack.dy, pack.dx, pack.inner_height, pack.inner_width], 1
         ).astype(np.int32)
-        self._mirror = mirror_classes(pack.classes)
+        mirror = mirror_classes(pack.classes)
+        self._one_sided = mirror < 0
+        self._mirror = np.where(self._one_sided, np.arange(len(mirror)), mirror)
         self._frame_bytes: Ints = frame_bytes(pack.height, pack.width)
 
     def __len__(self) -> int:
@@ -119,7 +121,8 @@ class Planner:
         colour = aug.colour_matrices(aug.draw_colour(augment, seed, epoch, positions))
         matrix = self._normalise @ colour @ self._to_rgb[self._colour[clips]]
         labels = self.pack.labels[clips].astype(np.float32)
-        # a mirrored left turn is a right turn
+        # A mirrored left turn is a right turn; where that is no class, it is not mirrored.
+        flip[(labels[:, self._one_sided] > 0).any(axis=1)] = 0
         labels = np.where(flip[:, None] > 0, labels[:, self._mirror], labels)
         mixup = np.empty(0)
         if augment.mixup:

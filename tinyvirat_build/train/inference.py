@@ -68,11 +68,13 @@ def score_clips(
     """Sigmoid scores of all clips in ``batches``; windows of a clip repeat its id.
 
     ``flips`` averages each window with its mirror image, whose left and right classes change
-    places. With ``ranks``, each process scores its own share and all get the whole.
+    places; a class with a side whose other side is no class keeps the window's own score. With
+    ``ranks``, each process scores its own share and all get the whole.
     """
     training = model.training
     model.eval()
     mirror = torch.from_numpy(mirror_classes(classes)).to(device)
+    alone = mirror < 0
     ids: list[str] = []
     kept: list[Tensor] = []
     truth: list[Tensor] = []
@@ -84,7 +86,8 @@ def score_clips(
             scores = torch.sigmoid(model(x).float())
             if flips:
                 mirrored = torch.sigmoid(model(x.flip(-1)).float())
-                scores = (scores + mirrored.index_select(1, mirror)) / 2
+                both = (scores + mirrored.index_select(1, mirror.clamp(min=0))) / 2
+                scores = torch.where(alone, scores, both)
         ids += names
         kept.append(scores)
         truth.append(labels)

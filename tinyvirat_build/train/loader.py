@@ -169,26 +169,46 @@ class ClipLoader:
         that it may be restored by another number of ranks with the same global batch.
         """
         done = self._done * self.world_size * self.batch_size
-        return {"version": 1, "seed": self.seed, "epoch": self.epoch, "samples": done}
+        return {"version": 2, "epoch": self.epoch, "samples": done, **self._about()}
+
+    def _about(self) -> dict[str, Any]:
+        """What makes the order of items: a state of another loader leads to other batches."""
+        return {
+            "seed": self.seed,
+            "split": self.split,
+            "items": self.items,
+            "sampler": getattr(self._sampler, "__name__", type(self._sampler).__name__),
+            "pack": self.pack.fingerprint,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where :meth:`state_dict` was taken.
 
         Raises:
-            SettingsError: the state is of another seed, or lies inside a global batch.
+            SettingsError: the state is of another seed, split, pack or sampler, lies inside a
+                global batch, or is none.
         """
-        if state.get("version") != 1 or state["seed"] != self.seed:
-            raise SettingsError(
-                f"loader state of seed {state.get('seed')}, loader has seed {self.seed}; "
-                "make the loader with the seed of the state"
-            )
-        batch, rest = divmod(int(state["samples"]), self.world_size * self.batch_size)
+        for name, own in {"version": 2, **self._about()}.items():
+            if state.get(name) != own:
+                raise SettingsError(
+                    f"loader state of {name} {state.get(name)}, loader has {name} {own}; "
+                    f"make the loader with the {name} of the state"
+                )
+        epoch, samples = state.get("epoch"), state.get("samples")
+        if type(epoch) is not int or type(samples) is not int or min(epoch, samples) < 0:
+            raise SettingsError(f"loader state of epoch {epoch} and {samples} samples: damaged")
+        batch, rest = divmod(samples, self.world_size * self.batch_size)
         if rest:
             raise SettingsError(
                 f"loader state after {state['samples']} samples is no multiple of the global "
                 f"batch {self.world_size * self.batch_size}; keep batch_size × ranks as it was"
             )
-        self.epoch, self._resume, self._done = int(state["epoch"]), batch, batch
+        if samples > len(self._ordered(epoch)):
+            raise SettingsError(
+                f"loader state after {samples} samples, an epoch has {self.items}; it is of "
+                "another loader"
+            )
+        self.epoch, self._resume, self._done = epoch, batch, batch
 
     def __iter__(self) -> Iterator[Batch]:
         """The epoch's batches, prepared ahead in background threads."""
@@ -299,6 +319,11 @@ def _device(device: str | torch.device) -> torch.device:
             "device cuda was asked for, but PyTorch sees no CUDA device; use device cpu"
         )
     index = cast("int | None", wanted.index)  # torch's stubs leave the None out
+    if index is not None and index >= torch.cuda.device_count():
+        raise SettingsError(
+            f"device {wanted} was asked for, but there are {torch.cuda.device_count()} CUDA "
+            "devices, counted from 0"
+        )
     return torch.device("cuda", torch.cuda.current_device() if index is None else index)
 
 

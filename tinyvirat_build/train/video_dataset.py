@@ -101,6 +101,7 @@ class TinyVideoDataset(Dataset[Sample]):
         Raises:
             VideoError: no frame of the file decodes.
         """
+        item = range(len(self.clips))[item]  # from the end where it is negative
         clip = self.clips[item]
         pictures = _DECODERS[self.backend](clip.path, lambda n: self._choose(item, n))
         labels = torch.zeros(len(self.classes))
@@ -152,6 +153,7 @@ def _decode_pyav(path: Path, choose: Choose) -> torch.Tensor:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
+            stream.codec_context.flags |= av.codec.context.Flags.bitexact  # MPEG-4, exactly
             pictures = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
     except (av.error.FFmpegError, IndexError) as e:
         raise VideoError("decode_error", f"{path}: {e}; leave it out") from e
