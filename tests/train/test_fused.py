@@ -10,9 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
 
 from tinyvirat_build.dataset.packfile import MATRICES, RANGES
 from tinyvirat_build.train import augment as aug
+from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.augment import Augment
 from tinyvirat_build.train.loader import ClipLoader
 
@@ -122,3 +124,11 @@ def test_half_precision_is_the_rounded_batch(tmp_path, dtype, step):
     torch.testing.assert_close(half, whole.to(dtype), atol=0, rtol=step)
     if dtype == torch.bfloat16:
         assert (half == whole.to(dtype)).float().mean() > 0.999
+
+
+def test_without_a_folder_for_a_cache_it_is_compiled_all_the_same(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("no locator available")
+
+    monkeypatch.setattr(Dispatcher, "enable_caching", refuse)
+    assert fused_cpu._compiled(lambda x: x + 1)(1) == 2

@@ -21,12 +21,15 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "fastmath": True,
-    "error_model": "numpy",
-    "cache": True,
-}
+_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+
+
+def _compiled(function: Any) -> Any:
+    """Compiled when it is first called, and kept on disk where any cache folder can be written."""
+    try:
+        return njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # numba found no such folder; each process compiles anew
+        return njit(**_OPTIONS)(function)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -53,7 +56,7 @@ def _copy(typing_context: Any, target: Any, source: Any, size: Any) -> Any:
     return signature, codegen
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _weights(origin, extent, count, inner, shift, flip, first, weight, half_first, half_weight):  # type: ignore[no-untyped-def]
     """Fill the taps of one axis, for luma and for chroma; returns the largest tap count of each.
 
@@ -85,7 +88,7 @@ def _weights(origin, extent, count, inner, shift, flip, first, weight, half_firs
     return taps, half_taps
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _scale_rows(source, width, begin, end, first, weight, taps, row, out):  # type: ignore[no-untyped-def]
     """Scale rows ``begin`` to ``end`` of a plane to the output's width."""
     count = first.shape[0]
@@ -105,7 +108,7 @@ def _scale_rows(source, width, begin, end, first, weight, taps, row, out):  # ty
                     to[i] += weight[k, i] * row[first[i] + np.uint32(k)]
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _scale_column(rows, begin, weight, place, taps, out):  # type: ignore[no-untyped-def]
     """One output row from ``taps`` scaled rows."""
     count = out.shape[0]
@@ -124,7 +127,7 @@ def _scale_column(rows, begin, weight, place, taps, out):  # type: ignore[no-unt
                 out[i] += share * rows[begin + k, i]
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _colour(luma, cb, cr, matrix, low, high, red, green, blue):  # type: ignore[no-untyped-def]
     r0, r1, r2, r3 = matrix[0, 0], matrix[0, 1], matrix[0, 2], matrix[0, 3]
     g0, g1, g2, g3 = matrix[1, 0], matrix[1, 1], matrix[1, 2], matrix[1, 3]
@@ -138,7 +141,7 @@ def _colour(luma, cb, cr, matrix, low, high, red, green, blue):  # type: ignore[
         blue[i] = min(max(b0 * y + b1 * u + b2 * v + b3, low_b), high_b)
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _round_to_bfloat16(words, out):  # type: ignore[no-untyped-def]
     """The upper halves of float32 words, rounded to nearest, ties to even."""
     for i in range(out.shape[0]):
@@ -148,7 +151,7 @@ def _round_to_bfloat16(words, out):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _fused(addresses, geometry, box, flip, matrix, low, high, max_taps, half, out):  # type: ignore[no-untyped-def]
     clips, frames = addresses.shape
     size = out.shape[4]
@@ -245,7 +248,7 @@ def fused(
     )
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _mix(values, weights):  # type: ignore[no-untyped-def]
     for pair in range(weights.shape[0]):
         keep = weights[pair]
@@ -262,7 +265,7 @@ def mix(values: npt.NDArray[np.float32], weights: npt.NDArray[np.float32]) -> No
     _mix(values, weights)
 
 
-@njit(**_OPTIONS)
+@_compiled
 def _gather(addresses, frames, sizes, start, out, places):  # type: ignore[no-untyped-def]
     end = start
     for b in range(addresses.shape[0]):
