@@ -27,6 +27,7 @@ from tinyvirat_build.train.feeds import Batch, CpuFeed, Feed, RaggedBatch
 from tinyvirat_build.train.sampling import Ints, Sampler, Short, Temporal
 
 _DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
+_COPIED_SOON: Final = 512 << 20  # bytes; larger splits would keep the first batch waiting
 _T = TypeVar("_T")
 
 
@@ -51,7 +52,8 @@ class ClipLoader:
         batch_size: B, of one rank.
         device: ``auto`` (CUDA where there is one), or a torch device.
         mode: ``stream`` (from the mapped pack), ``resident`` (the whole split in the device's
-            memory), ``auto`` (resident on CUDA where it fits into half of the free memory).
+            memory, copied there before the first batch), ``auto`` (resident on CUDA where the split
+            is under 512 MiB and fits into half of the free memory, so that nobody waits for it).
         augment: what is varied, or none.
         sampler: ``shuffled``, ``balanced``, ``sequential``, or a function; see ``sampling``.
         seed: of order and augmentation.
@@ -275,8 +277,9 @@ class ClipLoader:
             return self._host_feed(resident), "resident" if resident else "stream"
         from tinyvirat_build.train.feed_cuda import CudaFeed, fits
 
+        size = int(self.pack.nbytes[self._clips].sum())
         resident = mode == "resident" or (
-            mode == "auto" and fits(int(self.pack.nbytes[self._clips].sum()), self.device)
+            mode == "auto" and size <= _COPIED_SOON and fits(size, self.device)
         )
         feed = CudaFeed(
             self._planner,
