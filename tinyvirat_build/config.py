@@ -11,27 +11,27 @@ defaults here. ``Settings`` resolves, in this order: defaults, preset, the user'
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import yaml
 
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.userfiles import MAX_YAML, load_yaml, quoted, read_regular
-
-T = TypeVar("T")
+from tinyvirat_build.settings_tree import (
+    build,
+    nearest,
+    overlay,
+    parse_override,
+    plain,
+    read_yaml,
+    update,
+)
+from tinyvirat_build.userfiles import quoted
 
 BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 """The settings that a source may have for itself: those of the stages that see one video."""
-
-
-_EXPONENT: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # to YAML 1.1 partly a text
 
 
 def annotations_dir() -> Path:
@@ -203,17 +203,17 @@ class Settings:
         Raises:
             SettingsError: an unknown key or preset, or a value of the wrong type.
         """
-        own = _read_yaml(file) if file else {}
+        own = read_yaml(file) if file else {}
         chosen = preset or own.get("preset") or _preset_in(overrides) or "default"
         if not isinstance(chosen, str):
             raise SettingsError(f"{file}: preset is a name, found {quoted(chosen)}")
         tree: dict[str, Any] = {}
-        _update(tree, _read_yaml(preset_file(chosen)))
-        _overlay(tree, own)
+        update(tree, read_yaml(preset_file(chosen)))
+        overlay(tree, own)
         tree["preset"] = chosen
         for override in overrides:
-            _overlay(tree, _parse_override(override))
-        settings: Settings = _build(cls, tree, "")
+            overlay(tree, parse_override(override))
+        settings = build(cls, tree)
         _check(settings)
         return settings
 
@@ -237,7 +237,7 @@ class Settings:
                 f"setting by_source.{source} is a mapping with {', '.join(sorted(BY_SOURCE))}; "
                 f"found {own!r}"
             )
-        _update(tree, own)
+        update(tree, own)
         return self.from_dict(tree)
 
     def override(self, overrides: Sequence[str]) -> Settings:
@@ -248,42 +248,27 @@ class Settings:
         """
         tree = self.to_dict()
         for text in overrides:
-            _overlay(tree, _parse_override(text))
-        settings: Settings = _build(Settings, tree, "")
+            overlay(tree, parse_override(text))
+        settings = build(Settings, tree)
         _check(settings)
         return settings
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Settings:
         """The inverse of :meth:`to_dict`."""
-        settings: Settings = _build(cls, tree, "")
+        settings = build(cls, tree)
         _check(settings)
         return settings
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dicts and lists, every setting spelled out."""
-        plain = _plain(dataclasses.asdict(self))
-        assert isinstance(plain, dict)
-        return plain
+        tree = plain(dataclasses.asdict(self))
+        assert isinstance(tree, dict)
+        return tree
 
     def to_yaml(self) -> str:
         """As YAML that :meth:`load` reads back."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
-
-
-def load_group(kind: type[T], files: Sequence[Path], overrides: Sequence[str] = ()) -> T:
-    """A dataclass of settings from YAML files, later over earlier, and ``key=value`` overrides.
-
-    Raises:
-        SettingsError: an unknown key, or a value of the wrong type.
-    """
-    tree: dict[str, Any] = {}
-    for file in files:
-        _update(tree, _read_yaml(file))
-    for override in overrides:
-        _update(tree, _parse_override(override))
-    group: T = _build(kind, tree, "")
-    return group
 
 
 def presets() -> list[str]:
@@ -297,7 +282,7 @@ def preset_file(name: str) -> Path:
         return Path(name)
     if name not in presets():
         raise SettingsError(
-            f"no preset {quoted(name)}{_nearest(name, presets())}; presets: {', '.join(presets())}"
+            f"no preset {quoted(name)}{nearest(name, presets())}; presets: {', '.join(presets())}"
         )
     return annotations_dir() / "presets" / f"{name}.yaml"
 
@@ -308,137 +293,6 @@ def _preset_in(overrides: Sequence[str]) -> str | None:
         if key.strip() == "preset":
             return value.strip()
     return None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = read_regular(path, MAX_YAML).decode("utf-8")
-    except (OSError, ValueError) as e:
-        raise SettingsError(f"cannot read settings {path}: {e}; give a readable YAML file") from e
-    try:
-        tree = load_yaml(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(e, "problem", None) or "not YAML"
-        raise SettingsError(f"{path}{line}: {problem}; mend the YAML") from e
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path}: settings are a mapping, found {type(tree).__name__}")
-    return tree
-
-
-def _parse_override(text: str) -> dict[str, Any]:
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        raise SettingsError(
-            f"--set takes key=value, found {text!r}; e.g. --set merge.threshold=0.5"
-        )
-    try:
-        parsed = load_yaml(value)
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
-        raise SettingsError(f"--set {text}: the value is not YAML; quote it") from e
-    tree: Any = parsed
-    for part in reversed(key.strip().split(".")):
-        tree = {part: tree}
-    assert isinstance(tree, dict)
-    return tree
-
-
-def _update(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
-    for key, value in other.items():
-        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
-            _update(tree[key], value)
-        else:
-            tree[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _overlay(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
-    """Put later settings over a tree: what they say of all sources, no source keeps its own of."""
-    by_source = tree.get("by_source")
-    for own in by_source.values() if isinstance(by_source, dict) else ():
-        _prune(own, later)
-    _update(tree, later)
-
-
-def _prune(own: Any, later: Mapping[str, Any]) -> None:
-    for key in own.keys() & later.keys() if isinstance(own, dict) else ():
-        if isinstance(own[key], dict) and isinstance(later[key], Mapping):
-            _prune(own[key], later[key])
-        else:
-            del own[key]
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(name)[:200], known, n=1)
-    return f" (nearest: {near[0]})" if near else ""
-
-
-def _build(kind: Any, tree: Mapping[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    unknown = [k for k in tree if k not in hints]
-    if unknown:
-        key = f"{prefix}{unknown[0]}"
-        known = sorted(f"{prefix}{k}" for k in hints)
-        raise SettingsError(
-            f"unknown setting {quoted(key)}{_nearest(key, known)}; "
-            "`tinyvirat-build config` lists all, with --train those of training"
-        )
-    for f in dataclasses.fields(kind):
-        needed = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if needed and f.name not in tree:
-            raise SettingsError(f"setting {prefix.rstrip('.')} lacks {f.name}; give it")
-    return kind(**{k: _coerce(hints[k], v, f"{prefix}{k}") for k, v in tree.items()})
-
-
-def _coerce(hint: Any, value: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise SettingsError(
-                f"setting {key} is a group, found {quoted(value)}; set one of its keys"
-            )
-        return _build(hint, value, f"{key}.")
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise SettingsError(
-                f"setting {key} is one of {', '.join(map(str, choices))}, found {quoted(value)}"
-            )
-        return value
-    if origin is tuple:
-        item = typing.get_args(hint)[0]
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(_coerce(item, v, key) for v in values)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise SettingsError(f"setting {key} is a mapping, found {quoted(value)}")
-        item = typing.get_args(hint)[1]
-        if item is Any:
-            return dict(value)
-        return {str(k): _coerce(item, v, f"{key}.{k}") for k, v in value.items()}
-    if origin is types.UnionType:
-        if value is None:
-            return None
-        return _coerce(typing.get_args(hint)[0], value, key)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
-        return float(value)
-    if hint is int and isinstance(value, bool):
-        raise SettingsError(f"setting {key} takes int, found {quoted(value)}")
-    if not isinstance(value, hint):
-        raise SettingsError(f"setting {key} takes {hint.__name__}, found {quoted(value)}")
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return value
 
 
 def _check(s: Settings) -> None:
