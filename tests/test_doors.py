@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -335,6 +336,27 @@ def test_the_summary_is_of_what_was_run(out: Path) -> None:
     assert result.exit_code == 0, result.output
     clips = len(tvb.open_build(out).table("clips_filtered"))
     assert f"{clips:,} clips planned" in result.output
+
+
+def test_tables_of_an_earlier_run_are_not_taken_for_this_ones(
+    data: Path, whole: Path, out: Path
+) -> None:
+    other = ["--set", "merge.threshold=0.9", "--set", "chunk.length=40"]
+    assert run("merge", "--source", "demo", "--data", data, "--out", out, *other).exit_code == 0
+    says = "clips.parquet is of an earlier run than tracks.parquet, with other settings or data"
+    assert says in one_line(run("verify", "--out", out))
+    assert "clips_filtered.parquet is of an earlier run" in one_line(run("audit", "--out", out))
+    assert "no table of clips" in one_line(run("compare", out, whole))
+    assert "not filtered yet" in one_line(run("stats", "--figures", "--out", out))
+    assert run("filter", "--out", out).exit_code == 2  # the stages between are not run either
+    assert build(data, out, *other, "--until", "filter").exit_code == 0
+    planned = out.parent / "planned"
+    assert build(data, planned, *other, "--until", "filter").exit_code == 0
+    audits = [json.loads(run("audit", "--out", o, "--json").output) for o in (out, planned)]
+    assert audits[0] == audits[1]
+    assert run("compare", out, planned).exit_code == 0
+    assert build(data, out).exit_code == 0
+    assert state(out) == state(whole)
 
 
 def test_missing_videos_leave_the_ledger_of_the_plan(data: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build import store
+from tinyvirat_build import buildfolder, store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.records import SCHEMAS, empty
 
@@ -91,19 +91,19 @@ def test_partials_are_removed(tmp_path: Path) -> None:
     (tmp_path / "tables" / f".x{store.PARTIAL}").write_text("half")
     (tmp_path / "tables" / "kept").write_text("whole")
     (tmp_path / f"download{store.PARTIAL}").write_text("another program's")
-    store.remove_partials(tmp_path)
+    buildfolder.remove_partials(tmp_path)
     left = sorted(p.name for p in tmp_path.rglob("*"))
     assert left == [f"download{store.PARTIAL}", "kept", "tables"]
 
 
 def test_two_builds_in_one_folder(tmp_path: Path) -> None:
     with (
-        store.lock_build(tmp_path),
+        buildfolder.lock_build(tmp_path),
         pytest.raises(BuildError, match="another process"),
-        store.lock_build(tmp_path),
+        buildfolder.lock_build(tmp_path),
     ):
         pass
-    with store.lock_build(tmp_path):
+    with buildfolder.lock_build(tmp_path):
         pass
 
 
@@ -111,6 +111,6 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with (
         pytest.raises(BuildError, match="give a writable --out"),
-        store.lock_build(tmp_path / "out"),
+        buildfolder.lock_build(tmp_path / "out"),
     ):
         pass

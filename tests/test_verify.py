@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build import store
+from tinyvirat_build import buildfolder, store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.verify import verify
 
@@ -205,7 +205,7 @@ def test_repair_touches_nothing_that_another_process_builds(
     (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
     _no_licence(out)
     before = _state(out)
-    with store.lock_build(out), pytest.raises(BuildError, match="another process"):
+    with buildfolder.lock_build(out), pytest.raises(BuildError, match="another process"):
         verify(tvb.open_build(out), sample=1, repair=True)
     assert _state(out) == before
 

@@ -16,6 +16,7 @@ import yaml
 
 from tinyvirat_build import engine, pipeline, sources, store
 from tinyvirat_build.audit import Audit, audit
+from tinyvirat_build.buildfolder import FORMAT, other_version
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import BuildError, DataError, SettingsError
 from tinyvirat_build.labels import load_classes
@@ -103,8 +104,8 @@ def open_build(path: str | os.PathLike[str]) -> Build:
     damaged = f"{file} is damaged; run `tinyvirat-build all` again with the build's own settings"
     if not isinstance(tree, dict) or not isinstance(tree.get("sources"), list):
         raise BuildError(damaged)
-    if tree.get("format") != pipeline.FORMAT:
-        raise BuildError(pipeline.other_version(file, tree.get("format")))
+    if tree.get("format") != FORMAT:
+        raise BuildError(other_version(file, tree.get("format")))
     try:
         settings = Settings.from_dict(tree["settings"])
     except (KeyError, TypeError, AttributeError) as e:
@@ -127,13 +128,19 @@ class Build:
         """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``.
 
         Raises:
-            BuildError: there is no such table, or its stage has not run.
+            BuildError: there is no such table, its stage has not run, or not since an earlier one
+                ran with other settings or data.
         """
         if name not in SCHEMAS:
             raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
         file = self.path / "tables" / f"{name}.parquet"
         if not file.exists():
             raise BuildError(f"{file} is not there yet; run the stage that writes it")
+        if changed := store.changed_input(file):
+            raise BuildError(
+                f"{file} is of an earlier run than {changed.name}, with other settings or data; "
+                f"run `tinyvirat-build all --out {self.path}`"
+            )
         return store.read_table(file)
 
     @cached_property
@@ -196,7 +203,8 @@ class Build:
 
     def audit(self) -> Audit:
         """Are the labels complete, do the splits keep apart, are clips short or held?"""
-        published = (self.path / "tables" / "clips.parquet").exists()
+        file = store.clip_table(self.path / "tables")
+        published = file is not None and file.stem == "clips"
         tables = {n: self.table(n) for n in ("activities", "boxes", "videos")}
         tables["clips"] = self.table("clips" if published else "clips_filtered")
         return audit(
@@ -212,8 +220,8 @@ class Build:
         Raises:
             BuildError: no clip or several clips begin so.
         """
-        name = "clips" if (self.path / "tables" / "clips.parquet").exists() else "clips_planned"
-        clips = self.table(name)
+        file = store.clip_table(self.path / "tables")
+        clips = self.table(file.stem if file else "clips_planned")
         rows = clips[clips["clip_id"].str.startswith(clip_id)]
         if len(rows) != 1:
             raise BuildError(

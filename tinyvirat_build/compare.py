@@ -28,7 +28,6 @@ from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.reasons import Reasons
 from tinyvirat_build.records import REASONS
 
-_TABLES: Final = ("clips", "clips_filtered", "clips_partitioned", "clips_planned")
 _COLUMNS: Final = ("id", "video_id", "clip_id", "frames", "side", "label")
 _LISTS: Final = (
     "tiny_train_v2.json", "tiny_val_v2.json", "tiny_test_v2_public.json",
@@ -212,9 +211,8 @@ def load(path: Path) -> Side:
 
 
 def _load_build(path: Path) -> Side:
-    files = {name: path / "tables" / f"{name}.parquet" for name in (*_TABLES, "issues")}
-    name = next((name for name in _TABLES if files[name].is_file()), None)
-    if name is None:
+    clips = store.clip_table(path / "tables")
+    if clips is None:
         raise DataError(f"{path} has no table of clips yet; run `tinyvirat-build crop` first")
     rows = [
         Row(
@@ -230,10 +228,10 @@ def _load_build(path: Path) -> Side:
             (int(row["start"]), int(row["end"])),
             tuple(zip(row["x"], row["y"], strict=True)),
         )
-        for row in store.read_table(files[name]).to_dict("records")
+        for row in store.read_table(clips).to_dict("records")
     ]
-    known = files["issues"].is_file()
-    issues = store.read_table(files["issues"]) if known else None
+    file = path / "tables" / "issues.parquet"
+    issues = store.read_table(file) if file.is_file() else None
     return Side(str(path), tuple(rows), Reasons.of(issues), whole=True)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from tinyvirat_build import store
+from tinyvirat_build import buildfolder
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.request import (
     STAGES,
@@ -22,16 +22,14 @@ from tinyvirat_build.request import (
     unit_path,
     videos_frame,
 )
-from tinyvirat_build.runner import FORMAT, Run, other_version
+from tinyvirat_build.runner import Run
 
 __all__ = [
-    "FORMAT",
     "STAGES",
     "Outcome",
     "Request",
     "entries_of",
     "order_of",
-    "other_version",
     "run",
     "unit_path",
     "videos_frame",
@@ -56,10 +54,10 @@ def run(
             not done.
     """
     order_of(first), order_of(until)
-    store.refuse_foreign(request.out)
-    with store.lock_build(request.out):
+    buildfolder.refuse_foreign(request.out)
+    with buildfolder.lock_build(request.out):
         try:
-            store.remove_partials(request.out)
+            buildfolder.remove_partials(request.out)
             before()
             return Run(request, first, until).execute()
         except OSError as e:

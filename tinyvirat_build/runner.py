@@ -1,35 +1,32 @@
 """One run of the stages: what is stale is worked on, table by table, in order.
 
-A stage is known here by its unit's key: :meth:`Run.chain` makes those of one video, each holding
-the key before it, and :meth:`Run.global_stage` those of the whole corpus.
+A stage is known here by its unit's key: :class:`~tinyvirat_build.keys.Keys` makes those of one
+video; those of the whole corpus are made of the keys before them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import platform
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
-import yaml
 from tqdm import tqdm
 
 from tinyvirat_build import engine, labels, sources, splits, store, work
-from tinyvirat_build.config import Settings
+from tinyvirat_build.buildfolder import write_build_file
 from tinyvirat_build.dataset import tinyvirat
 from tinyvirat_build.errors import BuildError, DataError, VideoError
+from tinyvirat_build.keys import Keys
+from tinyvirat_build.ledger import Ledger
 from tinyvirat_build.records import KEYS, StageResult, issues_frame
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.request import (
-    STAGES,
     Outcome,
     Request,
     data_of,
@@ -51,7 +48,6 @@ _VIDEO_TABLES: Final = (
 )
 _GLOBAL_VERSION: Final = 1
 _REPORT_VERSION: Final = 2
-FORMAT: Final = 1  # of the build folder
 
 
 class _UnfinishedError(Exception):
@@ -65,15 +61,11 @@ class Run:
         self.request, self.settings, self.out = request, request.settings, request.out
         self.first, self.until = order_of(first), order_of(until)
         self.classes = labels.load_classes(self.settings.classes)
-        self.source_settings: dict[str, Settings] = {}
         self.sources = sources_of(request)
         self.outcome = Outcome()
-        self.keys: dict[str, list[str]] = {}  # stage -> key of each planned entry
-        self.units: dict[str, list[Path]] = {}
+        self.ledger = Ledger(request.out / "tables")
         self.entries: list[Entry] = []
         self.parsed: list[Entry] = []
-        self.global_units: dict[str, Path] = {}
-        self.map_digests: dict[str, str] = {}
         self.ahead = False  # looking at the stages after `until`
         self.file_before = b""  # build.yaml as it was found
 
@@ -82,7 +74,7 @@ class Run:
         began = time.monotonic()
         self.discover()
         self.outcome.seconds["discover"] = time.monotonic() - began
-        self.write_build_file()
+        self.file_before = write_build_file(self.request)
         steps: list[tuple[str, Callable[[], None]]] = [
             ("index", self.index),
             ("crop", self.plan_videos),
@@ -103,7 +95,7 @@ class Run:
         plan_alone = self.first == self.until == order_of("plan")  # which writes nothing
         if not plan_alone or not self.table("issues").exists():
             self.look_ahead(steps)
-            self.write_ledger()
+            self.ledger.write()
         issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
         unread = issues["stage"].isin(["discover", "parse"]) & (issues["action"] == "quarantined")
         self.outcome.unread = int(issues["count"][unread].sum())
@@ -137,36 +129,13 @@ class Run:
             for e in in_order(found)
         ]
         self.entries = self.parsed[: self.request.limit]
-        self.discovery_issues = [
+        self.ledger.discovered = [
             issues_frame([issue], source=s.name, video_id=video)
             for s, d in zip(self.sources, found, strict=True)
             for video, issue in d.issues
         ]
         self.hashes = store.HashMemory(self.out / "log" / "hashes.json", forget=self.request.rehash)
-
-    def write_build_file(self) -> None:
-        """Write build.yaml, what the build is, and apart from it where its data lie here."""
-        packages = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
-        tree = {
-            "format": FORMAT,
-            "sources": list(self.request.sources),
-            "limit": self.request.limit,
-            "versions": {p: metadata.version(p) for p in packages} | {"ffmpeg": ffmpeg_version()},
-            "settings": self.settings.to_dict(),
-        }
-        text = yaml.safe_dump(tree, sort_keys=False)
-        path = self.out / "build.yaml"
-        if path.is_dir():
-            raise BuildError(f"{path} is a folder; move it away")
-        old = self.file_before = path.read_bytes() if path.exists() else b""
-        found = re.match(rb"format: (\d+)$", old, re.MULTILINE)
-        if found and int(found[1]) != FORMAT:
-            raise BuildError(other_version(path, int(found[1])))
-        if old != text.encode():
-            store.write_text(path, text)
-        # The data's place is this machine's affair, and no part of what a build is.
-        data = str(self.request.data.resolve()) if self.request.data else None
-        store.write_json(self.out / "log" / "data.json", {"data": data})
+        self.keys = Keys(self.settings, self.classes, self.hashes)
 
     def unit(self, stage: str, entry: Entry) -> Path:
         """The file of one stage's work on one video."""
@@ -200,22 +169,18 @@ class Run:
 
     def index(self) -> None:
         """Index the videos that are planned; those beyond ``--limit`` count as not present."""
+        here = {e.video for e in self.entries if e.video is not None}
         tasks = []
         for entry in self.parsed:
-            stamp = self.hashes.stamp(entry.video) if entry.video in self.planned_videos() else None
-            key = store.digest(
-                "index", work.INDEX_VERSION, stamp, entry.width, entry.height, entry.fps,
-                entry.camera, entry.scene, entry.session,
-            )  # fmt: skip
-            shown = entry if stamp else replace(entry, video=None)
-            tasks.append(self.video_task(shown, {"index": key}))
+            planned = entry.video in here
+            shown = entry if planned else replace(entry, video=None)
+            tasks.append(self.video_task(shown, {"index": self.keys.index(entry, planned=planned)}))
         stale = [
             t for t in tasks
             if self.request.rehash or self.is_stale("index", t.units["index"], t.keys["index"])
         ]  # fmt: skip
         if self.require_done("index", len(stale)):
-            here = [t for t in stale if t.entry.video is None]
-            for task in here:  # nothing to read: not worth a process
+            for task in (t for t in stale if t.entry.video is None):  # not worth a process
                 work.index_entry(task)
             self.pool("index", work.index_entry, [t for t in stale if t.entry.video], self.refuse)
         self.outcome.worked["index"] = len(stale)
@@ -227,14 +192,12 @@ class Run:
             for e in self.parsed
         }
         # What was found, not when the file was written: a copy of the data gives the same bytes.
-        self.keys["index"] = [
+        units = self.ledger.units["index"]
+        found = [
             store.digest(self.videos[e.source, e.video_id, e.annotation_set], work.refused(u))
-            for e, u in zip(self.entries, self.units["index"], strict=True)
+            for e, u in zip(self.entries, units, strict=True)
         ]
-
-    def planned_videos(self) -> set[Path | None]:
-        """The files of the videos that are planned and present."""
-        return {e.video for e in self.entries if e.video is not None}
+        self.ledger.note("index", found, units)
 
     def refuse(self, task: work.VideoTask, failure: engine.Failure) -> None:
         """Give a video up that brought the indexing worker down."""
@@ -248,7 +211,7 @@ class Run:
         tasks = []
         for entry in self.parsed:
             video = self.videos[entry.source, entry.video_id, entry.annotation_set]
-            keys = self.chain(entry, video)
+            keys = self.keys.chain(entry, video)
             wanted = stages if id(entry) in planned else stages[:1]
             tasks.append(self.video_task(entry, {s: keys[s] for s in wanted}))
         stale_of = [
@@ -272,45 +235,11 @@ class Run:
             if stage in done:
                 self.assemble(stage, table)
 
-    def chain(self, entry: Entry, video: dict[str, Any]) -> dict[str, str]:
-        """The keys of a video's stages, each holding the one before it."""
-        settings = self.settings_of(entry)
-        size = (video["width"], video["height"])
-        spaces = {entry.namespace, *(p.namespace for p in entry.parts)}
-        maps = [self.map_digest(space) for space in sorted(spaces)]
-        about = asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
-        hashes = [self.hashes.of(f) for f in entry.files]
-        key = store.digest(
-            "parse", work.PARSE_VERSION, about, hashes, asdict(settings.parse), self.classes,
-            maps, size if settings.parse.clip_boxes else None, settings.meva.unite,
-        )  # fmt: skip
-        keys = {"parse": key}
-        for stage in work.VIDEO_STAGES:
-            own = stage.settings(settings)
-            own = own if isinstance(own, str) else asdict(own)
-            extra = size if stage.name == "crop" else None
-            key = store.digest(stage.name, stage.version, key, own, extra)
-            keys[stage.name] = key
-        return keys
-
-    def map_digest(self, namespace: str) -> str:
-        """What a namespace's label map says, so that a changed map is parsed anew."""
-        if namespace not in self.map_digests:
-            found = labels.map_of(namespace, self.settings)
-            self.map_digests[namespace] = store.digest(namespace, dict(found.labels))
-        return self.map_digests[namespace]
-
     def video_task(self, entry: Entry, keys: dict[str, str]) -> work.VideoTask:
         """One video's units and the keys that they must have."""
         names = ["index", "parse", *(s.name for s in work.VIDEO_STAGES)]
         units = {s: self.unit(s, entry) for s in names}
-        return work.VideoTask(entry, self.settings_of(entry), self.classes, units, keys)
-
-    def settings_of(self, entry: Entry) -> Settings:
-        """The settings of the entry's source."""
-        if entry.source not in self.source_settings:
-            self.source_settings[entry.source] = self.settings.of(entry.source)
-        return self.source_settings[entry.source]
+        return work.VideoTask(entry, self.keys.settings_of(entry), self.classes, units, keys)
 
     def keep(self, stage: str, tasks: Sequence[work.VideoTask], n: int) -> None:
         """Note a stage's units and keys of the planned videos; delete those of videos gone."""
@@ -321,8 +250,8 @@ class Run:
         ]  # fmt: skip
         self.remove_units(stage, [t.units[stage] for t in tasks])
         # A unit's own key, which is not the task's where its work failed.
-        self.keys[stage] = [store.unit_key(t.units[stage]) or "" for t in chosen]
-        self.units[stage] = [t.units[stage] for t in chosen]
+        keys = [store.unit_key(t.units[stage]) or "" for t in chosen]
+        self.ledger.note(stage, keys, [t.units[stage] for t in chosen])
         assert len(chosen) == n
 
     def pool(
@@ -352,11 +281,15 @@ class Run:
                 bar.update(weigh(outcome.task))
 
     def assemble(self, stage: str, name: str) -> None:
-        """Write a table from its units, unless it is made of just these already."""
-        key = store.digest(name, self.keys[stage])
+        """Write a stage's table from its units."""
+        key = store.digest(name, self.ledger.keys[stage])
+        self.write_table(name, key, self.ledger.units[stage])
+
+    def write_table(self, name: str, key: str, units: Sequence[Path]) -> None:
+        """Write a table from units, unless it is made of just these already."""
         path = self.table(name)
-        if store.table_key(path) != key:
-            parts = (store.read_unit(u, [name])[name] for u in self.units[stage])
+        if not store.is_written(path, name, key):
+            parts = (store.read_unit(u, [name])[name] for u in units)
             store.write_table(path, name, parts, key=key)
 
     def table(self, name: str) -> Path:
@@ -365,22 +298,20 @@ class Run:
 
     # -- the whole corpus
 
-    def global_stage(self, stage: str, name: str, key: str, make: Callable[[], StageResult]) -> str:
-        """Run a stage on the whole corpus under its key; return the key."""
+    def global_stage(
+        self, stage: str, name: str, key: str, make: Callable[[], StageResult]
+    ) -> None:
+        """Run a stage on the whole corpus under its key."""
         unit = self.out / "units" / stage / "all"
         stale = store.unit_key(unit) != key
         self.outcome.worked[stage] = int(stale)
         work_on = self.require_done(stage, int(stale))
-        self.global_units[stage] = unit
         if work_on:
             result = make()
             tables = {name: result.table, "issues": result.issues, "balance": result.balance}
             work.write_tables(unit, key, tables)
-        path = self.table(name)
-        if store.table_key(path) != key:
-            store.write_table(path, name, [store.read_unit(unit, [name])[name]], key=key)
-        self.keys[stage] = [key]
-        return key
+        self.write_table(name, key, [unit])
+        self.ledger.note(stage, [key], [unit])
 
     def partition(self) -> None:
         """Give groups to splits, counting the activities of all videos, planned or not."""
@@ -389,7 +320,7 @@ class Run:
         parse_units = [self.unit("parse", e) for e in self.parsed]
         key = store.digest(
             "partition", _GLOBAL_VERSION, [store.unit_key(u) for u in parse_units],
-            self.keys["crop"], asdict(self.settings.partition), groups["group"].tolist(),
+            self.ledger.keys["crop"], asdict(self.settings.partition), groups["group"].tolist(),
             {name: split.to_dict() for name, split in lists.items()},
         )  # fmt: skip
 
@@ -416,7 +347,7 @@ class Run:
         if self.request.limit is not None:
             # In a part of the corpus every label is rare: a trial would lose its clips.
             settings = replace(settings, min_samples=0)
-        key = store.digest("filter", self.keys["partition"], asdict(settings))
+        key = store.digest("filter", self.ledger.keys["partition"], asdict(settings))
 
         def make() -> StageResult:
             clips = store.read_table(self.table("clips_partitioned"))
@@ -460,11 +391,7 @@ class Run:
         tasks = []
         for entry, clips in planned:
             video = self.videos[entry.source, entry.video_id, entry.annotation_set]
-            key = store.digest(
-                "cut", work.CUT_VERSION, video["fingerprint"], ffmpeg_version(),
-                asdict(self.settings.encode), self.settings.videos.max_held,
-                clips["clip_id"].tolist(),
-            )  # fmt: skip
+            key = self.keys.cut(video, clips["clip_id"].tolist())
             task = work.CutTask(
                 entry, clips, self.out,
                 self.out / "clips" / entry.source / entry.annotation_set / entry.video_id,
@@ -483,16 +410,15 @@ class Run:
                 weigh=lambda t: len(t.clips), unit="clip",
             )  # fmt: skip
         self.outcome.worked["cut"] = len(stale)
-        self.keys["cut"] = [t.key for t in tasks]
-        self.units["cut"] = [t.unit for t in tasks]
-        self.remove_units("cut", self.units["cut"])
+        units = [t.unit for t in tasks]
+        self.ledger.note("cut", [t.key for t in tasks], units)
+        self.remove_units("cut", units)
         self.remove_unnamed({t.folder for t in tasks})
         key = store.digest("cuts", [store.hash_file(t.unit) for t in tasks])
-        parts = [store.read_unit(t.unit, ["cuts"])["cuts"] for t in tasks]
-        if store.table_key(self.table("cuts")) != key:
-            store.write_table(self.table("cuts"), "cuts", parts, key=key)
-        self.keys["cuts"] = [key]
-        self.outcome.quarantined = sum(p.num_rows - p["reason"].null_count for p in parts)
+        self.write_table("cuts", key, units)
+        self.ledger.note("cuts", [key])
+        reasons = store.read_table(self.table("cuts"), ["reason"])["reason"]
+        self.outcome.quarantined = int(reasons.notna().sum())
 
     def say_estimate(self, tasks: Sequence[work.CutTask]) -> None:
         """Print what cutting will cost, before it begins."""
@@ -504,7 +430,7 @@ class Run:
         if missing and self.settings.videos.missing == "error":
             if self.ahead:
                 raise _UnfinishedError
-            self.write_ledger()  # of what was planned, which stands
+            self.ledger.write()  # of what was planned, which stands
             names = ", ".join(e.video_id for e in missing[:3]) + (", …" if len(missing) > 3 else "")
             raise DataError(
                 f"{len(missing)} source videos are not below --data ({names}); fetch them, or "
@@ -531,7 +457,7 @@ class Run:
     def publish(self) -> None:
         """Write the released layout, the truth, the pack and the manifest."""
         key = store.digest(
-            "publish", _GLOBAL_VERSION, self.keys["filter"], self.keys["cuts"],
+            "publish", _GLOBAL_VERSION, self.ledger.keys["filter"], self.ledger.keys["cuts"],
             asdict(self.settings.publish), self.settings.encode.pack, self.classes,
         )  # fmt: skip
 
@@ -552,8 +478,8 @@ class Run:
 
     def stats(self) -> None:
         """Write statistics, figures and the report."""
-        self.write_ledger()
-        key = store.digest("stats", _REPORT_VERSION, self.keys["publish"], self.ledger_key())
+        self.ledger.write()
+        key = store.digest("stats", _REPORT_VERSION, self.ledger.keys["publish"], self.ledger.key())
         unit = self.out / "units" / "stats" / "all"
         stale = store.unit_key(unit) != key or not all(
             (self.out / name).is_file()
@@ -563,47 +489,3 @@ class Run:
         if stale:
             publish_statistics(self.out, self.settings, self.classes)
             store.write_unit(unit, key, {})
-
-    # -- the ledger
-
-    def ledger_key(self) -> str:
-        """What the ledger depends on: every stage's keys, and what discovery found."""
-        found = [f.to_csv(index=False) for f in self.discovery_issues]
-        return store.digest(self.keys, found)
-
-    def write_ledger(self) -> None:
-        """Join the issues and balances of all stages that this run knows."""
-        for name in ("issues", "balance"):
-            key = store.digest(name, self.ledger_key())
-            if store.table_key(self.table(name)) != key:
-                store.write_table(self.table(name), name, self.ledger_parts(name), key=key)
-
-    def ledger_parts(self, name: str) -> Iterator[pa.Table]:
-        """One ledger's rows, stage by stage."""
-        if name == "issues":
-            for frame in self.discovery_issues:
-                yield store.to_arrow("issues", frame)
-        for stage in STAGES:
-            for unit in [*self.units.get(stage, []), *self.global_unit(stage)]:
-                if store.has_part(unit, name):
-                    yield store.read_unit(unit, [name])[name]
-
-    def global_unit(self, stage: str) -> list[Path]:
-        """The unit of a stage on the whole corpus, where this run knows it."""
-        return [self.global_units[stage]] if stage in self.global_units else []
-
-
-def other_version(file: Path, found: object) -> str:
-    """What is said of a build folder in another layout."""
-    return (
-        f"{file} is of layout {found}, this version of tinyvirat-build reads and writes {FORMAT}; "
-        "use the version that made it, or give another --out"
-    )
-
-
-def ffmpeg_version() -> str:
-    """The versions of the FFmpeg libraries that decode and encode, and of the machine's kind."""
-    import av
-
-    codec = av.library_versions["libavcodec"]
-    return f"av {av.__version__}, libavcodec {'.'.join(map(str, codec))}, {platform.machine()}"

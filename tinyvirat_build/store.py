@@ -13,14 +13,12 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import filelock
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -31,7 +29,18 @@ from tinyvirat_build.records import KEYS, SCHEMAS
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _KEY_FIELD: Final = b"tinyvirat_build.key"
-FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
+_INPUTS_FIELD: Final = b"tinyvirat_build.inputs"
+_INPUTS: Final = {
+    "tracks": ("activities", "boxes"),
+    "segments": ("tracks",),
+    "chunks": ("segments",),
+    "clips_planned": ("chunks",),
+    "clips_partitioned": ("clips_planned",),
+    "clips_filtered": ("clips_partitioned",),
+    "cuts": ("clips_filtered",),
+    "clips": ("clips_filtered", "cuts"),
+}  # what each table is made of, that a later run may have made anew
+CLIP_TABLES: Final = ("clips", "clips_filtered", "clips_partitioned", "clips_planned")
 PARTIAL: Final = ".partial"  # marks what is not finished; removed when a build starts
 
 
@@ -215,12 +224,46 @@ def count_rows(path: Path) -> int:
 
 def table_key(path: Path) -> str | None:
     """The key that a table file was written under; None where there is no whole table."""
+    return _metadata(path).get(_KEY_FIELD, b"").decode() or None
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        return pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowInvalid):
-        return None
-    key = metadata.get(_KEY_FIELD)
-    return key.decode() if key else None
+        return {}
+
+
+def _input_keys(path: Path, name: str) -> dict[str, str | None]:
+    return {n: table_key(path.with_name(f"{n}.parquet")) for n in _INPUTS.get(name, ())}
+
+
+def is_written(path: Path, name: str, key: str) -> bool:
+    """Whether a table is on disk under its key, made of its inputs as they are now."""
+    metadata = _metadata(path)
+    inputs = json.loads(metadata.get(_INPUTS_FIELD, b"{}"))
+    return metadata.get(_KEY_FIELD) == key.encode() and inputs == _input_keys(path, name)
+
+
+def changed_input(path: Path) -> Path | None:
+    """The table, of those that a table was made of, that was made anew since; None if none was.
+
+    A run of some stages leaves the tables of the later ones as they were.
+    """
+    for name, key in json.loads(_metadata(path).get(_INPUTS_FIELD, b"{}")).items():
+        made_of = path.with_name(f"{name}.parquet")
+        if made_of.exists():
+            if table_key(made_of) != key:
+                return made_of
+            if changed := changed_input(made_of):
+                return changed
+    return None
+
+
+def clip_table(tables: Path) -> Path | None:
+    """The last table of clips that the stages of a build have written as its settings are now."""
+    paths = (tables / f"{name}.parquet" for name in CLIP_TABLES)
+    return next((p for p in paths if p.exists() and not changed_input(p)), None)
 
 
 def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -> None:
@@ -229,7 +272,8 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
     Memory holds a bounded run of parts, whatever the number of videos; the bytes depend on the
     rows alone, not on how they were parted.
     """
-    schema = SCHEMAS[name].with_metadata({_KEY_FIELD: key.encode()})
+    inputs = json.dumps(_input_keys(path, name)).encode()
+    schema = SCHEMAS[name].with_metadata({_KEY_FIELD: key.encode(), _INPUTS_FIELD: inputs})
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
@@ -316,71 +360,6 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise BuildError(f"{path} is not there; run `tinyvirat-build all` again") from e
     except (OSError, zipfile.BadZipFile) as e:
         raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
-
-
-def refuse_foreign(out: Path) -> None:
-    """Make sure that a build would write over nothing but a build.
-
-    Raises:
-        BuildError: the folder holds something under a name that a build uses, the original
-            release's ``TinyVIRAT_V2`` say, but no build.
-    """
-    if (out / "build.yaml").exists() or (out / ".lock").exists():
-        return
-    foreign = [name for name in FOLDERS if (out / name).exists()]
-    if foreign:
-        raise BuildError(
-            f"{out} holds {foreign[0]!r} but no build, which would write over it; give another "
-            "--out, or move it away"
-        )
-
-
-def remove_partials(out: Path) -> None:
-    """Delete what an interrupted build left half written, in its own folders alone.
-
-    What vanishes meanwhile was a worker's that had not ended yet.
-    """
-    for path in out.glob(f"*{PARTIAL}"):
-        if path.name.lstrip(".").startswith((*FOLDERS, "build.yaml", "report.html")):
-            _remove(path)
-    for root in FOLDERS:
-        for folder, folders, files in os.walk(out / root):
-            for name in [n for n in folders if n.endswith(PARTIAL)]:
-                folders.remove(name)
-                _remove(Path(folder, name))
-            for name in files:
-                if name.endswith(PARTIAL):
-                    _remove(Path(folder, name))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def lock_build(out: Path) -> Iterator[None]:
-    """Hold the build folder for one process; a second one is told so.
-
-    Raises:
-        BuildError: another process builds here, or the folder cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout as e:
-        raise BuildError(
-            f"another process is building in {out}; wait for it, or give another --out"
-        ) from e
-    except OSError as e:
-        raise BuildError(f"cannot write to {out}: {e.strerror or e}; give a writable --out") from e
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def sort_keys(frame: pd.DataFrame) -> pd.DataFrame:

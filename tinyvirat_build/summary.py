@@ -45,12 +45,9 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     return "\n".join(lines)
 
 
-_WRITTEN_BY: Final = {
-    "clips": "publish",
-    "clips_filtered": "filter",
-    "clips_partitioned": "partition",
-    "clips_planned": "crop",
-}
+_WRITTEN_BY: Final = dict(
+    zip(store.CLIP_TABLES, ("publish", "filter", "partition", "crop"), strict=True)
+)
 
 
 def _clips(out: Path, until: str) -> list[str]:

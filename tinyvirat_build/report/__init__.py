@@ -10,6 +10,7 @@ import yaml
 
 from tinyvirat_build import store
 from tinyvirat_build.config import Settings
+from tinyvirat_build.errors import BuildError
 from tinyvirat_build.report.figures import figures
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
@@ -60,8 +61,9 @@ def draw_figures(out: Path, settings: Settings, classes: Sequence[str]) -> list[
     Raises:
         BuildError: the build is not filtered yet.
     """
-    published = out / "tables" / "clips.parquet"
-    table = published if published.exists() else out / "tables" / "clips_filtered.parquet"
+    table = store.clip_table(out / "tables")
+    if table is None or table.stem not in ("clips", "clips_filtered"):
+        raise BuildError(f"{out} is not filtered yet; run `tinyvirat-build filter --out {out}`")
     counted = stats(store.read_table(table), classes=classes, targets=settings.partition.targets)
     drawn = figures(counted)
     for name, content in drawn.items():

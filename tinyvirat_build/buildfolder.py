@@ -1,0 +1,137 @@
+"""A build's folder: whose it is, who works in it, and ``build.yaml``, which says what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import filelock
+import yaml
+
+from tinyvirat_build import store
+from tinyvirat_build.errors import BuildError
+from tinyvirat_build.request import Request
+from tinyvirat_build.store import PARTIAL
+
+FORMAT: Final = 1  # of the build folder
+FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
+_PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
+
+
+def write_build_file(request: Request) -> bytes:
+    """Write ``build.yaml``, and return what it held before, if anything.
+
+    It has sources, settings and versions; where the data lie is this machine's affair, and stands
+    apart in ``log/data.json``.
+
+    Raises:
+        BuildError: the folder is of another layout.
+    """
+    tree = {
+        "format": FORMAT,
+        "sources": list(request.sources),
+        "limit": request.limit,
+        "versions": {p: metadata.version(p) for p in _PACKAGES} | {"ffmpeg": ffmpeg_version()},
+        "settings": request.settings.to_dict(),
+    }
+    new = yaml.safe_dump(tree, sort_keys=False).encode()
+    path = request.out / "build.yaml"
+    if path.is_dir():
+        raise BuildError(f"{path} is a folder; move it away")
+    old = path.read_bytes() if path.exists() else b""
+    found = re.match(rb"format: (\d+)$", old, re.MULTILINE)
+    if found and int(found[1]) != FORMAT:
+        raise BuildError(other_version(path, int(found[1])))
+    if old != new:
+        store.write_bytes(path, new)
+    data = str(request.data.resolve()) if request.data else None
+    store.write_json(request.out / "log" / "data.json", {"data": data})
+    return old
+
+
+def other_version(file: Path, found: object) -> str:
+    """What is said of a build folder in another layout."""
+    return (
+        f"{file} is of layout {found}, this version of tinyvirat-build reads and writes {FORMAT}; "
+        "use the version that made it, or give another --out"
+    )
+
+
+def ffmpeg_version() -> str:
+    """The versions of the FFmpeg libraries that decode and encode, and of the machine's kind."""
+    import av
+
+    codec = av.library_versions["libavcodec"]
+    return f"av {av.__version__}, libavcodec {'.'.join(map(str, codec))}, {platform.machine()}"
+
+
+def refuse_foreign(out: Path) -> None:
+    """Make sure that a build would write over nothing but a build.
+
+    Raises:
+        BuildError: the folder holds something under a name that a build uses, the original
+            release's ``TinyVIRAT_V2`` say, but no build.
+    """
+    if (out / "build.yaml").exists() or (out / ".lock").exists():
+        return
+    foreign = [name for name in FOLDERS if (out / name).exists()]
+    if foreign:
+        raise BuildError(
+            f"{out} holds {foreign[0]!r} but no build, which would write over it; give another "
+            "--out, or move it away"
+        )
+
+
+def remove_partials(out: Path) -> None:
+    """Delete what an interrupted build left half written, in its own folders alone.
+
+    What vanishes meanwhile was a worker's that had not ended yet.
+    """
+    for path in out.glob(f"*{PARTIAL}"):
+        if path.name.lstrip(".").startswith((*FOLDERS, "build.yaml", "report.html")):
+            _remove(path)
+    for root in FOLDERS:
+        for folder, folders, files in os.walk(out / root):
+            for name in [n for n in folders if n.endswith(PARTIAL)]:
+                folders.remove(name)
+                _remove(Path(folder, name))
+            for name in files:
+                if name.endswith(PARTIAL):
+                    _remove(Path(folder, name))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock_build(out: Path) -> Iterator[None]:
+    """Hold the build folder for one process; a second one is told so.
+
+    Raises:
+        BuildError: another process builds here, or the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(out / ".lock", timeout=0)
+        lock.acquire()
+    except filelock.Timeout as e:
+        raise BuildError(
+            f"another process is building in {out}; wait for it, or give another --out"
+        ) from e
+    except OSError as e:
+        raise BuildError(f"cannot write to {out}: {e.strerror or e}; give a writable --out") from e
+    try:
+        yield
+    finally:
+        lock.release()

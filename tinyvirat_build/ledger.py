@@ -1,0 +1,47 @@
+"""The issues and balances of all stages, joined from the units that a run knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from tinyvirat_build import store
+from tinyvirat_build.request import STAGES
+
+
+class Ledger:
+    """What a run knows finished: units and their keys, stage by stage."""
+
+    def __init__(self, tables: Path) -> None:
+        self.tables = tables
+        self.keys: dict[str, list[str]] = {}
+        self.units: dict[str, list[Path]] = {}
+        self.discovered: list[pd.DataFrame] = []  # issues of discovery, one frame a source
+
+    def note(self, stage: str, keys: Sequence[str], units: Sequence[Path] = ()) -> None:
+        """Note that a stage is finished, and in which units its issues and balances are."""
+        self.keys[stage], self.units[stage] = list(keys), list(units)
+
+    def key(self) -> str:
+        """What the ledger depends on: every stage's keys, and what discovery found."""
+        return store.digest(self.keys, [f.to_csv(index=False) for f in self.discovered])
+
+    def write(self) -> None:
+        """Write ``issues`` and ``balance``, unless they are of just these units already."""
+        for name in ("issues", "balance"):
+            key = store.digest(name, self.key())
+            path = self.tables / f"{name}.parquet"
+            if not store.is_written(path, name, key):
+                store.write_table(path, name, self._parts(name), key=key)
+
+    def _parts(self, name: str) -> Iterator[pa.Table]:
+        if name == "issues":
+            for frame in self.discovered:
+                yield store.to_arrow("issues", frame)
+        for stage in STAGES:
+            for unit in self.units.get(stage, []):
+                if store.has_part(unit, name):
+                    yield store.read_unit(unit, [name])[name]
