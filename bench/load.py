@@ -40,7 +40,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from tinyvirat_build.dataset import packs
+from tinyvirat_build.dataset import packs, packtree
 from tinyvirat_build.dataset.packfile import INDEX
 from tinyvirat_build.store import hash_file
 from tinyvirat_build.train import fused_cpu, video_dataset
@@ -344,7 +344,7 @@ def main() -> None:
             root = Path(folder) / codec
             make_tree(root, options.clips, codec, encoding)
             pack = root / "pack"
-            report = packs.pack_tree(root, pack)
+            report = packtree.pack_tree(root, pack)
             assert not report.faults
             found = compare(root, pack, options.rounds)
             print(f"\n{name}, {options.clips} clips      clips/s   against opencv")

@@ -6,13 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tinyvirat_build as tvb
 from tinyvirat_build import buildfolder, store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.verify import verify
+from tinyvirat_build.video.verify import LEAST_PSNR
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
 
@@ -21,6 +25,14 @@ SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
 def built(tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
     out = tmp_path_factory.mktemp("verify") / "out"
     return tvb.build("demo", out, settings=SETTINGS, workers=2)
+
+
+def _copy(built: tvb.Build, tmp_path: Path) -> Path:
+    """The build's files on their own, without its data."""
+    out = tmp_path / "out"
+    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
+    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
+    return out
 
 
 def _rewrite(path: Path, change: Callable[[list[dict[str, object]]], None]) -> None:
@@ -85,6 +97,33 @@ def _damage_the_pack(out: Path) -> None:
     content[len(content) // 2] ^= 1
     shard.unlink()
     shard.write_bytes(bytes(content))
+
+
+def _rewrite_the_header(out: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    file = out / "pack" / "pack.json"
+    header = json.loads(file.read_text())
+    change(header)
+    file.write_text(json.dumps(header))
+
+
+def _mislabel_the_pack(out: Path) -> None:
+    file = out / "pack" / "index.parquet"
+    table = pq.read_table(file)
+    labels = table["labels"].to_pylist()
+    i = table.schema.get_field_index("labels")
+    turned = pa.array(labels[1:] + labels[:1], table["labels"].type)
+    pq.write_table(table.set_column(i, table.schema.field(i), turned), file, store_schema=True)
+    _rewrite_the_header(out, lambda h: h.update(index_sha256=store.hash_file(file)))
+
+
+def _another_shard(out: Path) -> None:
+    _damage_the_pack(out)
+
+    def change(header: dict[str, Any]) -> None:
+        for shard in header["shards"]:
+            shard["sha256"] = store.hash_file(out / "pack" / shard["file"])
+
+    _rewrite_the_header(out, change)
 
 
 TRAIN = "TinyVIRAT_V2/tiny_train_v2.json"
@@ -186,9 +225,7 @@ def _state(out: Path) -> dict[str, bytes]:
 def test_what_is_given_away_is_proven_and_repaired(
     damage: Callable[[Path], None], check: str, built: tvb.Build, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
-    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
+    out = _copy(built, tmp_path)
     before = _state(out)
     damage(out)
     report = verify(tvb.open_build(out), sample=1)
@@ -200,9 +237,7 @@ def test_what_is_given_away_is_proven_and_repaired(
 def test_repair_touches_nothing_that_another_process_builds(
     built: tvb.Build, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
-    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
+    out = _copy(built, tmp_path)
     _no_licence(out)
     before = _state(out)
     with buildfolder.lock_build(out), pytest.raises(BuildError, match="another process"):
@@ -223,14 +258,14 @@ def test_repair_touches_nothing_that_another_process_builds(
         (_swap_two_clips, "checksum"),
         (_group_in_two_splits, "leakage"),
         (_damage_the_pack, "pack"),
+        (_mislabel_the_pack, "pack"),
+        (_another_shard, "pack"),
     ],
 )
 def test_damage_is_found(
     damage: Callable[[Path], None], check: str, built: tvb.Build, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
-    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
+    out = _copy(built, tmp_path)
     damage(out)
     report = tvb.open_build(out).verify(sample=10 if check != "checksum" else None)
     assert check in {p.check for p in report.problems}, report.render()
@@ -242,3 +277,17 @@ def test_a_whole_build_is_proven(built: tvb.Build) -> None:
     report = built.verify()
     assert not report.problems
     assert "every pixel is equal" in report.render()
+
+
+def test_a_lossy_build_is_not_called_equal(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "demo.scale": 0.02, "encode.codec": "h264-crf"}
+    report = tvb.build("demo", tmp_path / "out", settings=settings, workers=1).verify()
+    assert not report.problems, report.render()
+    assert "every pixel" not in report.render()
+    assert f"to {LEAST_PSNR} dB or better" in report.render()
+
+
+def test_where_nothing_was_built_nothing_is_proven(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "demo.scale": 0.02, "chunk.min_frames": 9999}
+    report = tvb.build("demo", tmp_path / "out", settings=settings, workers=1).verify()
+    assert [p.detail for p in report.problems] == ["holds no clip to prove"]

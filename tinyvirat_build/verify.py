@@ -25,7 +25,7 @@ from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
 from tinyvirat_build.sources.demo import misplaced
 from tinyvirat_build.video.encode import LOSSLESS
-from tinyvirat_build.video.verify import Problem, verify_video
+from tinyvirat_build.video.verify import LEAST_PSNR, Problem, verify_video
 from tinyvirat_build.work import load_index
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Report:
     frames: int
     problems: tuple[Problem, ...] = field(default=())
     repaired: int = 0
+    lossless: bool = True  # or the clips' codec changes pixels
 
     def to_json(self) -> str:
         """As JSON, one object."""
@@ -53,7 +54,9 @@ class Report:
         if self.repaired:
             done += f"; {self.repaired:,} videos cut again"
         if not self.problems:
-            return f"{done}: every pixel is equal."
+            if self.lossless:
+                return f"{done}: every pixel is equal."
+            return f"{done}: every frame is the source's own, to {LEAST_PSNR} dB or better."
         width = max(len(p.check) for p in self.problems)
         lines = [f"{done}: {len(self.problems):,} problems"]
         lines += [f"  {p.check:<{width}}  {p.where}  {p.detail}" for p in self.problems[:most]]
@@ -141,7 +144,11 @@ def _check(
     problems += _tables(build, manifest)
     problems += _stamps(build, chosen, lossless)
     frames = int((chosen["end"] - chosen["start"]).sum())
-    return Report(len(chosen), frames, tuple(problems))
+    if manifest.empty:
+        problems.append(Problem("build", "tables/clips.parquet", "holds no clip to prove"))
+    elif chosen.empty:
+        problems.append(Problem("build", "clips", "none was cut; see tables/issues.parquet"))
+    return Report(len(chosen), frames, tuple(problems), lossless=lossless)
 
 
 def _compare(task: _Task) -> list[Problem]:
@@ -267,7 +274,7 @@ def _check_of(key: str) -> str:
 
 
 def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:
-    """Groups in two splits, labels of clips, balances, and the pack's checksums."""
+    """Groups in two splits, labels of clips, balances, and the pack."""
     splits = manifest.groupby("group", observed=True)["split"].nunique()
     for group in splits.index[splits > 1]:
         yield Problem("leakage", str(group), "the group is in more than one split")
@@ -282,8 +289,11 @@ def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:
     for row in balance[open_rows].to_dict("records"):
         yield Problem("balance", f"{row['stage']} {row['video_id']}", "records vanished")
     if build.settings.encode.pack:
+        classes = load_classes(build.settings.classes)
+        public = build.settings.publish.public
         try:
-            packs.open_pack(build.path / "pack", verify=True)
+            for where, what in packs.check_pack(build.path, manifest, classes, public=public):
+                yield Problem("pack", where, what)
         except PackError as e:
             yield Problem("pack", "pack", str(e))
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from tinyvirat_build import records
-from tinyvirat_build.dataset import packs
+from tinyvirat_build.dataset import packfile, packs, packtree
 from tinyvirat_build.dataset.trees import read_tree
 from tinyvirat_build.errors import DataError, PackError
 
@@ -95,7 +95,7 @@ def tree_bytes(folder):
 
 def test_pack_holds_the_planes_of_every_clip(build):
     folder, manifest, planes = build
-    pack = packs.open_pack(packs.write_pack(folder, manifest, CLASSES), verify=True)
+    pack = packfile.open_pack(packs.write_pack(folder, manifest, CLASSES), verify=True)
     assert pack.split.tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
     assert len(pack) == len(planes)
     for i, name in enumerate(pack.clip_id):
@@ -138,9 +138,9 @@ def test_copies_where_links_fail(build, monkeypatch):
 
 def test_large_raw_file_becomes_several_shards(build):
     folder, manifest, _ = build
-    whole = packs.open_pack(packs.write_pack(folder, manifest, CLASSES))
+    whole = packfile.open_pack(packs.write_pack(folder, manifest, CLASSES))
     frames = [whole.raw(i).copy() for i in range(len(whole))]
-    parts = packs.open_pack(packs.write_pack(folder, manifest, CLASSES, max_shard=3000), True)
+    parts = packfile.open_pack(packs.write_pack(folder, manifest, CLASSES, max_shard=3000), True)
     assert len(parts.shard_files) > len(whole.shard_files)
     for i, wanted in enumerate(frames):
         np.testing.assert_array_equal(parts.raw(i), wanted)
@@ -148,7 +148,7 @@ def test_large_raw_file_becomes_several_shards(build):
 
 def test_public_pack_withholds_labels_and_sources_of_test(build):
     folder, manifest, _ = build
-    pack = packs.open_pack(packs.write_pack(folder, manifest, CLASSES, public=True))
+    pack = packfile.open_pack(packs.write_pack(folder, manifest, CLASSES, public=True))
     test = pack.split == "test"
     assert pack.labelled.tolist() == (~test).tolist()
     assert not pack.labels[test].any()
@@ -162,14 +162,14 @@ def test_colour_comes_from_the_clips_own_tags(build):
     path = folder / "clips" / "a.mp4"
     write_mp4(path, noise(np.random.default_rng(0), 2, 16, 16), tags=(1, 2))
     manifest["path"] = ["clips/a.mp4" if v == "a" else None for v in manifest["video_id"]]
-    pack = packs.open_pack(packs.write_pack(folder, manifest, CLASSES))
+    pack = packfile.open_pack(packs.write_pack(folder, manifest, CLASSES))
     colours = dict(zip(pack.clip_id, zip(pack.matrix, pack.range, strict=True), strict=True))
     assert colours["a1"] == ("bt709", "full")
     assert colours["b1"] == ("bt601", "limited")
 
 
 def test_empty_manifest_gives_an_empty_pack(tmp_path):
-    pack = packs.open_pack(packs.write_pack(tmp_path, records.empty("clips"), CLASSES), True)
+    pack = packfile.open_pack(packs.write_pack(tmp_path, records.empty("clips"), CLASSES), True)
     assert len(pack) == 0
     with pytest.raises(PackError, match="no clip of split 'train'; splits in it: none"):
         pack.of_split("train")
@@ -236,7 +236,7 @@ def test_damage_is_one_clear_line(build, damage, message):
     folder, manifest, _ = build
     damage(packs.write_pack(folder, manifest, CLASSES))
     with pytest.raises(PackError, match=message) as caught:
-        packs.open_pack(folder, verify=True)
+        packfile.open_pack(folder, verify=True)
     assert "\n" not in str(caught.value)
 
 
@@ -278,9 +278,9 @@ def test_tree_becomes_a_pack_equal_to_its_mp4s(tmp_path, v1):
         "test": [("0", noise(rng, 2, 22, 10), labels if v1 else None, {"tags": (1, 1)})],
     }
     write_tree(tmp_path / "tree", rows, v1=v1)
-    report = packs.pack_tree(tmp_path / "tree", tmp_path / "pack", workers=2)
+    report = packtree.pack_tree(tmp_path / "tree", tmp_path / "pack", workers=2)
     assert (report.clips, report.faults) == (3, ())
-    pack = packs.open_pack(report.path, verify=True)
+    pack = packfile.open_pack(report.path, verify=True)
     assert pack.labelled.tolist() == [True, True, v1]
     wanted_first = [0, 12] if v1 else [0, 2]
     assert np.flatnonzero(pack.labels[0]).tolist() == wanted_first
@@ -298,9 +298,9 @@ def test_odd_window_with_replicated_chroma_keeps_its_own_chroma(tmp_path, dy, dx
     own = (slice(4 + dy, 15 + dy), slice(2 + dx, 15 + dx))
     pictures = [(y[own], *(p.repeat(2, 0).repeat(2, 1)[own] for p in (u, v))) for y, u, v in source]
     write_tree(tmp_path / "t", {"train": [("0", pictures, ["run"], {"pix_fmt": "yuv444p"})]})
-    report = packs.pack_tree(tmp_path / "t", tmp_path / "p")
+    report = packtree.pack_tree(tmp_path / "t", tmp_path / "p")
     assert report.faults == ()
-    pack = packs.open_pack(report.path)
+    pack = packfile.open_pack(report.path)
     assert (pack.inner_height[0], pack.inner_width[0]) == (11, 13)
     np.testing.assert_array_equal(pack.yuv444(0), np.array(pictures))
     assert pack.nbytes[0] <= 3 * 12 * 14 * 3 // 2
@@ -318,7 +318,7 @@ def test_faults_of_a_tree_are_told_and_nothing_is_lost(tmp_path):
     videos = tmp_path / "t" / "videos" / "train" / "video"
     (videos / "1.mp4").unlink()
     (videos / "2.mp4").write_bytes(b"not a video")
-    report = packs.pack_tree(tmp_path / "t", tmp_path / "p")
+    report = packtree.pack_tree(tmp_path / "t", tmp_path / "p")
     assert report.clips == 3
     told = {f["id"]: f["what"] for f in report.faults}
     assert told["0"] == "dim is [8, 16, 16], decoded [5, 16, 16]"
@@ -326,7 +326,7 @@ def test_faults_of_a_tree_are_told_and_nothing_is_lost(tmp_path):
     assert "decoding failed after 0 frames" in told["2"]
     assert told["4"] == "4:4:4 chroma was averaged to 4:2:0"
     assert json.loads((tmp_path / "p" / "faults.json").read_text()) == list(report.faults)
-    assert packs.open_pack(tmp_path / "p").frames.tolist() == [5, 5, 5]
+    assert packfile.open_pack(tmp_path / "p").frames.tolist() == [5, 5, 5]
 
 
 def test_of_two_rows_with_one_id_the_second_is_told_not_packed(tmp_path):
@@ -336,18 +336,18 @@ def test_of_two_rows_with_one_id_the_second_is_told_not_packed(tmp_path):
     listed = json.loads((tmp_path / "t" / "tiny_train_v2.json").read_text())
     listed[1]["id"] = "0"
     (tmp_path / "t" / "tiny_train_v2.json").write_text(json.dumps(listed))
-    report = packs.pack_tree(tmp_path / "t", tmp_path / "p")
-    assert (report.clips, [f["what"] for f in report.faults]) == (1, [packs._TWICE])
+    report = packtree.pack_tree(tmp_path / "t", tmp_path / "p")
+    assert (report.clips, [f["what"] for f in report.faults]) == (1, [packtree._TWICE])
 
 
 def test_a_tree_without_any_clip_keeps_the_old_pack(tmp_path):
     rng = np.random.default_rng(0)
     write_tree(tmp_path / "t", {"train": [("0", noise(rng, 2, 8, 8), ["run"], {})]})
-    packs.pack_tree(tmp_path / "t", tmp_path / "p")
+    packtree.pack_tree(tmp_path / "t", tmp_path / "p")
     before = tree_bytes(tmp_path / "p")
     shutil.rmtree(tmp_path / "t" / "videos")
     with pytest.raises(DataError, match="none of its 1 clips decodes"):
-        packs.pack_tree(tmp_path / "t", tmp_path / "p")
+        packtree.pack_tree(tmp_path / "t", tmp_path / "p")
     assert tree_bytes(tmp_path / "p") == before
 
 
@@ -357,11 +357,11 @@ def test_a_pack_behind_a_link_or_here(tmp_path, monkeypatch):
     (tmp_path / "disk" / "p").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "disk" / "p")
     for _ in range(2):
-        packs.pack_tree(tmp_path / "t", tmp_path / "link")
+        packtree.pack_tree(tmp_path / "t", tmp_path / "link")
         assert (tmp_path / "link").is_symlink()
-        assert len(packs.open_pack(tmp_path / "disk" / "p")) == 1
+        assert len(packfile.open_pack(tmp_path / "disk" / "p")) == 1
     monkeypatch.chdir(tmp_path / "disk" / "p")
-    packs.pack_tree(tmp_path / "t", ".")
+    packtree.pack_tree(tmp_path / "t", ".")
     assert sorted(p.name for p in (tmp_path / "disk").iterdir()) == ["p"]
 
 
@@ -375,7 +375,7 @@ def test_a_pack_of_many_shards_keeps_no_file_open(tmp_path):
         name = f"{i:05d}"
         rows.append(row | {"video_id": name, "clip_id": name, "id": name, "pack_file": f"{i}.yuv"})
     manifest = pd.DataFrame(rows).reindex(columns=records.columns("clips"))
-    pack = packs.open_pack(packs.write_pack(tmp_path, manifest, CLASSES))
+    pack = packfile.open_pack(packs.write_pack(tmp_path, manifest, CLASSES))
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before + 50, limits[1]))
@@ -425,5 +425,5 @@ def test_pack_never_replaces_something_else(tmp_path):
         tmp_path / "t", {"train": [("0", noise(np.random.default_rng(0), 1, 8, 8), ["run"], {})]}
     )
     with pytest.raises(PackError, match="holds something that is no pack"):
-        packs.pack_tree(tmp_path / "t", tmp_path / "t")
+        packtree.pack_tree(tmp_path / "t", tmp_path / "t")
     assert (tmp_path / "t" / "class_map.json").is_file()

@@ -115,8 +115,8 @@ def verify(
 ) -> None:
     """Prove that every clip equals its source, pixel for pixel, with another decoder.
 
-    Also: frame counts by two readers, every file given away against the tables, checksums, groups
-    in two splits.
+    Also: frame counts by two readers, every file given away against the tables, checksums, the
+    pack's rows and shards against the manifest and the clips, groups in two splits.
     """
     from tinyvirat_build import engine
     from tinyvirat_build import verify as checks
@@ -224,7 +224,7 @@ def _train_settings(
 @workers_option
 def pack(tree: Path, out: Path, workers: int | None) -> None:
     """Make a training pack from an existing TinyVIRAT tree, the original release too."""
-    from tinyvirat_build.dataset.packs import pack_tree
+    from tinyvirat_build.dataset.packtree import pack_tree
 
     report = pack_tree(tree, out, workers=workers)
     click.echo(f"{report.clips:,} clips packed into {report.path}")

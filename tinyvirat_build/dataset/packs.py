@@ -1,23 +1,20 @@
-"""Write training packs: from a build's raw files, or from an existing TinyVIRAT tree.
+"""Write a build's training pack from its raw files, and check it against them.
 
 The format, and how a pack is read, is in :mod:`tinyvirat_build.dataset.packfile`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,17 +24,13 @@ from tinyvirat_build.dataset.packfile import (
     INDEX,
     SPLITS,
     VERSION,
-    Pack,
     colour_of,
     frame_bytes,
     open_pack,
     read_header,
 )
-from tinyvirat_build.dataset.trees import Decoded, TreeClip, decode, read_tree
-from tinyvirat_build.errors import DataError, PackError
+from tinyvirat_build.errors import PackError
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
-
-__all__ = ["MAX_SHARD", "Pack", "TreeReport", "open_pack", "pack_tree", "write_pack"]
 
 MAX_SHARD: Final = 1 << 30  # bytes; a clip is never split, so one clip may exceed it
 
@@ -67,22 +60,80 @@ def write_pack(
         PackError: a raw file is missing or shorter than the manifest says.
     """
     build = Path(build_dir)
+    columns, parts = _plan(build, clips, classes, public, max_shard)
+    target = build / "pack"
+    with replacing(target) as folder:
+        known = _known_checksums(target)
+        entries = [_make_shard(folder, i, part, known) for i, part in enumerate(parts)]
+        write_index(folder, columns, entries, classes, public=public)
+    return target
+
+
+def check_pack(
+    build_dir: str | os.PathLike[str],
+    clips: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    public: bool = False,
+) -> Iterator[tuple[str, str]]:
+    """Where a build's pack is not what :func:`write_pack` makes of it: (clip or file, what).
+
+    Files are compared with their checksums, the index row by row with the manifest, shards with
+    the raw files.
+
+    Raises:
+        PackError: the pack cannot be used, or a raw file is missing.
+    """
+    build = Path(build_dir)
+    columns, parts = _plan(build, clips, classes, public, MAX_SHARD)
+    pack = open_pack(build / "pack", verify=True)
+    if pack.classes != tuple(classes):
+        yield "pack.json", "the classes are not those of the build"
+    expected = _index(columns)
+    if not pack.table.equals(expected):
+        yield from _row_differences(pack.table.to_pylist(), expected.to_pylist())
+    shards = read_header(pack.root)["shards"]
+    for entry, file, part in zip(shards, pack.shard_files, parts, strict=False):
+        if not file.samefile(part.source) and part.sha256() != entry["sha256"]:
+            yield str(entry["file"]), f"is not {part.source.relative_to(build)} any more"
+
+
+def _row_differences(
+    found: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    rows = {row["clip_id"]: row for row in found}
+    for own in expected:
+        where = f"clip {own['clip_id']}"
+        row = rows.pop(own["clip_id"], None)
+        if row is None:
+            yield where, "the pack has no such clip"
+        elif differ := [f"{k} {row[k]} is not {own[k]}" for k in own if row[k] != own[k]]:
+            yield where, ", ".join(differ)
+    for clip_id in rows:
+        yield f"clip {clip_id}", "the manifest has no such clip"
+    if not rows and sorted(map(str, found)) == sorted(map(str, expected)):
+        yield "index.parquet", "the rows are in another order"
+
+
+def _plan(
+    build: Path, clips: pd.DataFrame, classes: Sequence[str], public: bool, max_shard: int
+) -> tuple[dict[str, Any], list[_Part]]:
+    """The index's columns and the shards of a build's pack."""
     n_frames = pd.to_numeric(clips["n_frames"]).fillna(0).to_numpy(np.int64)
     kept = clips[(clips["pack_file"].notna() & clips["id"].notna()).to_numpy() & (n_frames > 0)]
     kept = _in_order(kept)
     columns, sources = _index_columns(build, kept, {c: i for i, c in enumerate(classes)})
-    shards = _plan_shards(build, columns, sources, max_shard)
+    parts = _plan_shards(build, columns, sources, max_shard)
     if public:
         hidden = [split == "test" for split in columns["split"]]
         for name, replace in (("labels", [None] * len(hidden)), ("video_id", columns["id"])):
             pairs = zip(columns[name], replace, hidden, strict=True)
             columns[name] = [new if hide else old for old, new, hide in pairs]
-    target = build / "pack"
-    with _replacing(target) as folder:
-        known = _known_checksums(target)
-        entries = [_make_shard(folder, i, part, known) for i, part in enumerate(shards)]
-        write_index(folder, columns, entries, classes, public=public)
-    return target
+    return columns, parts
+
+
+def _index(columns: Mapping[str, Any]) -> pa.Table:
+    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in INDEX}, schema=INDEX)
 
 
 def write_index(
@@ -97,7 +148,7 @@ def write_index(
 
     ``columns`` are those of :data:`INDEX`; ``shards`` are dicts of file, bytes, sha256.
     """
-    table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in INDEX}, schema=INDEX)
+    table = _index(columns)
     pq.write_table(table, folder / "index.parquet", compression="zstd", store_schema=True)
     header = {
         "format": FORMAT,
@@ -162,7 +213,7 @@ def _colour_of_file(path: Path) -> tuple[str, str]:
         with av.open(str(path)) as container:
             context = container.streams.video[0].codec_context
             return colour_of(context.colorspace, context.color_range, context.pix_fmt or "")
-    except (OSError, IndexError) as e:
+    except (av.error.FFmpegError, OSError, IndexError) as e:
         raise PackError(f"{path}: the clip cannot be opened ({e}); cut it anew") from e
 
 
@@ -172,6 +223,22 @@ class _Part:
 
     source: Path
     ranges: tuple[tuple[int, int], ...] | None  # None: the whole file
+
+    def pieces(self) -> Iterator[bytes]:
+        """The ranges' bytes."""
+        with self.source.open("rb") as source:
+            for start, length in self.ranges or ():
+                source.seek(start)
+                yield source.read(length)
+
+    def sha256(self) -> str:
+        """The checksum of the shard that is made of this."""
+        if self.ranges is None:
+            return hash_file(self.source)
+        digest = hashlib.sha256()
+        for piece in self.pieces():
+            digest.update(piece)
+        return digest.hexdigest()
 
 
 def _plan_shards(
@@ -215,7 +282,7 @@ def _plan_shards(
 def _make_shard(
     folder: Path, number: int, part: _Part, known: Mapping[tuple[int, int], str]
 ) -> dict[str, Any]:
-    name = _shard_name(number)
+    name = shard_name(number)
     target = folder / name
     target.parent.mkdir(exist_ok=True)
     stat = part.source.stat()
@@ -227,10 +294,8 @@ def _make_shard(
         except OSError:
             shutil.copyfile(part.source, target)
     else:
-        with part.source.open("rb") as source, target.open("wb") as out:
-            for start, length in part.ranges:
-                source.seek(start)
-                out.write(source.read(length))
+        with target.open("wb") as out:
+            out.writelines(part.pieces())
     return {
         "file": name,
         "bytes": target.stat().st_size,
@@ -257,137 +322,13 @@ def _known_checksums(target: Path) -> dict[tuple[int, int], str]:
     return known
 
 
-@dataclass(frozen=True, slots=True)
-class TreeReport:
-    """What :func:`pack_tree` did; ``faults`` are rows of split, id, path and what was wrong."""
-
-    path: Path
-    clips: int
-    faults: tuple[dict[str, str], ...]
-
-
-def pack_tree(
-    tree_dir: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    workers: int | None = None,
-    max_shard: int = MAX_SHARD,
-) -> TreeReport:
-    """Make a pack in ``out`` from an existing TinyVIRAT tree, of v1 or v2.
-
-    What decodes is packed, whatever ``dim`` says; every clip that is not as its row says is
-    named in the report and in ``out/faults.json``. Rows without labels stay without.
-
-    Args:
-        tree_dir: the folder with the JSON files, or the one above it.
-        out: folder of the pack; only an older pack is replaced.
-        workers: decoding threads; default: one a core.
-        max_shard: bytes.
-
-    Raises:
-        DataError: no tree, one that cannot be read, or one of which no clip decodes.
-        PackError: ``out`` holds something else.
-    """
-    tree = read_tree(Path(tree_dir))
-    position = {c: i for i, c in enumerate(tree.classes)}
-    target = Path(out)
-    columns: dict[str, list[Any]] = {name: [] for name in INDEX.names}
-    faults = []
-    seen: set[tuple[str, str]] = set()  # split and id, by which clips are told apart
-    with _replacing(target) as folder:
-        shards = _ShardWriter(folder, max_shard)
-        for clip, decoded in zip(tree.clips, _decode_all(tree.clips, workers), strict=True):
-            twice = (clip.split, clip.id) in seen
-            seen.add((clip.split, clip.id))
-            fault = _TWICE if twice else decoded.fault or _dim_fault(clip, decoded)
-            if fault:
-                path = clip.path.relative_to(tree.root).as_posix()
-                faults.append({"split": clip.split, "id": clip.id, "path": path, "what": fault})
-            if twice or not decoded.frames:
-                continue
-            shard, offset = shards.add(decoded.raw)
-            labels = None if clip.labels is None else sorted(position[x] for x in clip.labels)
-            row = {
-                "clip_id": clip.clip_id,
-                "id": clip.id,
-                "split": clip.split,
-                "video_id": clip.video_id,
-                "shard": shard,
-                "offset": offset,
-                "frames": decoded.frames,
-                "labels": labels,
-            }
-            for name in columns:
-                columns[name].append(row[name] if name in row else getattr(decoded, name))
-        if not columns["id"]:
-            raise DataError(
-                f"{tree.root}: none of its {len(tree.clips)} clips decodes; see videos/"
-            )
-        write_json(folder / "faults.json", faults, indent=1)
-        write_index(folder, columns, shards.close(), tree.classes)
-    return TreeReport(target, len(columns["id"]), tuple(faults))
-
-
-_TWICE: Final = "an earlier row has its id; this one is not packed"
-
-
-def _dim_fault(clip: TreeClip, decoded: Decoded) -> str:
-    found = (decoded.frames, decoded.inner_height, decoded.inner_width)
-    return "" if found == clip.dim else f"dim is {list(clip.dim)}, decoded {list(found)}"
-
-
-def _decode_all(clips: Sequence[TreeClip], workers: int | None) -> Iterator[Decoded]:
-    """Decoded clips in order, a few ahead; FFmpeg works outside the interpreter's lock."""
-    threads = workers or os.cpu_count() or 1
-    todo = iter(clips)
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = deque(pool.submit(decode, c.path) for c in islice(todo, 4 * threads))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(decode, c.path) for c in islice(todo, 1))
-
-
-class _ShardWriter:
-    """Writes clips end to end and begins a new shard where one would grow over the bound."""
-
-    def __init__(self, folder: Path, max_shard: int) -> None:
-        self.folder, self.max_shard = folder, max_shard
-        self.sizes: list[int] = []
-        self.file: IO[bytes] | None = None
-
-    def add(self, raw: npt.NDArray[np.uint8]) -> tuple[int, int]:
-        """Append a clip; returns shard and offset."""
-        if self.file is None or self.sizes[-1] + raw.nbytes > self.max_shard:
-            self._finish()
-            path = self.folder / _shard_name(len(self.sizes))
-            path.parent.mkdir(exist_ok=True)
-            self.file = path.open("wb")
-            self.sizes.append(0)
-        offset = self.sizes[-1]
-        self.file.write(raw.data)
-        self.sizes[-1] += raw.nbytes
-        return len(self.sizes) - 1, offset
-
-    def close(self) -> list[dict[str, Any]]:
-        """The entries for ``pack.json``."""
-        self._finish()
-        names = [_shard_name(i) for i in range(len(self.sizes))]
-        return [
-            {"file": name, "bytes": size, "sha256": hash_file(self.folder / name)}
-            for name, size in zip(names, self.sizes, strict=True)
-        ]
-
-    def _finish(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-
-def _shard_name(number: int) -> str:
+def shard_name(number: int) -> str:
+    """A shard's file in the folder of its pack."""
     return f"shards/{number:05d}.yuv"
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A new folder beside ``target`` that takes its place when the block ends well.
 
     Where ``target`` is a link, to a larger disk perhaps, it is the folder it leads to.

@@ -19,6 +19,7 @@ import pandas as pd
 from tinyvirat_build import store
 from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset import packs
+from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.records import Balance, StageResult, balance_frame
 
@@ -66,7 +67,7 @@ def files_there(out: Path, manifest: Path, settings: Settings) -> bool:
         return False
     if settings.encode.pack:
         try:
-            packs.open_pack(out / "pack")
+            open_pack(out / "pack")
         except PackError:
             return False
     return True
