@@ -12,6 +12,7 @@ import torch
 
 import tinyvirat_build.train
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.train import loader as loader_module
 from tinyvirat_build.train.augment import Augment
 from tinyvirat_build.train.loader import ClipLoader
 
@@ -115,6 +116,7 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
     monkeypatch.setattr(interpreted, "_pinned", lambda n: torch.empty(n, dtype=torch.uint8))
+    monkeypatch.setattr(interpreted, "_BLOCK", 2000)  # several, of several clips each
     path = make_pack(tmp_path / "p", SHAPES)
     loader = ClipLoader(path, "train", 2, size=5, batch_size=2, augment=Augment(mixup=0.4))
     wanted = list(loader)
@@ -132,6 +134,14 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
         assert in_255ths(clips, clips_) < 0.02
     table = interpreted.Table(2, 2, 4, 1).nbytes
     assert (feed.moved == 3 * table) == resident
+
+
+def test_a_split_that_does_not_fit_is_one_clear_line(tmp_path, interpreted, monkeypatch):
+    path = make_pack(tmp_path / "p", SHAPES)
+    monkeypatch.setattr(loader_module, "_device", lambda _: torch.device("cuda", 0))
+    monkeypatch.setattr(interpreted, "free_bytes", lambda _: 1000)
+    with pytest.raises(SettingsError, match=r"cuda:0 has 0.0 free; use mode stream"):
+        ClipLoader(path, "train", batch_size=2, device="cuda", mode="resident")
 
 
 def test_kernel_compiles_for_an_h100():

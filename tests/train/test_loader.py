@@ -180,6 +180,14 @@ def test_state_of_another_run_is_refused(pack):
         loader.load_state_dict({})
 
 
+def test_clips_without_labels_are_not_trained_on(tmp_path):
+    shapes = [Shape(4, 8, 8), Shape(4, 8, 8, labels=None), Shape(4, 8, 8, labels=None)]
+    path = make_pack(tmp_path / "bare", shapes)
+    with pytest.raises(SettingsError, match="2 of the 3 clips of split train have no labels"):
+        ClipLoader(path, "train", 2, size=4, batch_size=1)
+    assert len(ClipLoader(path, "train", 2, size=4, batch_size=1, training=False)) == 3
+
+
 def test_dense_windows_cover_every_frame_of_every_clip(pack):
     loader = ClipLoader(pack, "val", 3, size=4, batch_size=5, temporal="dense")
     seen = {}
@@ -213,6 +221,8 @@ def test_frames_lie_in_the_clip_and_keep_the_stride(
         assert found.shape == (len(n), frames)
         assert ((found >= 0) & (found < n[:, None])).all()
     assert (np.abs(moved - plain) <= jitter).all()
+    whole = (n >= sampling.span_of(frames, stride)) | (temporal == "uniform") | (short == "pad")
+    assert (np.diff(moved[whole], axis=1) >= 0).all()  # jittered, never shown backwards
     if temporal != "uniform":
         long = n >= sampling.span_of(frames, stride)
         assert (np.diff(plain[long], axis=1) == stride).all()

@@ -81,6 +81,19 @@ def test_it_works_in_a_dataloader_and_epochs_move_the_start(tree):
     assert not torch.equal(first, data[1][0])
 
 
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_workers_that_persist_hear_of_the_epoch(tree, context):
+    data = TinyVideoDataset(tree, "train", 8, 1, 8, backend="pyav")
+    loader = DataLoader(
+        data, batch_size=3, num_workers=1, persistent_workers=True, multiprocessing_context=context
+    )
+    for epoch in (0, 1):
+        data.set_epoch(epoch)
+        [(clips, _, _)] = loader
+        assert torch.equal(clips, torch.stack([data[i][0] for i in range(3)]))
+    assert not torch.equal(clips[1], TinyVideoDataset(tree, "train", 8, 1, 8, backend="pyav")[1][0])
+
+
 def test_transform_gets_the_frames_as_they_are(tree):
     data = TinyVideoDataset(tree, "train", 3, transform=lambda frames: frames)
     assert data[1][0].shape == (3, 3, 72, 56)

@@ -45,7 +45,7 @@ class Augment:
     scale: tuple[float, float] = (0.5, 1.0)  # share of the window's area that is kept
     ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height, relative to the window's
     flip: float = 0.5  # probability of mirroring left and right
-    jitter: int = 0  # frames by which each sampled frame may move, either way
+    jitter: int = 0  # frames by which each sampled frame may move, either way, in order
     brightness: float = 0.2  # factor in [1 - b, 1 + b]
     contrast: float = 0.2  # factor about mid-gray in [1 - c, 1 + c]
     saturation: float = 0.2  # factor about the pixel's own gray in [1 - s, 1 + s]

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tinyvirat_build.dataset.packfile import Pack
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.train import augment as aug
 from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.batches import Plan, Planner
-from tinyvirat_build.train.feeds import Batch, load_clips
+from tinyvirat_build.train.feeds import Batch, gather_clips
 from tinyvirat_build.train.sampling import Ints
 
 try:
@@ -33,12 +34,38 @@ except ImportError as e:
 
 _RING = 3  # slots: one filled, one copied, one in use by the kernel
 _ALIGN = 16  # bytes
+_BLOCK = 64 << 20  # bytes; of a split that is copied to the device whole
 
 
-def fits(size: int, device: torch.device) -> bool:
-    """Whether ``size`` bytes are at most half of the device's free memory."""
+def free_bytes(device: torch.device) -> int:
+    """The device's free memory."""
     free, _ = torch.cuda.mem_get_info(device)
-    return 2 * size <= free
+    return free
+
+
+def copy_split(pack: Pack, clips: Ints, device: torch.device) -> tuple[torch.Tensor, Ints]:
+    """All bytes of some clips end to end on the device, and where each begins.
+
+    The host holds two pinned blocks at a time: one is filled while the other is copied.
+    """
+    sizes = pack.nbytes[clips]
+    ends = np.cumsum(sizes)
+    starts: Ints = ends - sizes
+    data = torch.empty(int(ends[-1]), dtype=torch.uint8, device=device)
+    room = min(max(_BLOCK, int(sizes.max())), len(data))
+    blocks = [(_pinned(room), _event()) for _ in range(2)]
+    stream = torch.cuda.current_stream(device)
+    first = turn = 0
+    while first < len(clips):
+        last = int(np.searchsorted(ends, starts[first] + room, "right"))
+        pinned, copied = blocks[turn % 2]
+        copied.synchronize()
+        begin, end = int(starts[first]), int(ends[last - 1])
+        gather_clips(pack, clips[first:last], pinned.numpy()[: end - begin])
+        data[begin:end].copy_(pinned[: end - begin], non_blocking=True)
+        copied.record(stream)
+        first, turn = last, turn + 1
+    return data, starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +165,16 @@ def _pinned(size: int) -> torch.Tensor:
     return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
 
+def _event() -> Any:
+    return torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+
 class _Slot:
     def __init__(self, size: int, device: torch.device) -> None:
         self.pinned = _pinned(size)
         self.host: npt.NDArray[np.uint8] = self.pinned.numpy()
         self.device = torch.empty(size, dtype=torch.uint8, device=device)
-        self.copied: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self.copied = _event()
 
 
 class CudaFeed:
@@ -171,14 +202,14 @@ class CudaFeed:
         self._resident: torch.Tensor | None = None
         table = Table(batch_size, planner.frames, len(pack.classes), batch_size // 2)
         room = table.nbytes
-        if resident:
-            data, self._start[clips] = load_clips(pack, clips)
-            self._resident = torch.from_numpy(data).to(device)
-        else:
-            self._start[clips] = pack.addresses(clips)
-            largest = int((pack.nbytes[clips] // pack.frames[clips]).max())
-            room += batch_size * planner.frames * largest
-        self._ring = [_Slot(room, device) for _ in range(_RING)]
+        with torch.cuda.device(device):  # whose context pinned memory and events belong to
+            if resident:
+                self._resident, self._start[clips] = copy_split(pack, clips, device)
+            else:
+                self._start[clips] = pack.addresses(clips)
+                largest = int((pack.nbytes[clips] // pack.frames[clips]).max())
+                room += batch_size * planner.frames * largest
+            self._ring = [_Slot(room, device) for _ in range(_RING)]
         self._turn = 0
         for tensor in (self._low_high, self._resident, *(slot.device for slot in self._ring)):
             if tensor is not None:  # freed only after this stream is done with it
@@ -203,7 +234,7 @@ class CudaFeed:
             slot.copied.record(self._stream)
             data = slot.device if self._resident is None else self._resident
             clips, labels = launch(slot.device, data, table, self._low_high, self.size, self.dtype)
-            ready: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ready = _event()
             ready.record(self._stream)
         self.moved += end
         return clips, labels, plan.ids, ready

@@ -143,8 +143,13 @@ def _clip_addresses(pack: Pack, clips: Ints, resident: bool) -> tuple[Ints, Any]
 def load_clips(pack: Pack, clips: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
     """All bytes of some clips end to end, and where each begins."""
     sizes = pack.nbytes[clips]
-    starts = np.cumsum(sizes) - sizes
     data = np.empty(int(sizes.sum()), np.uint8)
+    gather_clips(pack, clips, data)
+    return data, np.cumsum(sizes) - sizes
+
+
+def gather_clips(pack: Pack, clips: Ints, out: npt.NDArray[np.uint8]) -> None:
+    """Copy all bytes of some clips end to end into ``out``."""
     one = np.zeros((len(clips), 1), np.int64)
-    fused_cpu.gather(pack.addresses(clips)[:, None], one, sizes, 0, data, one.copy())
-    return data, starts
+    addresses = pack.addresses(clips)[:, None]
+    fused_cpu.gather(addresses, one, pack.nbytes[clips], 0, out, one.copy())

@@ -69,8 +69,8 @@ class ClipLoader:
 
     Raises:
         PackError: the pack cannot be used, or has no clip of the split.
-        SettingsError: an argument out of its range, CUDA asked for and not there, or a batch
-            larger than the training split.
+        SettingsError: an argument out of its range, CUDA asked for and not there, training on
+            clips without labels, or a batch larger than the training split.
     """
 
     def __init__(
@@ -113,6 +113,13 @@ class ClipLoader:
         check_normalisation(mean, std)
         _check(self, mode, augment)
         self._clips = self.pack.of_split(split)
+        if self.training and not self.pack.labelled[self._clips].all():
+            bare = int((~self.pack.labelled[self._clips]).sum())
+            raise SettingsError(
+                f"{bare} of the {len(self._clips)} clips of split {split} have no labels in this "
+                "pack (withheld, or never published); train on another split, or give "
+                "training=False"
+            )
         self._planner = Planner(
             self.pack,
             self._clips,
@@ -275,11 +282,16 @@ class ClipLoader:
         if self.device.type == "cpu":
             resident = mode == "resident"
             return self._host_feed(resident), "resident" if resident else "stream"
-        from tinyvirat_build.train.feed_cuda import CudaFeed, fits
+        from tinyvirat_build.train.feed_cuda import CudaFeed, free_bytes
 
-        size = int(self.pack.nbytes[self._clips].sum())
+        size, free = int(self.pack.nbytes[self._clips].sum()), free_bytes(self.device)
+        if mode == "resident" and size > free:
+            raise SettingsError(
+                f"mode resident: split {self.split} has {size / 2**30:.1f} GiB, {self.device} has "
+                f"{free / 2**30:.1f} free; use mode stream"
+            )
         resident = mode == "resident" or (
-            mode == "auto" and size <= _COPIED_SOON and fits(size, self.device)
+            mode == "auto" and size <= _COPIED_SOON and 2 * size <= free
         )
         feed = CudaFeed(
             self._planner,

@@ -163,7 +163,8 @@ def frame_indices(
             the last frame).
         first: the first frame of each sample, for ``dense``.
         draws: numbers in [0, 1), ``(B,)``, for ``random``.
-        jitter: added to each index, ``(B, frames)``; the result stays inside the clip.
+        jitter: added to each index, ``(B, frames)``; the result stays inside the clip and in
+            order.
 
     >>> frame_indices(np.array([8, 3]), 4, 2, temporal="center").tolist()
     [[0, 2, 4, 6], [0, 2, 1, 0]]
@@ -183,10 +184,11 @@ def frame_indices(
         else:
             start = np.zeros_like(lengths) if first is None else first
         places = start[:, None] + np.arange(frames) * stride
-        places = places % lengths[:, None] if short == "loop" else np.minimum(places, last)
-    if jitter is not None:
-        places = np.clip(places + jitter, 0, last)
-    return places
+        places = places if short == "loop" else np.minimum(places, last)
+    if jitter is not None:  # each round of a loop for itself, and none of them backwards
+        begin = places - places % lengths[:, None]
+        places = np.sort(np.clip(places + jitter, begin, begin + last), axis=1)
+    return np.asarray(places % lengths[:, None], np.int64)
 
 
 def rank_slice(

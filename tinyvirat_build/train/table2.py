@@ -47,7 +47,9 @@ def read_rows(files: Sequence[Path]) -> list[Row]:
             tree = json.loads(file.read_text("utf-8"))
             trees.append((row(tree), (tree["split"], tree["origin"]["sha256"])))
             markdown([trees[-1][0]])
-        except (OSError, ValueError, KeyError, TypeError) as e:
+        except OSError as e:
+            raise DataError(f"{file}: cannot be read ({e.strerror}); name a results.json") from e
+        except (ValueError, KeyError, TypeError) as e:
             raise DataError(f"{file}: not the results.json of `evaluate` ({e}); score anew") from e
         if trees[-1][1] != trees[0][1]:
             raise TrainError(f"{file}: of another split or build than {files[0]}; score anew")

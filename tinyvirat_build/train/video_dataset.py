@@ -82,7 +82,8 @@ class TinyVideoDataset(Dataset[Sample]):
         self.frames, self.stride, self.size = frames, stride, size
         self.temporal: Temporal = temporal or ("random" if split == "train" else "center")
         self.short, self.transform, self.seed = short, transform, seed
-        self.epoch = 0
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
         self.backend = _resolve(backend)
         self._mean = torch.tensor(mean).view(3, 1, 1)
         self._std = torch.tensor(std).view(3, 1, 1)
@@ -91,9 +92,14 @@ class TinyVideoDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.clips)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that random starts are drawn for."""
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that random starts are drawn for."""
-        self.epoch = epoch
+        """Choose the epoch that random starts are drawn for, in a DataLoader's workers too."""
+        self._epoch.fill_(epoch)
 
     def __getitem__(self, item: int) -> Sample:
         """One clip, decoded now.
