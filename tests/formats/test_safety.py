@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats import ReadOptions, actev_json, kpf
+from tinyvirat_build.formats import ReadOptions, actev_tree, kpf
 from tinyvirat_build.formats.safety import safe_name
 
 from .samples import ALL, KITWARE, VIDEO, outcome, read
@@ -93,7 +93,7 @@ def test_a_pipe_and_a_huge_file_are_refused(
     os.mkfifo(pipe)
     with pytest.raises(AnnotationError, match="no regular file"):
         kpf.read(VIDEO, [pipe], ReadOptions())
-    monkeypatch.setattr(actev_json, "MAX_JSON", 9)
+    monkeypatch.setattr(actev_tree, "MAX_JSON", 9)
     with pytest.raises(AnnotationError, match="more than 9"):
         read(tmp_path, {".json": '{"activities": []}'}, format="actev-json")
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats.actev_json import load
+from tinyvirat_build.formats.actev_tree import load
 from tinyvirat_build.formats.assemble import (
     STAGE,
     MalformedError,

@@ -44,7 +44,7 @@ from tinyvirat_build import labels
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import AnnotationError, DataError, SettingsError
 from tinyvirat_build.formats import READERS, Dialect
-from tinyvirat_build.formats.actev_json import videos_in
+from tinyvirat_build.formats.actev_tree import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region

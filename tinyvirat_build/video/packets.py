@@ -13,7 +13,8 @@ from av.codec.context import Flags
 from av.stream import Discard
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.index import NO_TIME, VideoIndex, open_source, unreadable
+from tinyvirat_build.video.index import VideoIndex, open_source, unreadable
+from tinyvirat_build.video.numbering import NO_TIME
 
 _READ_ON = 64  # packets that are cheaper to read past than to seek over
 

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import DataError
-from tinyvirat_build.video.index import Ints, VideoIndex, open_source
+from tinyvirat_build.video.index import VideoIndex, open_source
+from tinyvirat_build.video.numbering import Ints
 
 Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tinyvirat_build.config import Encode
-from tinyvirat_build.video.index import Bools, Ints, VideoIndex
+from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.numbering import Bools, Ints
 
 # Measured on one core of a small server: 1080p H.264 at 5 Mb/s, clips of 100 pixels.
 _SECONDS_PER_PIXEL_IN: Final = 2.2e-9

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.video.index import Colour, Ints, VideoIndex
+from tinyvirat_build.video.index import Colour, VideoIndex
+from tinyvirat_build.video.numbering import Ints
 from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders
 from tinyvirat_build.video.spans import needed_frames, shown_for
 
