@@ -144,18 +144,18 @@ def test_a_split_that_does_not_fit_is_one_clear_line(tmp_path, interpreted, monk
         ClipLoader(path, "train", batch_size=2, device="cuda", mode="resident")
 
 
-def test_kernel_compiles_for_an_h100():
+@pytest.mark.parametrize("mixes", [False, True])
+def test_kernel_compiles_for_an_h100(mixes):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     from tinyvirat_build.train import fused_triton
 
     kinds = {"data": "*u8", "places": "*i64", "ints": "*i32", "floats": "*fp32"}
-    kinds |= {"low_high": "*fp32", "out": "*bf16"}
-    kinds |= dict.fromkeys(("frames", "size", "tile"), "constexpr")
-    source = ASTSource(
-        fn=fused_triton._kernel, signature=kinds, constexprs={(6,): 16, (7,): 112, (8,): 256}
-    )
+    kinds |= {"low_high": "*fp32", "mixup": "*fp32", "out": "*bf16"}
+    kinds |= dict.fromkeys(("frames", "size", "tile", "mixes"), "constexpr")
+    fixed = {(7,): 16, (8,): 112, (9,): 256, (10,): mixes}
+    source = ASTSource(fn=fused_triton._kernel, signature=kinds, constexprs=fixed)
     target = GPUTarget("cuda", 90, 32)
     compiled = triton.compile(source, target=target, options={"enable_fp_fusion": True})
     assert compiled.asm["cubin"]

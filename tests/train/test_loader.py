@@ -256,10 +256,19 @@ def test_balanced_sampler_draws_by_inverse_square_root():
 
 def test_mixup_mixes_neighbours():
     clips = torch.arange(8.0).view(4, 2).clone()
-    labels = torch.eye(4)
-    mixup(clips, labels, torch.tensor([0.75, 1.0]))
+    mixup(clips, torch.tensor([0.75, 1.0]))
     assert clips.tolist() == [[0.5, 1.5], [1.5, 2.5], [4, 5], [6, 7]]
-    assert labels.tolist() == [[0.75, 0.25, 0, 0], [0.25, 0.75, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+def test_mixed_labels_are_shares_of_their_clips(pack):
+    plain, mixed = (
+        ClipLoader(pack, "train", augment=Augment(mixup=m), **OPTIONS)._plan(0, 0) for m in (0, 0.5)
+    )
+    assert mixed.clips.tolist() == plain.clips.tolist()
+    own, other = plain.labels, plain.labels.reshape(-1, 2, 4)[:, ::-1].reshape(-1, 4)
+    keep = np.repeat(mixed.mixup, 2)[:, None]
+    np.testing.assert_allclose(mixed.labels, keep * own + (1 - keep) * other, rtol=1e-6)
+    assert ((mixed.labels > 0) & (mixed.labels < 1)).any()
 
 
 def test_ragged_batches_are_the_packs_bytes(pack):

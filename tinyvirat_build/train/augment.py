@@ -184,19 +184,18 @@ def mixup_weights(augment: Augment, seed: int, epoch: int, pairs: Ints) -> Float
     return weights
 
 
-def mixup(clips: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> None:
-    """Mix neighbours 0 and 1, 2 and 3, … in place; labels become shares in [0, 1].
+def mixup(clips: torch.Tensor, weights: torch.Tensor) -> None:
+    """Mix neighbours 0 and 1, 2 and 3, … in place, in host memory.
 
-    ``clips`` is ``(B, …)`` and ``labels`` ``(B, C)``, B even; ``weights`` ``(B / 2,)``. Pairs are
-    neighbours in the epoch's order, which is shuffled, so that a pair never spans two ranks.
+    ``clips`` is ``(B, …)``, B even; ``weights`` ``(B / 2,)``. Pairs are neighbours in the epoch's
+    order, which is shuffled, so that a pair never spans two ranks.
     """
-    for values in (clips, labels):
-        if values.device.type == "cpu" and values.dtype == torch.float32:
-            flat = values.view(len(values), -1)  # one pass over memory instead of seven
-            fused_cpu.mix(flat.numpy(), weights.numpy())
-            continue
-        keep = weights.to(values).view(-1, *[1] * (values.dim() - 1))
-        one, other = values[0::2], values[1::2]
-        step = (other - one) * (1 - keep)
-        one.add_(step)
-        other.sub_(step)
+    if clips.dtype == torch.float32:
+        flat = clips.view(len(clips), -1)  # one pass over memory instead of seven
+        fused_cpu.mix(flat.numpy(), weights.numpy())
+        return
+    keep = weights.to(clips).view(-1, *[1] * (clips.dim() - 1))
+    one, other = clips[0::2], clips[1::2]
+    step = (other - one) * (1 - keep)
+    one.add_(step)
+    other.sub_(step)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tinyvirat_build.dataset.packfile import Pack, frame_bytes
 from tinyvirat_build.train import augment as aug
+from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.augment import Augment
 from tinyvirat_build.train.mirror import mirror_classes
 from tinyvirat_build.train.sampling import (
@@ -30,7 +31,7 @@ class Plan:
 
     ``geometry``, ``box``, ``flip`` and ``matrix`` are as in ``fused_cpu.fused``; ``clips`` are
     positions in the pack, ``frames`` ``(B, T)`` frame numbers in the clips; ``mixup`` ``(B / 2,)``
-    is empty where nothing is mixed.
+    is empty where nothing is mixed. ``labels`` ``(B, C)`` are mirrored and mixed already.
     """
 
     clips: Ints
@@ -124,9 +125,11 @@ class Planner:
         # A mirrored left turn is a right turn; where that is no class, it is not mirrored.
         flip[(labels[:, self._one_sided] > 0).any(axis=1)] = 0
         labels = np.where(flip[:, None] > 0, labels[:, self._mirror], labels)
-        mixup = np.empty(0)
+        mixup = np.empty(0, np.float32)
         if augment.mixup:
-            mixup = aug.mixup_weights(augment, seed, epoch, positions[0::2] // 2)
+            weights = aug.mixup_weights(augment, seed, epoch, positions[0::2] // 2)
+            mixup = weights.astype(np.float32)
+            fused_cpu.mix(labels, mixup)
         return Plan(
             clips=clips,
             frames=frames,
@@ -136,7 +139,7 @@ class Planner:
             flip=flip,
             matrix=np.ascontiguousarray(matrix[:, :3], np.float32),
             labels=labels,
-            mixup=mixup.astype(np.float32),
+            mixup=mixup,
             ids=self.pack.id[clips].tolist(),
         )
 

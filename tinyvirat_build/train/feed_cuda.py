@@ -19,7 +19,6 @@ import torch
 
 from tinyvirat_build.dataset.packfile import Pack
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.train import augment as aug
 from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.batches import Plan, Planner
 from tinyvirat_build.train.feeds import Batch, gather_clips
@@ -146,11 +145,10 @@ def launch(
         views[name] = buffer[at:end].view(_TORCH[kind]).view(shape)
     shape = (table.clips, 3, table.frames, size, size)
     clips = torch.empty(shape, dtype=dtype, device=buffer.device)
-    fused_triton.fused(data, views["places"], views["ints"], views["floats"], low_high, clips)
-    labels = views["labels"].clone()  # the buffer is used again
-    if table.pairs:
-        aug.mixup(clips, labels, views["mixup"])
-    return clips, labels
+    fused_triton.fused(
+        data, views["places"], views["ints"], views["floats"], low_high, views["mixup"], clips
+    )
+    return clips, views["labels"].clone()  # the buffer is used again
 
 
 _TORCH = {

@@ -111,7 +111,7 @@ class CpuFeed:
         clips = clips.view(torch.bfloat16) if half else clips.to(self.dtype)
         labels = torch.from_numpy(plan.labels)
         if len(plan.mixup):
-            aug.mixup(clips, labels, torch.from_numpy(plan.mixup))
+            aug.mixup(clips, torch.from_numpy(plan.mixup))
         return clips, labels, plan.ids
 
     def finish(self, prepared: Batch) -> Batch:

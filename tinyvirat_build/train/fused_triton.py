@@ -1,6 +1,7 @@
 """The fused step on CUDA: the arithmetic of ``fused_cpu``, one launch for the whole batch.
 
-One program computes a tile of one output frame. Every output pixel adds up the pixels under its
+One program computes a tile of one output frame, or of the same frame of two clips that are mixed.
+Every output pixel adds up the pixels under its
 triangle; tiny frames lie in the cache after the first tap, so nothing is staged between passes.
 Under ``TRITON_INTERPRET=1`` the same kernel runs on host tensors, which is how it is tested.
 """
@@ -19,18 +20,13 @@ _TILE: Final = 256  # pixels a program
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _kernel(  # type: ignore[no-untyped-def]
-    data, places, ints, floats, low_high, out,
+def _seen(  # type: ignore[no-untyped-def]
+    data, places, ints, floats, clip, frame, pixel, inside,
     frames: tl.constexpr, size: tl.constexpr, tile: tl.constexpr,
 ):  # fmt: skip
-    which = tl.program_id(0)
-    clip = which // frames
-    frame = which % frames
-    pixel = tl.program_id(1) * tile + tl.arange(0, tile)
-    inside = pixel < size * size
+    """Y, U and V of a clip at output pixels."""
     row = pixel // size
     column = pixel % size
-
     own = ints + clip * 8
     height = tl.load(own)
     width = tl.load(own + 1)
@@ -52,7 +48,7 @@ def _kernel(  # type: ignore[no-untyped-def]
     taps_y = (2 * support_y).to(tl.int32) + 2
     taps_x = (2 * support_x).to(tl.int32) + 2
 
-    plane_y = data + tl.load(places + which)
+    plane_y = data + tl.load(places + clip * frames + frame)
     plane_u = plane_y + height * width
     plane_v = plane_u + (height // 2) * (width // 2)
     luma = tl.full([tile], 0.0, tl.float32)
@@ -76,14 +72,47 @@ def _kernel(  # type: ignore[no-untyped-def]
             cr += weight * tl.load(plane_v + half, seen, 0).to(tl.float32)
             total += weight
     total = tl.where(inside, total, 1.0)
-    luma /= total
-    cb /= total
-    cr /= total
+    return luma / total, cb / total, cr / total
+
+
+@triton.jit
+def _channel(floats, low_high, clip, channel, luma, cb, cr):  # type: ignore[no-untyped-def]
+    """One channel of RGB, augmented, clamped and normalised."""
+    look = floats + clip * 16 + 4 + 4 * channel
+    value = luma * tl.load(look) + cb * tl.load(look + 1)
+    value += cr * tl.load(look + 2) + tl.load(look + 3)
+    low = tl.load(low_high + channel)
+    return tl.minimum(tl.maximum(value, low), tl.load(low_high + 3 + channel))
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _kernel(  # type: ignore[no-untyped-def]
+    data, places, ints, floats, low_high, mixup, out,
+    frames: tl.constexpr, size: tl.constexpr, tile: tl.constexpr, mixes: tl.constexpr,
+):  # fmt: skip
+    item = tl.program_id(0) // frames  # a clip, or a pair of clips that are mixed
+    frame = tl.program_id(0) % frames
+    pixel = tl.program_id(1) * tile + tl.arange(0, tile)
+    inside = pixel < size * size
+    clip = item * 2 if mixes else item
+    luma, cb, cr = _seen(
+        data, places, ints, floats, clip, frame, pixel, inside, frames, size, tile
+    )  # fmt: skip
+    if mixes:
+        keep = tl.load(mixup + item)
+        give = 1.0 - keep
+        luma2, cb2, cr2 = _seen(
+            data, places, ints, floats, clip + 1, frame, pixel, inside, frames, size, tile
+        )  # fmt: skip
     for c in tl.static_range(3):
-        value = luma * tl.load(look + 4 + 4 * c) + cb * tl.load(look + 5 + 4 * c)
-        value += cr * tl.load(look + 6 + 4 * c) + tl.load(look + 7 + 4 * c)
-        value = tl.minimum(tl.maximum(value, tl.load(low_high + c)), tl.load(low_high + 3 + c))
         plane = ((clip * 3 + c) * frames + frame).to(tl.int64) * size * size
+        value = _channel(floats, low_high, clip, c, luma, cb, cr)
+        if mixes:
+            other = _channel(floats, low_high, clip + 1, c, luma2, cb2, cr2)
+            plane2 = (((clip + 1) * 3 + c) * frames + frame).to(tl.int64) * size * size
+            mixed = keep * other + give * value
+            tl.store(out + plane2 + pixel, mixed.to(out.dtype.element_ty), inside)
+            value = keep * value + give * other
         tl.store(out + plane + pixel, value.to(out.dtype.element_ty), inside)
 
 
@@ -93,6 +122,7 @@ def fused(
     ints: torch.Tensor,
     floats: torch.Tensor,
     low_high: torch.Tensor,
+    mixup: torch.Tensor,
     out: torch.Tensor,
 ) -> None:
     """Fill ``out`` ``(B, 3, T, S, S)``, float32, bfloat16 or float16, on the current stream.
@@ -102,10 +132,14 @@ def fused(
         places: where in ``data`` each frame begins, int64 ``(B, T)``.
         ints: int32 ``(B, INTS)``. floats: float32 ``(B, FLOATS)``.
         low_high: float32 ``(6,)``: what 0 becomes, what 1 becomes.
+        mixup: float32, what each clip of the pairs 0 and 1, 2 and 3, … keeps, ``(B / 2,)``; empty
+            where nothing is mixed.
     """
     clips, _, frames, size, _ = out.shape
-    grid = (clips * frames, triton.cdiv(size * size, _TILE))
+    mixes = len(mixup) > 0
+    items = clips // 2 if mixes else clips
     kernel: Any = _kernel
-    kernel[grid](
-        data, places, ints, floats, low_high, out, frames, size, _TILE, enable_fp_fusion=True
-    )
+    kernel[items * frames, triton.cdiv(size * size, _TILE)](
+        data, places, ints, floats, low_high, mixup, out, frames, size, _TILE, mixes,
+        enable_fp_fusion=True,
+    )  # fmt: skip
