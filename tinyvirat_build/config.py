@@ -21,14 +21,13 @@ import yaml
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.settings_tree import (
     build,
-    nearest,
     overlay,
     parse_override,
     plain,
     read_yaml,
     update,
 )
-from tinyvirat_build.userfiles import quoted
+from tinyvirat_build.userfiles import nearest, quoted
 
 BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 """The settings that a source may have for itself: those of the stages that see one video."""

@@ -30,7 +30,7 @@ from typing import Final
 
 from tinyvirat_build.config import Settings, annotations_dir
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.userfiles import quoted, read_regular
+from tinyvirat_build.userfiles import nearest, quoted, read_regular
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "meva": "meva-to-tinyvirat",  # all three spellings of MEVA in one map
@@ -223,10 +223,10 @@ def _find(name: str, what: str) -> Path:
     if name.endswith((".csv", ".txt")) or "/" in name:
         return Path(name)
     if name not in label_files():
-        near = difflib.get_close_matches(name[:200], label_files(), n=1)
-        hint = f" (nearest: {near[0]})" if near else ""
+        # A map's file is named by what it leads from and to.
+        known = [n for n in label_files() if ("-to-" in n) == (what != "class list")]
         raise SettingsError(
-            f"no {what} {quoted(name)}{hint}; name one of {', '.join(label_files())}, "
+            f"no {what} {quoted(name)}{nearest(name, known)}; name one of {', '.join(known)}, "
             "or a .csv file"
         )
     return annotations_dir() / "labels" / f"{name}.csv"
@@ -275,10 +275,8 @@ def _refuse_repeated(word: str, seen: Mapping[str, int], path: Path, line: int) 
 def _ordered(found: Iterable[str], order: Mapping[str, int], where: str) -> tuple[str, ...]:
     words = {w for w in (f.strip() for f in found) if w}
     for word in sorted(words - order.keys()):
-        near = difflib.get_close_matches(word[:200], order, n=1)
-        hint = f" (nearest: {near[0]})" if near else ""
         raise SettingsError(
-            f"{where}: label {quoted(word)} is not in the class list{hint}; correct it, "
-            "leave it empty, or name another map with labels.NAMESPACE"
+            f"{where}: label {quoted(word)} is not in the class list{nearest(word, order)}; "
+            "correct it, leave it empty, or name another map with labels.NAMESPACE"
         )
     return tuple(sorted(words, key=order.__getitem__))

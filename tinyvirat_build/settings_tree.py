@@ -7,7 +7,6 @@ has, becomes an error that names the key and the nearest one.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import types
 import typing
@@ -18,7 +17,7 @@ from typing import Any, Final, Literal, TypeVar
 import yaml
 
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.userfiles import MAX_YAML, load_yaml, quoted, read_regular
+from tinyvirat_build.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
 
 T = TypeVar("T")
 
@@ -111,16 +110,6 @@ def _prune(own: Any, later: Mapping[str, Any]) -> None:
             _prune(own[key], later[key])
         else:
             del own[key]
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """What a message adds to a name that is not known.
-
-    >>> nearest("merge.treshold", ["merge.threshold", "merge.unit"])
-    ' (nearest: merge.threshold)'
-    """
-    near = difflib.get_close_matches(str(name)[:200], known, n=1)
-    return f" (nearest: {near[0]})" if near else ""
 
 
 def build(kind: type[T], tree: Mapping[str, Any]) -> T:

@@ -6,9 +6,11 @@ written twice PyYAML silently keeps one. None of it is accepted here.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import reprlib
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +34,16 @@ def quoted(value: object) -> str:
         return _REPR.repr(value)
     except ValueError:  # an integer of thousands of digits
         return "a huge number"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """What a message adds to a name that is not known.
+
+    >>> nearest("merge.treshold", ["merge.threshold", "merge.unit"])
+    ' (nearest: merge.threshold)'
+    """
+    near = difflib.get_close_matches(str(name)[:200], list(known), n=1)
+    return f" (nearest: {near[0]})" if near else ""
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -49,7 +49,7 @@ INDEX: Final = pa.schema(
         ("inner_width", pa.int32()),
         ("matrix", _word),  # one of MATRICES
         ("range", _word),  # limited or full
-        ("fps", pa.string()),  # a rational: "30000/1001"
+        ("fps", pa.string()),  # "30", or as a fraction "30000/1001"
         ("labels", pa.list_(pa.int16())),  # positions in the class list; null where withheld
     ]
 )

@@ -7,7 +7,6 @@ with an object ``SOURCE`` that follows :class:`Source`, registered as an entry p
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
+from tinyvirat_build.userfiles import nearest
 
 BUILTIN: Final = ("demo", "meva", "virat")
 ENTRY_POINTS: Final = "tinyvirat_build.sources"
@@ -143,8 +143,7 @@ def get(name: str) -> Source:
     for point in entry_points(group=ENTRY_POINTS):
         if point.name == name:
             return cast(Source, point.load())
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f" (nearest: {near[0]})" if near else ""
     raise SettingsError(
-        f"no source {name!r}{hint}; the sources are {', '.join(names())}, or a .yaml file"
+        f"no source {name!r}{nearest(name, names())}; the sources are {', '.join(names())}, or a "
+        ".yaml file"
     )

@@ -28,7 +28,6 @@ file always beside the YAML file.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import re
 from collections.abc import Iterable, Mapping
@@ -49,7 +48,7 @@ from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
 from tinyvirat_build.sources.files import VIDEO_SUFFIXES, Found, is_folder, repeated, walk
-from tinyvirat_build.userfiles import MAX_YAML, load_yaml, quoted, read_regular
+from tinyvirat_build.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
 
 MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
 MAX_RATE: Final = 10_000  # frames a second
@@ -228,8 +227,7 @@ def load(path: Path) -> Custom:
     tree = _tree(path)
     for key in tree:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key)[:200], KEYS, n=1)
-            hint = f" (nearest: {near[0]})" if near else ""
+            hint = nearest(key, KEYS)
             raise SettingsError(
                 f"{path}: unknown key {quoted(key)}{hint}; the keys are {', '.join(KEYS)}"
             )

@@ -7,7 +7,6 @@ repository beside the tree of videos is found as it is.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from tinyvirat_build.sources.files import (
     repeated,
     walk,
 )
-from tinyvirat_build.userfiles import read_regular
+from tinyvirat_build.userfiles import nearest, read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +252,10 @@ def _sets(settings: Settings) -> list[str]:
     wanted = [name.removeprefix("contrib/") for name in settings.meva.sets]
     for name in wanted:
         if name not in SETS:
-            near = difflib.get_close_matches(name, SETS, n=1)
-            hint = f" (nearest: {near[0]})" if near else ""
+            hint = nearest(name, SETS)
             raise SettingsError(f"meva.sets: no set {name!r}{hint}; the sets are {', '.join(SETS)}")
+    if not wanted:
+        raise SettingsError(f"meva.sets names no set; the sets are {', '.join(SETS)}")
     return list(dict.fromkeys(wanted))
 
 

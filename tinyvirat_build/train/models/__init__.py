@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +26,7 @@ from tinyvirat_build.train.models.resnet3d import (
     ResNet3D,
     WideBottleneck,
 )
+from tinyvirat_build.userfiles import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,7 @@ def architecture(name: str) -> Architecture:
         SettingsError: no model has the name.
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f" (nearest: {near[0]})" if near else ""
+        hint = nearest(name, NAMES)
         raise SettingsError(f"no model {name!r}{hint}; models: {', '.join(sorted(NAMES))}")
     return NAMES[name]
 
