@@ -334,6 +334,9 @@ def test_buffers_come_back_when_the_last_view_goes():
     gc.collect()
     other = pool.take((2, 8), np.int16)
     assert {other.ctypes.data, pool.take((4, 4), np.float32).ctypes.data} >= {address}
+    many = [pool.take((4, 4), np.float32) for _ in range(50)]
+    del many, other
+    assert len(pool._free) < 10  # memory of a whole epoch is not kept
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from tinyvirat_build.train.batches import Plan, Planner
 from tinyvirat_build.train.sampling import Ints
 
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
+_KEPT: Final = 8  # arrays that wait to be handed out again
 
 
 class Feed(Protocol):
@@ -58,7 +59,8 @@ class BufferPool:
 
     def _give_back(self, block: npt.NDArray[np.uint8]) -> None:
         with self._lock:
-            self._free.append(block)
+            if len(self._free) < _KEPT:  # after a list of a whole epoch's batches, say
+                self._free.append(block)
 
 
 @dataclass(frozen=True, slots=True)
