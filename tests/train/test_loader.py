@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyvirat_build.errors import PackError, SettingsError
-from tinyvirat_build.train import sampling
-from tinyvirat_build.train.augment import Augment, mixup
+from tinyvirat_build.train import fused_cpu, sampling
+from tinyvirat_build.train.augment import Augment
 from tinyvirat_build.train.feeds import BufferPool
 from tinyvirat_build.train.loader import ClipLoader
 
@@ -255,9 +255,19 @@ def test_balanced_sampler_draws_by_inverse_square_root():
 
 
 def test_mixup_mixes_neighbours():
-    clips = torch.arange(8.0).view(4, 2).clone()
-    mixup(clips, torch.tensor([0.75, 1.0]))
+    clips = np.arange(8, dtype=np.float32).reshape(4, 2)
+    fused_cpu.mix(clips, np.array([0.75, 1.0], np.float32))
     assert clips.tolist() == [[0.5, 1.5], [1.5, 2.5], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_is_mixed_is_rounded_once(pack, dtype):
+    augment = Augment(mixup=0.5)
+    exact, rounded = (
+        list(ClipLoader(pack, "train", augment=augment, dtype=d, **OPTIONS))
+        for d in (torch.float32, dtype)
+    )
+    assert equal([(c.to(dtype), *rest) for c, *rest in exact], rounded)
 
 
 def test_mixed_labels_are_shares_of_their_clips(pack):
@@ -337,6 +347,20 @@ def test_buffers_come_back_when_the_last_view_goes():
     many = [pool.take((4, 4), np.float32) for _ in range(50)]
     del many, other
     assert len(pool._free) < 10  # memory of a whole epoch is not kept
+
+
+def test_a_buffer_in_a_cycle_comes_back_while_another_is_taken():
+    """The collector runs where it likes, in the middle of ``take`` too; this hung."""
+    pool = BufferPool()
+    before = gc.get_threshold()
+    try:
+        for threshold in range(2, 60):
+            gc.set_threshold(threshold)
+            for _ in range(50):
+                cycle = [pool.take((4, 4), np.float32)]
+                cycle.append(cycle)
+    finally:
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from fractions import Fraction
 
@@ -82,8 +83,10 @@ def test_it_works_in_a_dataloader_and_epochs_move_the_start(tree):
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_workers_that_persist_hear_of_the_epoch(tree, context):
+@pytest.mark.parametrize("copied", [False, True])
+def test_workers_that_persist_hear_of_the_epoch(tree, context, copied):
     data = TinyVideoDataset(tree, "train", 8, 1, 8, backend="pyav")
+    data = copy.deepcopy(data) if copied else data
     loader = DataLoader(
         data, batch_size=3, num_workers=1, persistent_workers=True, multiprocessing_context=context
     )

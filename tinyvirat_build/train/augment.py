@@ -13,11 +13,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tinyvirat_build.dataset.packfile import MATRICES
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.sampling import Floats, Ints, uniform
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -176,26 +174,13 @@ def colour_matrices(drawn: Colour) -> Floats:
 
 
 def mixup_weights(augment: Augment, seed: int, epoch: int, pairs: Ints) -> Floats:
-    """The share that each clip of a pair keeps, drawn from Beta(m, m), ``(P,)``."""
+    """The share that each clip of a pair keeps, drawn from Beta(m, m), ``(P,)``.
+
+    Pairs are neighbours in the epoch's order, which is shuffled: 0 and 1, 2 and 3, …, so that a
+    pair never spans two ranks.
+    """
     from scipy.special import betaincinv  # slow to import, rarely wanted
 
     draws = uniform(seed, epoch, pairs, [_MIXUP])[:, 0]
     weights: Floats = betaincinv(augment.mixup, augment.mixup, draws)
     return weights
-
-
-def mixup(clips: torch.Tensor, weights: torch.Tensor) -> None:
-    """Mix neighbours 0 and 1, 2 and 3, … in place, in host memory.
-
-    ``clips`` is ``(B, …)``, B even; ``weights`` ``(B / 2,)``. Pairs are neighbours in the epoch's
-    order, which is shuffled, so that a pair never spans two ranks.
-    """
-    if clips.dtype == torch.float32:
-        flat = clips.view(len(clips), -1)  # one pass over memory instead of seven
-        fused_cpu.mix(flat.numpy(), weights.numpy())
-        return
-    keep = weights.to(clips).view(-1, *[1] * (clips.dim() - 1))
-    one, other = clips[0::2], clips[1::2]
-    step = (other - one) * (1 - keep)
-    one.add_(step)
-    other.sub_(step)

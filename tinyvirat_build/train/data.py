@@ -51,7 +51,8 @@ def make_loaders(
     ``build`` is the folder of a build or of a pack, or a pack that is open already.
 
     Raises:
-        TrainError: the build has no training clips, or none of them has a label.
+        TrainError: the build has no training clips.
+        SettingsError: some of them have no labels, or they are fewer than a batch.
     """
     pack = build if isinstance(build, Pack) else open_pack(build)
     here = set(pack.split.tolist())

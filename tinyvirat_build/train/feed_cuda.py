@@ -37,15 +37,15 @@ _BLOCK = 64 << 20  # bytes; of a split that is copied to the device whole
 
 
 def free_bytes(device: torch.device) -> int:
-    """The device's free memory."""
+    """The device's free memory, with what PyTorch holds of it without using it."""
     free, _ = torch.cuda.mem_get_info(device)
-    return free
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def copy_split(pack: Pack, clips: Ints, device: torch.device) -> tuple[torch.Tensor, Ints]:
     """All bytes of some clips end to end on the device, and where each begins.
 
-    The host holds two pinned blocks at a time: one is filled while the other is copied.
+    They go through two pinned blocks: one is filled while the other is copied.
     """
     sizes = pack.nbytes[clips]
     ends = np.cumsum(sizes)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tinyvirat_build.dataset.packfile import Pack
-from tinyvirat_build.train import augment as aug
 from tinyvirat_build.train import fused_cpu
 from tinyvirat_build.train.batches import Plan, Planner
 from tinyvirat_build.train.sampling import Ints
 
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
-_KEPT: Final = 8  # arrays that wait to be handed out again
 
 
 class Feed(Protocol):
@@ -38,29 +36,35 @@ class BufferPool:
     its receiver for as long as it, or a tensor made from it, is alive.
     """
 
-    def __init__(self) -> None:
-        self._free: list[npt.NDArray[np.uint8]] = []
-        self._lock = threading.Lock()
+    def __init__(self, kept: int = 8) -> None:
+        self._kept = kept  # arrays that wait to be handed out again, at most
+        # No lock: an array may come back in the middle of any statement, when a cycle is collected.
+        self._free: deque[npt.NDArray[np.uint8]] = deque()
 
     def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An uninitialised array."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        with self._lock:
-            block = next((b for b in self._free if len(b) >= size), None)
-            if block is not None:
-                self._free = [b for b in self._free if b is not block]
-            else:
-                self._free.clear()  # too small for what is asked now
-                block = np.empty(size, np.uint8)
+        block = self._waiting(size)
+        if block is None:
+            block = np.empty(size, np.uint8)
         array = block[:size].view(dtype).reshape(shape)
         handed = np.asarray(array.data)
         weakref.finalize(handed, self._give_back, block).atexit = False
         return handed
 
+    def _waiting(self, size: int) -> npt.NDArray[np.uint8] | None:
+        """A free block of at least so many bytes; smaller ones that stand before it are dropped."""
+        while True:
+            try:
+                block = self._free.popleft()
+            except IndexError:
+                return None
+            if len(block) >= size:
+                return block
+
     def _give_back(self, block: npt.NDArray[np.uint8]) -> None:
-        with self._lock:
-            if len(self._free) < _KEPT:  # after a list of a whole epoch's batches, say
-                self._free.append(block)
+        if len(self._free) < self._kept:  # more come back after a list of a whole epoch, say
+            self._free.append(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,18 @@ class CpuFeed:
     """Batches in host memory, straight from the mapped shards or from a copy of the split."""
 
     def __init__(
-        self, planner: Planner, clips: Ints, size: int, *, resident: bool, dtype: torch.dtype
+        self,
+        planner: Planner,
+        clips: Ints,
+        size: int,
+        *,
+        resident: bool,
+        dtype: torch.dtype,
+        workers: int = 1,
     ) -> None:
         self.planner = planner
         self.size, self.dtype = size, dtype
-        self._pool = BufferPool()
+        self._pool = BufferPool(workers + 2)  # those prepared ahead, and one in use
         self._address, self._held = _clip_addresses(planner.pack, clips, resident)
 
     def frame_addresses(self, plan: Plan) -> Ints:
@@ -96,7 +107,8 @@ class CpuFeed:
 
     def prepare(self, plan: Plan) -> Batch:
         """The whole batch."""
-        half = self.dtype == torch.bfloat16  # float16 is rounded from float32
+        # What is mixed is rounded afterwards; float16 is rounded from float32 as well.
+        half = self.dtype == torch.bfloat16 and not len(plan.mixup)
         shape = (len(plan.ids), 3, plan.frames.shape[1], self.size, self.size)
         out = self._pool.take(shape, np.int16 if half else np.float32)
         fused_cpu.fused(
@@ -109,12 +121,11 @@ class CpuFeed:
             self.planner.high,
             out,
         )
+        if len(plan.mixup):
+            fused_cpu.mix(out.reshape(len(out), -1), plan.mixup)
         clips = torch.from_numpy(out)
         clips = clips.view(torch.bfloat16) if half else clips.to(self.dtype)
-        labels = torch.from_numpy(plan.labels)
-        if len(plan.mixup):
-            aug.mixup(clips, torch.from_numpy(plan.mixup))
-        return clips, labels, plan.ids
+        return clips, torch.from_numpy(plan.labels), plan.ids
 
     def finish(self, prepared: Batch) -> Batch:
         """Nothing is left to do."""

@@ -276,7 +276,14 @@ class ClipLoader:
         return self._planner.plan(epoch, np.arange(begin, end, dtype=np.int64), items)
 
     def _host_feed(self, resident: bool) -> CpuFeed:
-        return CpuFeed(self._planner, self._clips, self.size, resident=resident, dtype=self.dtype)
+        return CpuFeed(
+            self._planner,
+            self._clips,
+            self.size,
+            resident=resident,
+            dtype=self.dtype,
+            workers=self.workers,
+        )
 
     def _make_feed(self, mode: str) -> tuple[Feed, Literal["stream", "resident"]]:
         if self.device.type == "cpu":
@@ -293,15 +300,21 @@ class ClipLoader:
         resident = mode == "resident" or (
             mode == "auto" and size <= _COPIED_SOON and 2 * size <= free
         )
-        feed = CudaFeed(
-            self._planner,
-            self._clips,
-            self.size,
-            resident=resident,
-            dtype=self.dtype,
-            device=self.device,
-            batch_size=self.batch_size,
-        )
+        try:
+            feed = CudaFeed(
+                self._planner,
+                self._clips,
+                self.size,
+                resident=resident,
+                dtype=self.dtype,
+                device=self.device,
+                batch_size=self.batch_size,
+            )
+        except torch.OutOfMemoryError as e:
+            raise SettingsError(
+                f"the loader does not fit into {self.device}; use mode stream, or a smaller "
+                "batch_size"
+            ) from e
         return feed, "resident" if resident else "stream"
 
 

@@ -5,6 +5,8 @@ It decodes a clip each time it is asked for; ``ClipLoader`` over a pack is many 
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -82,8 +84,7 @@ class TinyVideoDataset(Dataset[Sample]):
         self.frames, self.stride, self.size = frames, stride, size
         self.temporal: Temporal = temporal or ("random" if split == "train" else "center")
         self.short, self.transform, self.seed = short, transform, seed
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+        self._epoch = _shared(0)
         self.backend = _resolve(backend)
         self._mean = torch.tensor(mean).view(3, 1, 1)
         self._std = torch.tensor(std).view(3, 1, 1)
@@ -98,8 +99,17 @@ class TinyVideoDataset(Dataset[Sample]):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that random starts are drawn for, in a DataLoader's workers too."""
-        self._epoch.fill_(epoch)
+        """Choose the epoch that random starts are drawn for, in a DataLoader's workers too.
+
+        Between two iterations: samples that are prepared meanwhile may be of either epoch.
+        """
+        self._epoch.fill_(operator.index(epoch))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Share the epoch of a copy with the copy's own workers."""
+        self.__dict__.update(state)
+        if not self._epoch.is_shared():  # type: ignore[no-untyped-call]
+            self._epoch = _shared(self.epoch)
 
     def __getitem__(self, item: int) -> Sample:
         """One clip, decoded now.
@@ -136,6 +146,15 @@ class TinyVideoDataset(Dataset[Sample]):
             antialias=True,
         )
         return scaled.sub_(self._mean).div_(self._std).transpose(0, 1)
+
+
+def _shared(value: int) -> torch.Tensor:
+    """An integer that worker processes see change, where the system shares memory at all."""
+    with torch.inference_mode(False):
+        tensor = torch.full((), value, dtype=torch.int64, device="cpu")
+    with contextlib.suppress(RuntimeError, OSError):
+        tensor.share_memory_()  # type: ignore[no-untyped-call]
+    return tensor
 
 
 def _decode_torchcodec(path: Path, choose: Choose) -> torch.Tensor:
