@@ -338,25 +338,78 @@ def test_the_summary_is_of_what_was_run(out: Path) -> None:
     assert f"{clips:,} clips planned" in result.output
 
 
+OTHER = ("--set", "merge.threshold=0.9", "--set", "chunk.length=40")
+
+
 def test_tables_of_an_earlier_run_are_not_taken_for_this_ones(
     data: Path, whole: Path, out: Path
 ) -> None:
-    other = ["--set", "merge.threshold=0.9", "--set", "chunk.length=40"]
-    assert run("merge", "--source", "demo", "--data", data, "--out", out, *other).exit_code == 0
-    says = "clips.parquet is of an earlier run than tracks.parquet, with other settings or data"
-    assert says in one_line(run("verify", "--out", out))
-    assert "clips_filtered.parquet is of an earlier run" in one_line(run("audit", "--out", out))
-    assert "no table of clips" in one_line(run("compare", out, whole))
+    assert run("merge", "--out", out, *OTHER, "--quiet").exit_code == 0
+    says = "is of an earlier run, with other settings or data than build.yaml has now; run `tinyvi"
+    for command in (["verify"], ["audit"], ["inspect", "a"]):
+        assert says in one_line(run(*command, "--out", out))
+    assert says in one_line(run("compare", out, whole))
     assert "not filtered yet" in one_line(run("stats", "--figures", "--out", out))
     assert run("filter", "--out", out).exit_code == 2  # the stages between are not run either
-    assert build(data, out, *other, "--until", "filter").exit_code == 0
+    assert run("all", "--until", "filter", "--out", out, "--quiet").exit_code == 0
     planned = out.parent / "planned"
-    assert build(data, planned, *other, "--until", "filter").exit_code == 0
+    assert build(data, planned, *OTHER, "--until", "filter").exit_code == 0
     audits = [json.loads(run("audit", "--out", o, "--json").output) for o in (out, planned)]
     assert audits[0] == audits[1]
     assert run("compare", out, planned).exit_code == 0
     assert build(data, out).exit_code == 0
     assert state(out) == state(whole)
+
+
+@pytest.mark.parametrize(
+    ("stage", "setting"),
+    [
+        ("filter", "publish.public=true"),
+        ("filter", "encode.codec=h264-crf"),
+        ("filter", "encode.pack=false"),
+        ("partition", "filter.min_samples=3"),
+    ],
+)
+def test_settings_of_a_later_stage_make_its_tables_old(
+    stage: str, setting: str, data: Path, out: Path
+) -> None:
+    assert run(stage, "--out", out, "--set", setting, "--quiet").exit_code == 0
+    assert "clips.parquet is of an earlier run" in one_line(run("verify", "--out", out))
+    assert run("all", "--out", out, "--quiet").exit_code == 0  # with the build's own settings
+    fresh = out.parent / "fresh"
+    assert build(data, fresh, "--set", setting).exit_code == 0
+    assert state(out) == state(fresh)
+    assert run("verify", "--out", out).exit_code == 0
+
+
+def test_plan_changes_nothing(out: Path) -> None:
+    before = state(out)
+    assert run("plan", "--out", out, "--set", "publish.public=true", "--quiet").exit_code == 0
+    assert state(out) == before
+    assert run("verify", "--out", out).exit_code == 0
+
+
+def test_looking_ahead_takes_nothing_away(whole: Path, out: Path) -> None:
+    clips = {p.relative_to(out) for p in (out / "clips").rglob("*.mp4")}
+    nothing = ("--set", "filter.min_samples=999")
+    assert run("filter", "--out", out, *nothing, "--quiet").exit_code == 0
+    assert {p.relative_to(out) for p in (out / "clips").rglob("*.mp4")} == clips
+    back = ("--set", "filter.min_samples=1")
+    result = run("all", "--out", out, *back)
+    assert result.exit_code == 0
+    assert json.loads((out / "log" / "last-run.json").read_text())["worked"]["cut"] == 0
+    assert state(out) == state(whole)
+
+
+def test_a_planned_clip_that_the_filter_drops_is_found(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = build(data, out, "--until", "filter", "--set", "filter.min_samples=20")
+    assert result.exit_code == 0
+    opened = tvb.open_build(out)
+    dropped = {*opened.table("clips_planned")["clip_id"]} - {
+        *opened.table("clips_filtered")["clip_id"]
+    }
+    assert run("inspect", min(dropped), "--out", out).exit_code == 0
 
 
 def test_missing_videos_leave_the_ledger_of_the_plan(data: Path, tmp_path: Path) -> None:

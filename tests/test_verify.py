@@ -88,7 +88,8 @@ def _group_in_two_splits(out: Path) -> None:
     path = out / "tables" / "clips.parquet"
     clips = store.read_table(path)
     clips["group"] = clips["group"].iloc[0]
-    store.write_table(path, "clips", [store.to_arrow("clips", clips)], key="changed")
+    key = store.table_key(path) or ""
+    store.write_table(path, "clips", [store.to_arrow("clips", clips)], key=key)
 
 
 def _damage_the_pack(out: Path) -> None:
@@ -114,6 +115,31 @@ def _mislabel_the_pack(out: Path) -> None:
     turned = pa.array(labels[1:] + labels[:1], table["labels"].type)
     pq.write_table(table.set_column(i, table.schema.field(i), turned), file, store_schema=True)
     _rewrite_the_header(out, lambda h: h.update(index_sha256=store.hash_file(file)))
+
+
+def _double_a_packed_clip(out: Path) -> None:
+    file = out / "pack" / "index.parquet"
+    table = pq.read_table(file)
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), file, store_schema=True)
+    _rewrite_the_header(
+        out, lambda h: h.update(index_sha256=store.hash_file(file), clips=table.num_rows + 1)
+    )
+
+
+def _another_order_in_the_pack(out: Path) -> None:
+    file = out / "pack" / "index.parquet"
+    table = pq.read_table(file)
+    turned = pa.concat_tables([table.slice(1), table.slice(0, 1)])
+    pq.write_table(turned, file, store_schema=True)
+    _rewrite_the_header(out, lambda h: h.update(index_sha256=store.hash_file(file)))
+
+
+def _not_public_any_more(out: Path) -> None:
+    _rewrite_the_header(out, lambda h: h.update(public=True))
+
+
+def _a_shard_that_none_names(out: Path) -> None:
+    (out / "pack" / "shards" / "99999.yuv").write_bytes(b"left over")
 
 
 def _another_shard(out: Path) -> None:
@@ -260,6 +286,10 @@ def test_repair_touches_nothing_that_another_process_builds(
         (_damage_the_pack, "pack"),
         (_mislabel_the_pack, "pack"),
         (_another_shard, "pack"),
+        (_double_a_packed_clip, "pack"),
+        (_another_order_in_the_pack, "pack"),
+        (_not_public_any_more, "pack"),
+        (_a_shard_that_none_names, "pack"),
     ],
 )
 def test_damage_is_found(

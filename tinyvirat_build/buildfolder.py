@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import filelock
 import yaml
 
 from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.request import Request
 from tinyvirat_build.store import PARTIAL
 
+if TYPE_CHECKING:
+    from tinyvirat_build.request import Request
+
 FORMAT: Final = 1  # of the build folder
+CLIP_TABLES: Final = ("clips", "clips_filtered", "clips_partitioned", "clips_planned")
+_NOTED: Final = "log/tables.json"
 FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
 
@@ -54,6 +59,41 @@ def write_build_file(request: Request) -> bytes:
     data = str(request.data.resolve()) if request.data else None
     store.write_json(request.out / "log" / "data.json", {"data": data})
     return old
+
+
+def note_tables(out: Path, keys: Mapping[str, str]) -> None:
+    """Note which tables hold what ``build.yaml`` says, by their keys: name -> key.
+
+    The others, if there are any, are of an earlier run, with other settings or data.
+    """
+    about = {"build": store.hash_file(out / "build.yaml"), "keys": dict(keys)}
+    store.write_json(out / _NOTED, about, indent=1)
+
+
+def holds(table: Path) -> bool:
+    """Whether a table is what ``build.yaml`` says; true where no run has noted anything."""
+    out = table.parent.parent
+    try:
+        noted = json.loads((out / _NOTED).read_text("utf-8"))
+        build, key = noted["build"], noted["keys"].get(table.stem)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True
+    same = build == store.hash_file(out / "build.yaml") and key == store.table_key(table)
+    return bool(same)
+
+
+def clip_table(out: Path) -> Path | None:
+    """The last table of clips that holds; None where none is written, or none holds any more."""
+    paths = (out / "tables" / f"{name}.parquet" for name in CLIP_TABLES)
+    return next((p for p in paths if p.is_file() and holds(p)), None)
+
+
+def not_up_to_date(table: Path) -> str:
+    """What is said of a table that does not hold."""
+    return (
+        f"{table} is of an earlier run, with other settings or data than build.yaml has now; "
+        f"run `tinyvirat-build all --out {table.parent.parent}`"
+    )
 
 
 def other_version(file: Path, found: object) -> str:

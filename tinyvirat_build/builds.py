@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tinyvirat_build import engine, pipeline, sources, store
+from tinyvirat_build import buildfolder, engine, pipeline, sources, store
 from tinyvirat_build.audit import Audit, audit
 from tinyvirat_build.buildfolder import FORMAT, other_version
 from tinyvirat_build.config import Settings
@@ -128,20 +128,18 @@ class Build:
         """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``.
 
         Raises:
-            BuildError: there is no such table, its stage has not run, or not since an earlier one
-                ran with other settings or data.
+            BuildError: there is no such table, its stage has not run, or not with the settings
+                that the build has now.
         """
         if name not in SCHEMAS:
             raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
         file = self.path / "tables" / f"{name}.parquet"
         if not file.exists():
             raise BuildError(f"{file} is not there yet; run the stage that writes it")
-        if changed := store.changed_input(file):
-            raise BuildError(
-                f"{file} is of an earlier run than {changed.name}, with other settings or data; "
-                f"run `tinyvirat-build all --out {self.path}`"
-            )
-        return store.read_table(file)
+        table = store.read_table(file)
+        if not buildfolder.holds(file):
+            raise BuildError(buildfolder.not_up_to_date(file))
+        return table
 
     @cached_property
     def clips(self) -> pd.DataFrame:
@@ -152,6 +150,12 @@ class Build:
     def issues(self) -> pd.DataFrame:
         """Everything that was not kept as it was, with its reason."""
         return self.table("issues")
+
+    @property
+    def published(self) -> bool:
+        """Whether the manifest is written, with the settings that the build has now."""
+        file = self.path / "tables" / "clips.parquet"
+        return file.is_file() and buildfolder.holds(file)
 
     @property
     def data(self) -> Path | None:
@@ -203,8 +207,7 @@ class Build:
 
     def audit(self) -> Audit:
         """Are the labels complete, do the splits keep apart, are clips short or held?"""
-        file = store.clip_table(self.path / "tables")
-        published = file is not None and file.stem == "clips"
+        published = self.published
         tables = {n: self.table(n) for n in ("activities", "boxes", "videos")}
         tables["clips"] = self.table("clips" if published else "clips_filtered")
         return audit(
@@ -220,8 +223,7 @@ class Build:
         Raises:
             BuildError: no clip or several clips begin so.
         """
-        file = store.clip_table(self.path / "tables")
-        clips = self.table(file.stem if file else "clips_planned")
+        clips = self.table("clips" if self.published else "clips_planned")
         rows = clips[clips["clip_id"].str.startswith(clip_id)]
         if len(rows) != 1:
             raise BuildError(

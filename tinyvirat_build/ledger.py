@@ -19,6 +19,7 @@ class Ledger:
         self.tables = tables
         self.keys: dict[str, list[str]] = {}
         self.units: dict[str, list[Path]] = {}
+        self.tables_held: dict[str, str] = {}  # the tables that are of these units, by key
         self.discovered: list[pd.DataFrame] = []  # issues of discovery, one frame a source
 
     def note(self, stage: str, keys: Sequence[str], units: Sequence[Path] = ()) -> None:
@@ -34,8 +35,9 @@ class Ledger:
         for name in ("issues", "balance"):
             key = store.digest(name, self.key())
             path = self.tables / f"{name}.parquet"
-            if not store.is_written(path, name, key):
+            if store.table_key(path) != key:
                 store.write_table(path, name, self._parts(name), key=key)
+            self.tables_held[name] = key
 
     def _parts(self, name: str) -> Iterator[pa.Table]:
         if name == "issues":

@@ -19,7 +19,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from tinyvirat_build import engine, labels, sources, splits, store, work
-from tinyvirat_build.buildfolder import write_build_file
+from tinyvirat_build.buildfolder import note_tables, write_build_file
 from tinyvirat_build.dataset import tinyvirat
 from tinyvirat_build.errors import BuildError, DataError, VideoError
 from tinyvirat_build.keys import Keys
@@ -68,13 +68,30 @@ class Run:
         self.parsed: list[Entry] = []
         self.ahead = False  # looking at the stages after `until`
         self.file_before = b""  # build.yaml as it was found
+        self.refused = False  # nothing may be done, and nothing was
+
+    @property
+    def plan_alone(self) -> bool:
+        """Whether nothing but an estimate is asked for."""
+        return self.first == self.until == order_of("plan")
 
     def execute(self) -> Outcome:
         """Run the stages that were asked for; the ledger and the log come last."""
         began = time.monotonic()
         self.discover()
         self.outcome.seconds["discover"] = time.monotonic() - began
+        if self.plan_alone:  # which writes nothing, no new settings either
+            return self.stages()
         self.file_before = write_build_file(self.request)
+        try:
+            return self.stages()
+        finally:
+            if not self.refused:
+                with contextlib.suppress(OSError):  # of a full disk the run has told already
+                    note_tables(self.out, self.ledger.tables_held)
+
+    def stages(self) -> Outcome:
+        """Work through the stages, then note what is finished after them."""
         steps: list[tuple[str, Callable[[], None]]] = [
             ("index", self.index),
             ("crop", self.plan_videos),
@@ -92,8 +109,7 @@ class Run:
             began = time.monotonic()
             step()
             self.outcome.seconds[stage] = time.monotonic() - began
-        plan_alone = self.first == self.until == order_of("plan")  # which writes nothing
-        if not plan_alone or not self.table("issues").exists():
+        if not self.plan_alone or not self.table("issues").exists():
             self.look_ahead(steps)
             self.ledger.write()
         issues = store.read_table(self.table("issues"), ["stage", "action", "count"])
@@ -159,6 +175,7 @@ class Run:
         if order_of(stage) < self.first:
             if self.file_before:  # nothing was done: the build stays what it was
                 store.write_bytes(self.out / "build.yaml", self.file_before)
+            self.refused = True
             raise BuildError(
                 f"stage {stage} is not finished with these settings ({stale} units); "
                 f"run `tinyvirat-build {stage} --out {self.out}` first"
@@ -248,7 +265,8 @@ class Run:
             t for t in tasks
             if (t.entry.source, t.entry.video_id, t.entry.annotation_set) in planned
         ]  # fmt: skip
-        self.remove_units(stage, [t.units[stage] for t in tasks])
+        if not self.ahead:
+            self.remove_units(stage, [t.units[stage] for t in tasks])
         # A unit's own key, which is not the task's where its work failed.
         keys = [store.unit_key(t.units[stage]) or "" for t in chosen]
         self.ledger.note(stage, keys, [t.units[stage] for t in chosen])
@@ -288,9 +306,12 @@ class Run:
     def write_table(self, name: str, key: str, units: Sequence[Path]) -> None:
         """Write a table from units, unless it is made of just these already."""
         path = self.table(name)
-        if not store.is_written(path, name, key):
+        if store.table_key(path) != key:
+            if self.ahead:
+                raise _UnfinishedError
             parts = (store.read_unit(u, [name])[name] for u in units)
             store.write_table(path, name, parts, key=key)
+        self.ledger.tables_held[name] = key
 
     def table(self, name: str) -> Path:
         """The file of a table."""
@@ -412,8 +433,9 @@ class Run:
         self.outcome.worked["cut"] = len(stale)
         units = [t.unit for t in tasks]
         self.ledger.note("cut", [t.key for t in tasks], units)
-        self.remove_units("cut", units)
-        self.remove_unnamed({t.folder for t in tasks})
+        if not self.ahead:
+            self.remove_units("cut", units)
+            self.remove_unnamed({t.folder for t in tasks})
         key = store.digest("cuts", [store.hash_file(t.unit) for t in tasks])
         self.write_table("cuts", key, units)
         self.ledger.note("cuts", [key])
@@ -473,6 +495,8 @@ class Run:
             )
 
         if not tinyvirat.files_there(self.out, self.table("clips"), self.settings):
+            if self.ahead:
+                raise _UnfinishedError
             (self.out / "units" / "publish" / "all").unlink(missing_ok=True)
         self.global_stage("publish", "clips", key, make)
 

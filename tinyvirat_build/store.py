@@ -29,18 +29,6 @@ from tinyvirat_build.records import KEYS, SCHEMAS
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _KEY_FIELD: Final = b"tinyvirat_build.key"
-_INPUTS_FIELD: Final = b"tinyvirat_build.inputs"
-_INPUTS: Final = {
-    "tracks": ("activities", "boxes"),
-    "segments": ("tracks",),
-    "chunks": ("segments",),
-    "clips_planned": ("chunks",),
-    "clips_partitioned": ("clips_planned",),
-    "clips_filtered": ("clips_partitioned",),
-    "cuts": ("clips_filtered",),
-    "clips": ("clips_filtered", "cuts"),
-}  # what each table is made of, that a later run may have made anew
-CLIP_TABLES: Final = ("clips", "clips_filtered", "clips_partitioned", "clips_planned")
 PARTIAL: Final = ".partial"  # marks what is not finished; removed when a build starts
 
 
@@ -224,46 +212,12 @@ def count_rows(path: Path) -> int:
 
 def table_key(path: Path) -> str | None:
     """The key that a table file was written under; None where there is no whole table."""
-    return _metadata(path).get(_KEY_FIELD, b"").decode() or None
-
-
-def _metadata(path: Path) -> dict[bytes, bytes]:
     try:
-        return pq.read_schema(path).metadata or {}
+        metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowInvalid):
-        return {}
-
-
-def _input_keys(path: Path, name: str) -> dict[str, str | None]:
-    return {n: table_key(path.with_name(f"{n}.parquet")) for n in _INPUTS.get(name, ())}
-
-
-def is_written(path: Path, name: str, key: str) -> bool:
-    """Whether a table is on disk under its key, made of its inputs as they are now."""
-    metadata = _metadata(path)
-    inputs = json.loads(metadata.get(_INPUTS_FIELD, b"{}"))
-    return metadata.get(_KEY_FIELD) == key.encode() and inputs == _input_keys(path, name)
-
-
-def changed_input(path: Path) -> Path | None:
-    """The table, of those that a table was made of, that was made anew since; None if none was.
-
-    A run of some stages leaves the tables of the later ones as they were.
-    """
-    for name, key in json.loads(_metadata(path).get(_INPUTS_FIELD, b"{}")).items():
-        made_of = path.with_name(f"{name}.parquet")
-        if made_of.exists():
-            if table_key(made_of) != key:
-                return made_of
-            if changed := changed_input(made_of):
-                return changed
-    return None
-
-
-def clip_table(tables: Path) -> Path | None:
-    """The last table of clips that the stages of a build have written as its settings are now."""
-    paths = (tables / f"{name}.parquet" for name in CLIP_TABLES)
-    return next((p for p in paths if p.exists() and not changed_input(p)), None)
+        return None
+    key = metadata.get(_KEY_FIELD)
+    return key.decode() if key else None
 
 
 def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -> None:
@@ -272,8 +226,7 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
     Memory holds a bounded run of parts, whatever the number of videos; the bytes depend on the
     rows alone, not on how they were parted.
     """
-    inputs = json.dumps(_input_keys(path, name)).encode()
-    schema = SCHEMAS[name].with_metadata({_KEY_FIELD: key.encode(), _INPUTS_FIELD: inputs})
+    schema = SCHEMAS[name].with_metadata({_KEY_FIELD: key.encode()})
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,

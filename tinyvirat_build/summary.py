@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from tinyvirat_build import store
+from tinyvirat_build.buildfolder import CLIP_TABLES
 from tinyvirat_build.config import BY_SOURCE, Expected, Settings, presets
 from tinyvirat_build.pipeline import STAGES, Outcome, order_of
 
@@ -45,9 +46,7 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     return "\n".join(lines)
 
 
-_WRITTEN_BY: Final = dict(
-    zip(store.CLIP_TABLES, ("publish", "filter", "partition", "crop"), strict=True)
-)
+_WRITTEN_BY: Final = dict(zip(CLIP_TABLES, ("publish", "filter", "partition", "crop"), strict=True))
 
 
 def _clips(out: Path, until: str) -> list[str]:

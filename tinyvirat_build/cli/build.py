@@ -18,7 +18,6 @@ from tinyvirat_build.cli.group import (
     settings_options,
     source_option,
 )
-from tinyvirat_build.errors import SettingsError
 
 if TYPE_CHECKING:
     from tinyvirat_build.config import Settings
@@ -54,18 +53,22 @@ def all_(
     config: Path | None,
     overrides: tuple[str, ...],
     until: str,
+    limit: int | None,
     **running: Any,
 ) -> None:
     """Build everything: parse, plan, cut, publish, statistics, report.
 
-    What is finished already is not done again; a killed build goes on where it stopped.
+    What is finished already is not done again; a killed build goes on where it stopped. Without
+    --source a build is brought up to date with its own sources and settings.
     """
     from tinyvirat_build.config import Settings
 
-    if not sources:
-        raise SettingsError("give --source meva, virat, demo or a YAML file")
-    settings = Settings.load(preset, config, overrides)
-    _run(sources, data, out, settings, first="index", until=until, **running)
+    if sources:
+        settings = Settings.load(preset, config, overrides)
+    else:
+        sources, data, limit = inputs_of(out, sources, data, limit)
+        settings = settings_of(out, preset, config, overrides)
+    _run(sources, data, out, settings, first="index", until=until, limit=limit, **running)
 
 
 def _run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,21 +88,31 @@ def check_pack(
     build = Path(build_dir)
     columns, parts = _plan(build, clips, classes, public, MAX_SHARD)
     pack = open_pack(build / "pack", verify=True)
-    if pack.classes != tuple(classes):
-        yield "pack.json", "the classes are not those of the build"
+    header = read_header(pack.root)
+    for name, own in (("classes", list(classes)), ("public", public)):
+        if header.get(name) != own:
+            yield "pack.json", f"{name} is not the build's"
     expected = _index(columns)
     if not pack.table.equals(expected):
-        yield from _row_differences(pack.table.to_pylist(), expected.to_pylist())
-    shards = read_header(pack.root)["shards"]
-    for entry, file, part in zip(shards, pack.shard_files, parts, strict=False):
+        differences = list(_row_differences(pack.table.to_pylist(), expected.to_pylist()))
+        yield from differences or [("index.parquet", "the rows are in another order")]
+    for entry, file, part in zip(header["shards"], pack.shard_files, parts, strict=False):
         if not file.samefile(part.source) and part.sha256() != entry["sha256"]:
             yield str(entry["file"]), f"is not {part.source.relative_to(build)} any more"
+    own_files = {shard_name(i) for i in range(len(parts))} | {"pack.json", "index.parquet"}
+    for path in sorted(p for p in pack.root.rglob("*") if p.is_file()):
+        name = path.relative_to(pack.root).as_posix()
+        if name not in own_files:
+            yield name, "is no part of the pack"
 
 
 def _row_differences(
     found: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
     rows = {row["clip_id"]: row for row in found}
+    for clip_id, n in Counter(row["clip_id"] for row in found).items():
+        if n > 1:
+            yield f"clip {clip_id}", f"the pack has it {n} times"
     for own in expected:
         where = f"clip {own['clip_id']}"
         row = rows.pop(own["clip_id"], None)
@@ -111,8 +122,6 @@ def _row_differences(
             yield where, ", ".join(differ)
     for clip_id in rows:
         yield f"clip {clip_id}", "the manifest has no such clip"
-    if not rows and sorted(map(str, found)) == sorted(map(str, expected)):
-        yield "index.parquet", "the rows are in another order"
 
 
 def _plan(

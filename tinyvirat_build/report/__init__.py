@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tinyvirat_build import store
+from tinyvirat_build.buildfolder import clip_table
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.report.figures import figures
@@ -61,9 +62,12 @@ def draw_figures(out: Path, settings: Settings, classes: Sequence[str]) -> list[
     Raises:
         BuildError: the build is not filtered yet.
     """
-    table = store.clip_table(out / "tables")
+    table = clip_table(out)
     if table is None or table.stem not in ("clips", "clips_filtered"):
-        raise BuildError(f"{out} is not filtered yet; run `tinyvirat-build filter --out {out}`")
+        raise BuildError(
+            f"{out} is not filtered yet with these settings; run `tinyvirat-build all --until "
+            f"filter --out {out}`"
+        )
     counted = stats(store.read_table(table), classes=classes, targets=settings.partition.targets)
     drawn = figures(counted)
     for name, content in drawn.items():
