@@ -200,7 +200,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowInvalid) as e:
+    except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
         raise BuildError(f"cannot read table {path}: {e}; delete it and run again") from e
 
 
