@@ -321,3 +321,17 @@ def test_where_nothing_was_built_nothing_is_proven(tmp_path: Path) -> None:
     settings = {**SETTINGS, "demo.scale": 0.02, "chunk.min_frames": 9999}
     report = tvb.build("demo", tmp_path / "out", settings=settings, workers=1).verify()
     assert [p.detail for p in report.problems] == ["holds no clip to prove"]
+
+
+def test_a_sample_repairs_a_shard_that_is_the_raw_file(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    built = tvb.build("demo", out, settings={**SETTINGS, "demo.scale": 0.02}, workers=1)
+    before = _state(out)
+    shard = max((out / "pack" / "shards").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(bytes(content))  # in place: the raw file is the same one
+    [problem] = [p for p in verify(built, sample=1).problems if p.check == "pack"]
+    assert "checksum is wrong" in problem.detail
+    assert not verify(built, sample=1, repair=True).problems
+    assert _state(out) == before

@@ -141,7 +141,7 @@ def _check(
             bar.update(len(outcome.task.clips))
     problems.sort(key=lambda p: (p.check, p.where, p.detail))
     problems += _tree(build, manifest, rows.set_index("clip_id")["file"])
-    problems += _tables(build, manifest)
+    problems += _tables(build, manifest, quiet)
     problems += _stamps(build, chosen, lossless)
     frames = int((chosen["end"] - chosen["start"]).sum())
     if manifest.empty:
@@ -273,7 +273,7 @@ def _check_of(key: str) -> str:
     return key if key in ("dim", "label") else "json"
 
 
-def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:
+def _tables(build: Build, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
     """Groups in two splits, labels of clips, balances, and the pack."""
     splits = manifest.groupby("group", observed=True)["split"].nunique()
     for group in splits.index[splits > 1]:
@@ -289,10 +289,25 @@ def _tables(build: Build, manifest: pd.DataFrame) -> Iterator[Problem]:
     for row in balance[open_rows].to_dict("records"):
         yield Problem("balance", f"{row['stage']} {row['video_id']}", "records vanished")
     if build.settings.encode.pack:
-        classes = load_classes(build.settings.classes)
-        public = build.settings.publish.public
+        yield from _pack(build, manifest, quiet)
+
+
+def _pack(build: Build, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
+    """The pack against the manifest and the raw files of the clips."""
+    shards = (build.path / "pack" / "shards").glob("*")
+    with tqdm(
+        total=sum(p.stat().st_size for p in shards), desc="     pack", unit="B", unit_scale=True,
+        delay=2, disable=quiet, dynamic_ncols=True,
+    ) as bar:  # fmt: skip
+        found = packs.check_pack(
+            build.path,
+            manifest,
+            load_classes(build.settings.classes),
+            public=build.settings.publish.public,
+            advance=bar.update,
+        )
         try:
-            for where, what in packs.check_pack(build.path, manifest, classes, public=public):
+            for where, what in found:
                 yield Problem("pack", where, what)
         except PackError as e:
             yield Problem("pack", "pack", str(e))
