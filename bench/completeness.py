@@ -25,7 +25,7 @@ import pandas as pd
 import tinyvirat_build as tvb
 from tinyvirat_build import audit, geometry, pipeline
 from tinyvirat_build.config import Settings
-from tinyvirat_build.stages.activity_boxes import read_activities, read_boxes
+from tinyvirat_build.stages.activity_boxes import ActorBoxes, read_activities, read_boxes
 from tinyvirat_build.stages.tables import Columns, by_video, select
 from tinyvirat_build.sweep import sweep
 
@@ -70,7 +70,7 @@ def nearness(build: tvb.Build) -> Counter[str]:
     activity_rows, box_rows = by_video(activities), by_video(boxes)
     for key, rows in by_video(lacking).items():
         own = read_activities(tables[0], select(activity_rows, key))
-        reach = read_boxes(tables[1], select(box_rows, key), own)
+        boxes_of = read_boxes(tables[1], select(box_rows, key))
         place = {name: i for i, name in enumerate(own.ids)}
         for clip in lacking.iloc[rows].to_dict("records"):
             best = 0.0
@@ -81,10 +81,20 @@ def nearness(build: tvb.Build) -> Counter[str]:
                     start = max(clip["start"], own.start[other], own.start[member])
                     end = min(clip["end"], own.end[other], own.end[member])
                     if start < end:
-                        pair = reach.slice(other, start, end), reach.slice(member, start, end)
+                        pair = (reach(boxes_of, own.actors[i], start, end) for i in (other, member))
                         best = max(best, float(np.max(geometry.overlap(*pair, settings.measure))))
             counts["none" if best == 0 else "less" if best < settings.threshold else "short"] += 1
     return counts
+
+
+def reach(boxes: ActorBoxes, actors: tuple[str, ...], start: int, end: int) -> geometry.Floats:
+    """The union of actors' boxes on each frame, ``(4, end - start)``."""
+    found = geometry.no_reach(end - start)
+    for code in boxes.codes(actors):
+        (at,), (n,) = boxes.rows(*(np.array([value]) for value in (code, start, end)))
+        place = boxes.frame[at : at + n] - start
+        found[:, place] = np.maximum(found[:, place], boxes.reach[:, at : at + n])
+    return found
 
 
 def render(table: pd.DataFrame) -> str:

@@ -13,11 +13,11 @@ Intervals are frames, half-open ``[start, end)``. Many boxes at once are a *reac
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -65,6 +65,31 @@ def run_bounds(breaks: Bools) -> tuple[Ints, Ints]:
     if len(firsts) == 0 or firsts[0] != 0:
         firsts = np.r_[0, firsts]
     return firsts, np.r_[firsts[1:], len(breaks)]
+
+
+def runs_of(group: Ints, value: Ints) -> tuple[Ints, Ints]:
+    """The half-open runs of positions over which a group's values grow by one.
+
+    >>> runs_of(np.array([0, 0, 0, 1]), np.array([4, 5, 9, 10]))
+    (array([0, 2, 3]), array([2, 3, 4]))
+    """
+    return run_bounds(
+        np.r_[True, (group[1:] != group[:-1]) | (value[1:] != value[:-1] + 1)][: len(group)]
+    )
+
+
+def pieces(counts: Ints, size: int) -> Iterator[slice]:
+    """Stretches of things whose counts sum up to ``size`` at most; one thing at least in each.
+
+    >>> list(pieces(np.array([2, 2, 9, 1]), 4))
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
+    """
+    total = np.cumsum(counts)
+    start = done = 0
+    while start < len(counts):
+        stop = max(start + 1, int(np.searchsorted(total, done + size, side="right")))
+        yield slice(start, stop)
+        start, done = stop, int(total[stop - 1])
 
 
 def bridge_runs(
@@ -164,31 +189,3 @@ def even_floor(value: Floats) -> Ints:
 def even_ceil(value: Floats) -> Ints:
     """The smallest even integer that is not below each value."""
     return 2 * np.ceil(value / 2).astype(np.int64)
-
-
-# Pairs
-
-
-def meeting(
-    start_a: Ints, end_a: Ints, reach_a: Floats, start_b: Ints, end_b: Ints, reach_b: Floats
-) -> tuple[Ints, Ints]:
-    """Pairs ``(i, j)`` whose times and boxes have more than an edge in common, sorted.
-
-    Each thing is a span of frames and the union of its boxes (a reach ``(4, N)``). An STRtree
-    over time and x finds the candidates, so that the cost is near linear in a long video.
-    """
-    if len(start_a) == 0 or len(start_b) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    tree = shapely.STRtree(_rectangles(start_b, end_b, reach_b))
-    i, j = tree.query(_rectangles(start_a, end_a, reach_a))
-    inside = np.minimum(end_a[i], end_b[j]) > np.maximum(start_a[i], start_b[j])
-    inside &= present(np.minimum(reach_a[:, i], reach_b[:, j]))
-    i, j = i[inside], j[inside]
-    order = np.lexsort((j, i))
-    return i[order].astype(np.int64), j[order].astype(np.int64)
-
-
-def _rectangles(start: Ints, end: Ints, reach: Floats) -> Any:
-    # A rectangle must be finite; what has no box is left out by its missing area.
-    x = np.nan_to_num(corners(reach)[[0, 2]], posinf=0.0, neginf=0.0)
-    return shapely.box(start, x[0], end, x[1])

@@ -163,6 +163,7 @@ REASONS: Final[dict[str, str]] = {
     "region": "the activity lies in an ignored region or outside the wanted one",
     "unsafe_name": "an id or name that is not safe in a path",
     "unreadable": "the file could not be read",
+    "bound": "the video asks for more than a bound of docs/formats.md allows",
     "other_set": "the video is read from an annotation set of higher priority",
     "no_group": "the video is in no group of the table, or does not match the expression",
     "limit": "left out by --limit",

@@ -6,16 +6,25 @@ inside the clip's window.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.geometry import Floats, Ints
+from tinyvirat_build.bounds import Work
+from tinyvirat_build.geometry import Bools, Floats, Ints
+from tinyvirat_build.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import KEYS
-from tinyvirat_build.stages.activity_boxes import Activities, read_activities, read_boxes
-from tinyvirat_build.stages.tables import Columns, Rows, by_video, select
+from tinyvirat_build.stages.activity_boxes import (
+    Activities,
+    ActorBoxes,
+    casts_of,
+    read_activities,
+    read_boxes,
+)
+from tinyvirat_build.stages.tables import Columns, by_video, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +111,41 @@ def _seen(clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame) ->
     found = []
     for key, rows in by_video(clips).items():
         own = read_activities(activity_columns, select(activity_rows, key))
-        start, end = clip_columns.ints("start", rows), clip_columns.ints("end", rows)
-        at = geometry.offsets(end - start)
-        windows = _windows(clip_columns, rows, end - start)
-        reach = read_boxes(box_columns, select(box_rows, key), own)
-        clip, activity = geometry.meeting(
-            start,
-            end,
-            np.maximum.reduceat(windows, at[:-1], axis=1),
-            own.start,
-            own.end,
-            reach.union(),
-        )
-        first = np.maximum(start[clip], own.start[activity])
-        length = np.minimum(end[clip], own.end[activity]) - first
-        box = reach.reach[:, reach.places(activity, first, length)]
-        window = windows[:, geometry.ranges(at[clip] + first - start[clip], length)]
-        area = geometry.areas(box)
-        half = (area > 0) & (2 * geometry.common_area(box, window) >= area)
-        pair = np.unique(np.repeat(np.arange(len(clip)), length)[half])
+        given = read_boxes(box_columns, select(box_rows, key))
         number = np.arange(len(clips))[rows]
-        pairs = zip(number[clip[pair]].tolist(), activity[pair].tolist(), strict=True)
-        found.append(_Seen(list(pairs), own))
+        length = clip_columns.ints("end", rows) - clip_columns.ints("start", rows)
+        pairs: set[tuple[int, int]] = set()
+        for part in geometry.pieces(length, PIECE):
+            pairs |= _seen_in(_windows(clip_columns, number[part]), own, given)
+        found.append(_Seen(sorted(pairs), own))
     return found
 
 
-def _windows(clips: Columns, rows: Rows, lengths: Ints) -> Floats:
-    """The windows of one video's clips as a reach ``(4, frames)``, end to end."""
+def _seen_in(windows: Courses, own: Activities, given: ActorBoxes) -> set[tuple[int, int]]:
+    """The clips, by their windows, with the activities that are seen in each."""
+    casts, work = casts_of(own), Work(sys.maxsize, "pairs of boxes")
+    span = int(windows.frame.min()), int(windows.frame.max()) + 1
+    found: set[tuple[int, int]] = set()
+    for boxes in given.of_casts(casts, *span):
+        for clip, cast, start, end in meetings(windows, boxes, _half_inside, work):
+            for at, activity in casts.playing(cast, start, end, work):
+                found.update(zip(clip[at].tolist(), activity.tolist(), strict=True))
+    return found
+
+
+def _half_inside(window: Floats, box: Floats) -> Bools:
+    """Whether half of each box or more, by area, lies inside the window beside it."""
+    area = geometry.areas(box)
+    found: Bools = (area > 0) & (2 * geometry.common_area(box, window) >= area)
+    return found
+
+
+def _windows(clips: Columns, rows: Ints) -> Courses:
+    """The windows of clips of one video, frame by frame; each clip is named by its row."""
+    start = clips.ints("start", rows)
+    length = clips.ints("end", rows) - start
     x, y = (np.concatenate([np.asarray(c, np.float64) for c in clips[xy, rows]]) for xy in "xy")
-    width = np.repeat(clips.ints("width", rows), lengths)
-    height = np.repeat(clips.ints("height", rows), lengths)
-    return np.stack([-x, -y, x + width, y + height])
+    width = np.repeat(clips.ints("width", rows), length)
+    height = np.repeat(clips.ints("height", rows), length)
+    reach = np.stack([-x, -y, x + width, y + height])
+    return Courses(np.repeat(rows, length), geometry.ranges(start, length), reach)

@@ -14,17 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyvirat_build.bounds import MAX_BOXES, MAX_FRAME, Work
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_tree import Activity, Object, load, read_activity, records_of
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
 from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import Dialect, ReadOptions
-from tinyvirat_build.formats.safety import (
-    MAX_BOXES,
-    MAX_FRAME,
-    refuse_unsafe_video,
-)
+from tinyvirat_build.formats.safety import refuse_unsafe_video
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 INDEX_FILES: Final = ("file-index.json", "activity-index.json")
@@ -37,8 +34,9 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     that a dense dialect holds over more than ``max_gap`` frames is a hole and an issue ``gap``.
 
     Raises:
-        AnnotationError: no activities file, not JSON, not ActEV's, boxes without end, or several
-            videos of which none is the one asked for.
+        AnnotationError: no activities file, not JSON, not ActEV's, or several videos of which
+            none is the one asked for.
+        BoundError: the boxes, held, would be more than ``MAX_BOXES``.
     """
     issues = Issues()
     path, found, records_in, inferred = _read(video_id, files, issues)
@@ -46,23 +44,17 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     dialect = options.dialect or inferred
     issues.extend(_contradictions(found, dialect, file))
 
-    instances: list[Instance] = []
-    owners: list[int] = []
-    total = 0
+    held: list[tuple[int, Object, NDArray[np.int64], NDArray[np.int64]]] = []
+    work = Work(MAX_BOXES, "boxes, held from frame to frame", file=path)
     for index, a in enumerate(found):
         for o in a.objects:
             start, holds = _holds(a, o, dialect)
             if dialect != "nist":
                 holds = _unheld(a, o, start, holds, options.max_gap, file, issues)
-            total += holds.sum()
-            if total > MAX_BOXES:
-                raise AnnotationError(
-                    f"boxes held over more than {MAX_BOXES} frames",
-                    file=path,
-                    remedy="correct the frames",
-                )
-            instances.append(_held(a, o, start, holds))
-            owners.append(index)
+            work.add(int(holds.sum()))
+            held.append((index, o, start, holds))
+    owners = [index for index, *_ in held]
+    instances = [_held(found[index], o, start, holds) for index, o, start, holds in held]
     names, boxes, types = unite(instances, file, issues)
     actors: list[list[str]] = [[] for _ in found]
     for index, name in zip(owners, names, strict=True):

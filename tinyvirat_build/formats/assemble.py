@@ -15,13 +15,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build import geometry
+from tinyvirat_build.bounds import MAX_BOXES, MAX_FRAME, MAX_MEMBERS, Work
+from tinyvirat_build.formats.coverage import Coverage
 from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.options import ReadOptions
-from tinyvirat_build.formats.safety import MAX_BOXES, MAX_COORDINATE, MAX_FRAME, safe_name
+from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 STAGE: Final = "parse"
+_PIECE: Final = 1 << 18  # rows that are filled in at once
 
 
 class MalformedError(Exception):
@@ -103,12 +106,14 @@ def assemble(
     ``interpolate`` false where the format holds boxes instead and the reader has done so.
 
     Raises:
-        AnnotationError: the boxes, made dense, would be more than ``MAX_BOXES``.
+        BoundError: the boxes, made dense, would be more than ``MAX_BOXES``, or activities of
+            several actors have more than ``MAX_MEMBERS`` runs of frames with a box.
     """
     boxes = checked(boxes, issues)
     if interpolate:
         boxes = fill_gaps(boxes, options.max_gap, issues)
-    runs = _runs(boxes)
+    work = Work(MAX_MEMBERS, "runs of boxes of activities", file=file or video_id)
+    runs = Coverage(boxes.ids, boxes.code, boxes.frame, work)
     rows = []
     bare = []  # without a box
     seen: dict[str, RawActivity] = {}
@@ -267,21 +272,20 @@ def fill_gaps(boxes: RawBoxes, max_gap: int, issues: Issues) -> RawBoxes:
         lack[long] = 0
     if not lack.any():
         return boxes
-    if int(lack.sum()) > MAX_BOXES:
-        raise AnnotationError(
-            f"more than {MAX_BOXES} boxes to interpolate",
-            file=boxes.file or "boxes",
-            remedy="lower parse.max_gap or correct the frames",
-        )
+    work = Work(MAX_BOXES, "boxes, those between others filled in", file=boxes.file or "boxes")
+    work.add(n + int(lack.sum()))
     rows = np.repeat(np.arange(n), lack + 1)
-    step = np.arange(len(rows)) - np.repeat(np.cumsum(lack + 1) - (lack + 1), lack + 1)
-    share = (step / (lack[rows] + 1))[:, None]
-    here, there = boxes.xyxy[rows], boxes.xyxy[np.minimum(rows + 1, n - 1)]
+    step = np.arange(len(rows)) - np.repeat(geometry.offsets(lack + 1)[:-1], lack + 1)
+    xyxy = np.empty((len(rows), 4))
+    for part in (slice(at, at + _PIECE) for at in range(0, len(rows), _PIECE)):
+        share = (step[part] / (lack[rows[part]] + 1))[:, None]
+        here, there = boxes.xyxy[rows[part]], boxes.xyxy[np.minimum(rows[part] + 1, n - 1)]
+        xyxy[part] = np.where(share == 0, here, here + (there - here) * share)
     return RawBoxes(
         boxes.ids,
         boxes.code[rows],
         boxes.frame[rows] + step,
-        np.where(share == 0, here, here + (there - here) * share),
+        xyxy,
         boxes.keyframe[rows] & (step == 0),
         boxes.line[rows],
         boxes.file,
@@ -312,25 +316,6 @@ def _per_actor(
                 detail=detail,
             )
         )
-
-
-def _runs(boxes: RawBoxes) -> dict[str, list[tuple[int, int]]]:
-    """For each actor the maximal runs [start, end) of frames on which it has a box."""
-    if not len(boxes.frame):
-        return {}
-    new = np.ones(len(boxes.frame), bool)
-    new[1:] = (boxes.code[1:] != boxes.code[:-1]) | (boxes.frame[1:] != boxes.frame[:-1] + 1)
-    first = np.flatnonzero(new)
-    last = np.append(first[1:], len(new)) - 1
-    runs: dict[str, list[tuple[int, int]]] = {}
-    for code, start, end in zip(
-        boxes.code[first].tolist(),
-        boxes.frame[first].tolist(),
-        boxes.frame[last].tolist(),
-        strict=True,
-    ):
-        runs.setdefault(boxes.ids[code], []).append((start, end + 1))
-    return runs
 
 
 def _refusal(
@@ -390,26 +375,13 @@ def _distinct(
 
 
 def _coverage(
-    a: RawActivity,
-    runs: Mapping[str, list[tuple[int, int]]],
-    no_geometry: str,
-    file: str | None,
-    issues: Issues,
+    a: RawActivity, runs: Coverage, no_geometry: str, file: str | None, issues: Issues
 ) -> Issue | None:
     """The refusal of an activity without any box; lesser lacks are noted."""
-    spans = sorted(
-        (max(start, a.start), min(end, a.end))
-        for actor in a.actors
-        for start, end in runs.get(actor, ())
-        if start < a.end and end > a.start
-    )
-    if not spans:
+    covered = runs.frames(a.actors, a.start, a.end)
+    if not covered:
         detail = no_geometry or ("no actor is named" if not a.actors else "")
         return _dropped(a, file, "no_geometry", detail)
-    covered, reach = 0, a.start
-    for start, end in spans:
-        covered += max(0, end - max(start, reach))
-        reach = max(reach, end)
     record = f"activity {a.activity_id}"
     lack = a.end - a.start - covered
     if lack:
@@ -418,7 +390,7 @@ def _coverage(
             Issue(STAGE, "partial_geometry", "noted", record, file, a.line, detail=detail)
         )
     for actor in a.actors:
-        if actor not in runs:
+        if actor not in runs.of:
             issues.append(
                 Issue(
                     STAGE, "actor_missing", "noted", record, file, a.line, detail=f"actor {actor}"

@@ -94,8 +94,8 @@ def _dense(
     names: dict[str, None] = {}
     for instance in instances:
         name = f"{instance.object_id}@{instance.activity_id}"
-        while name in names:
-            name += "'"
+        if name in names:  # two ways to part one text
+            name = f"{name}'{len(names)}"
         names[name] = None
     boxes = RawBoxes(
         tuple(names),

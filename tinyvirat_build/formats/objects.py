@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from tinyvirat_build.formats.assemble import STAGE, RawBoxes
 from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.records import Issue
+
+_PIECE: Final = 1 << 18  # boxes that are compared at once
 
 
 @dataclass(slots=True)
@@ -84,12 +87,18 @@ def _merged(group: Sequence[Instance]) -> tuple[NDArray[np.int64], bool]:
     frame = np.concatenate([g.frame for g in group])
     if len(group) == 1:
         return np.arange(len(frame)), False
-    xyxy = np.concatenate([g.xyxy for g in group])
     order = np.argsort(frame, kind="stable")
     again = np.zeros(len(frame), bool)
     again[1:] = frame[order][1:] == frame[order][:-1]
-    differs = again[1:] & (xyxy[order][1:] != xyxy[order][:-1]).any(axis=1)
-    return order[~again], bool(differs.any()) or len({g.type for g in group}) > 1
+    if not again.any():
+        return order, len({g.type for g in group}) > 1
+    xyxy = np.concatenate([g.xyxy for g in group])
+    at = np.flatnonzero(again)
+    differs = any(
+        (xyxy[order[at[part]]] != xyxy[order[at[part] - 1]]).any()
+        for part in (slice(i, i + _PIECE) for i in range(0, len(at), _PIECE))
+    )
+    return order[~again], differs or len({g.type for g in group}) > 1
 
 
 def _concatenated(group: Sequence[Instance]) -> Instance:

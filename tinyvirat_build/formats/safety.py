@@ -18,13 +18,11 @@ import yaml
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.userfiles import read_regular
 
-MAX_FILE: Final = 1 << 29  # bytes; real geometry reaches tens of megabytes
-MAX_JSON: Final = 1 << 28  # bytes; a tree takes many times its text
+MAX_FILE: Final = 1 << 31  # bytes; 10 million boxes are half of it, real ones tens of megabytes
+MAX_JSON: Final = 1 << 30  # bytes; a tree takes many times its text
 MAX_DEPTH: Final = 16  # KPF nests eight deep
 MAX_SCALAR: Final = 4096  # characters; the longest real one is a meta line of about 80
-MAX_FRAME: Final = 2_000_000  # eighteen hours at 30 fps
 MAX_COORDINATE: Final = 1e6  # pixels
-MAX_BOXES: Final = 5_000_000  # that sparse boxes of a file may become; real ones reach 10^5
 
 _UNSAFE = re.compile(r"[/\\]|^\.|^-|^\s|\s$|^$")
 _TRUE = frozenset(("true", "yes", "on", "1", "y"))

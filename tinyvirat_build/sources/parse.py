@@ -18,6 +18,7 @@ import pandas as pd
 import shapely
 
 from tinyvirat_build import geometry, labels
+from tinyvirat_build.bounds import BoundError
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats import READERS, ReadOptions
@@ -59,8 +60,8 @@ class Parsed:
 def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) -> Parsed:
     """Read one video's annotation, map its labels and clip its boxes to the picture.
 
-    ``width`` and ``height`` are the picture's, in pixels. A file that cannot be read at all is
-    the one issue ``unreadable`` of an empty result.
+    ``width`` and ``height`` are the picture's, in pixels. A file that cannot be read at all, or
+    asks for more than a bound, is the one issue ``unreadable`` or ``bound`` of an empty result.
 
     Raises:
         SettingsError: the class list or a label map cannot be used.
@@ -120,7 +121,7 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
     Of several sets one that cannot be read is an issue, and one record that falls.
 
     Raises:
-        AnnotationError: a file of every set cannot be read at all.
+        AnnotationError: a file of every set cannot be read at all, or asks for more than a bound.
     """
     options = ReadOptions(max_gap=settings.parse.max_gap, drop_status=settings.parse.drop_status)
     parts = entry.parts or (
@@ -151,7 +152,8 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
 
 def _refused(entry: Entry, error: AnnotationError) -> Issue:
     return Issue(
-        STAGE, "unreadable", "quarantined", f"video {entry.video_id}",
+        STAGE, "bound" if isinstance(error, BoundError) else "unreadable", "quarantined",
+        f"video {entry.video_id}",
         Path(error.file).name, error.line, detail=f"{error.what}; {error.remedy}",
     )  # fmt: skip
 
@@ -229,7 +231,7 @@ def _with_boxes(
     activities: pd.DataFrame, boxes: pd.DataFrame, issues: Issues
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The activities that still have a box, and those that have none inside the picture."""
-    kept = np.array([len(rows) > 0 for rows in _rows_of(activities, boxes)], bool)
+    kept = _boxes_of(activities, boxes, np.ones(len(boxes), bool)) > 0
     for activity_id in activities["activity_id"][~kept]:
         issues.append(
             Issue(
@@ -267,39 +269,31 @@ def _in_regions(
         )
         for kind in {r.kind for r in regions}
     }
-    kept = []
-    for activity_id, rows in zip(
-        activities["activity_id"], _rows_of(activities, boxes), strict=True
-    ):
-        why = ""
-        if "ignore" in inside and 2 * inside["ignore"][rows].sum() > len(rows):
-            why = "in an ignored region"
-        elif "only" in inside and 2 * inside["only"][rows].sum() <= len(rows):
-            why = "outside the wanted regions"
-        kept.append(not why)
-        if why:
-            issues.append(Issue(STAGE, "region", "dropped", f"activity {activity_id}", detail=why))
-    return activities[np.array(kept, bool)]
+    every = _boxes_of(activities, boxes, np.ones(len(boxes), bool))
+    share = {kind: 2 * _boxes_of(activities, boxes, which) for kind, which in inside.items()}
+    ignored = share["ignore"] > every if "ignore" in share else np.zeros(len(every), bool)
+    unwanted = share["only"] <= every if "only" in share else np.zeros(len(every), bool)
+    for at in np.flatnonzero(ignored | unwanted):
+        why = "in an ignored region" if ignored[at] else "outside the wanted regions"
+        record = f"activity {activities['activity_id'].iloc[at]}"
+        issues.append(Issue(STAGE, "region", "dropped", record, detail=why))
+    return activities[~(ignored | unwanted)]
 
 
-def _rows_of(activities: pd.DataFrame, boxes: pd.DataFrame) -> list[npt.NDArray[np.int64]]:
-    """For each activity the rows of its actors' boxes within its span."""
+def _boxes_of(activities: pd.DataFrame, boxes: pd.DataFrame, which: Bools) -> npt.NDArray[np.int64]:
+    """How many boxes of its actors within its span each activity has, of those that count."""
     actor = boxes["actor_id"].array
     codes, frames = np.asarray(actor.codes), boxes["frame"].to_numpy()
-    first = np.searchsorted(codes, np.arange(len(actor.categories) + 1))
+    first = np.searchsorted(codes, np.arange(len(actor.categories) + 1)).tolist()
     code_of = {str(name): code for code, name in enumerate(actor.categories)}
-    found = []
-    for start, end, actors in zip(
-        activities["start"].tolist(), activities["end"].tolist(), activities["actors"], strict=True
-    ):
-        runs = [np.empty(0, np.int64)]
+    before = geometry.offsets(which.astype(np.int64))
+    found = np.zeros(len(activities), np.int64)
+    spans = zip(activities["start"], activities["end"], activities["actors"], strict=True)
+    for at, (start, end, actors) in enumerate(spans):
         for code in (code_of[a] for a in actors if a in code_of):
             low, high = first[code], first[code + 1]
-            span = frames[low:high]
-            runs.append(
-                np.arange(low + np.searchsorted(span, start), low + np.searchsorted(span, end))
-            )
-        found.append(np.concatenate(runs))
+            begin, stop = low + np.searchsorted(frames[low:high], (start, end))
+            found[at] += before[stop] - before[begin]
     return found
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tinyvirat_build import geometry
+from tinyvirat_build.bounds import MAX_MEETINGS, Work, compared
+from tinyvirat_build.geometry import Bools, Floats, Ints
+from tinyvirat_build.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 SAME_PERSON: Final = 0.7  # median IoU over common frames
 MET: Final = 5  # common frames that it takes, or all of the shorter track
 SAME_TIME: Final = 0.5  # common share of the longer of two activities
-
-Corners = npt.NDArray[np.float64]
 
 
 def unite(
@@ -79,57 +79,119 @@ def same_actors(first: VideoAnnotation, second: VideoAnnotation) -> dict[str, st
     shorter track. Each actor is the same as one at most: the best pairs, by median and then by
     common frames, are made first.
     """
-    a, b = first.boxes, second.boxes
-    if a.empty or b.empty:
+    a, b = _courses(first), _courses(second)
+    if not len(a[0]) or not len(b[0]):
         return {}
-    types_a, types_b = _types(first), _types(second)
-    left = pd.DataFrame({"frame": a["frame"].to_numpy(), "a": np.arange(len(a))})
-    right = pd.DataFrame({"frame": b["frame"].to_numpy(), "b": np.arange(len(b))})
-    pairs = left.merge(right, on="frame", sort=False)
-    rows_a, rows_b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
-    ids_a, names_a = pd.factorize(a["actor_id"].astype(object), sort=True)
-    ids_b, names_b = pd.factorize(b["actor_id"].astype(object), sort=True)
-    codes = {t: i for i, t in enumerate(sorted({*types_a.values(), *types_b.values(), ""}))}
-    kind_a = np.array([codes[types_a.get(str(n), "")] for n in names_a])
-    kind_b = np.array([codes[types_b.get(str(n), "")] for n in names_b])
-    here, there = kind_a[ids_a[rows_a]], kind_b[ids_b[rows_b]]
-    alike = (here == there) | (here == codes[""]) | (there == codes[""])
-    rows_a, rows_b = rows_a[alike], rows_b[alike]
-    overlap = geometry.overlap(
-        geometry.reach_of(_corners(a)[rows_a]), geometry.reach_of(_corners(b)[rows_b]), "iou"
-    )
-    table = pd.DataFrame({"b": ids_b[rows_b], "a": ids_a[rows_a], "iou": overlap})
-    medians = table.groupby(["b", "a"], sort=True)["iou"].agg(["median", "size"]).reset_index()
-    shorter = np.minimum(np.bincount(ids_a)[medians["a"]], np.bincount(ids_b)[medians["b"]])
-    enough = medians["size"].to_numpy() >= np.minimum(MET, shorter)
-    medians = medians[enough & (medians["median"] >= SAME_PERSON)]
-    best = medians.sort_values(["median", "size", "a", "b"], ascending=[False, False, True, True])
+    of_a, of_b = _matches(a, b, _types(first), _types(second))
+    best = []
+    for one, other, median, common in _medians(a[1], b[1], of_a, of_b):
+        enough = (common >= MET) | (common == a[2][one]) | (common == b[2][other])
+        chosen = enough & (median >= SAME_PERSON)
+        columns = (-median, -common, one, other)
+        best += list(zip(*(c[chosen].tolist() for c in columns), strict=True))
     same: dict[str, str] = {}
     taken: set[str] = set()
-    for code_b, code_a in zip(best["b"].tolist(), best["a"].tolist(), strict=True):
-        name_b, name_a = str(names_b[code_b]), str(names_a[code_a])
+    for _, _, code_a, code_b in sorted(best):
+        name_a, name_b = a[0][code_a], b[0][code_b]
         if name_b not in same and name_a not in taken:
             same[name_b] = name_a
             taken.add(name_a)
     return same
 
 
+_Set = tuple[list[str], Courses, Ints]  # names of actors in order, boxes, how many boxes of each
+
+
+def _courses(annotation: VideoAnnotation) -> _Set:
+    """The boxes of a set, its actors numbered in the order of their names."""
+    boxes = annotation.boxes
+    codes, words = pd.factorize(boxes["actor_id"])
+    names = sorted(map(str, words))
+    place = {name: i for i, name in enumerate(names)}
+    actor = np.array([place[str(word)] for word in words], np.int64)[codes]
+    frame = boxes["frame"].to_numpy(np.int64)
+    order = np.lexsort((frame, actor))
+    reach = geometry.reach_of(boxes[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)[order])
+    courses = Courses(actor[order], frame[order], reach)
+    return names, courses, np.bincount(actor, minlength=len(names))
+
+
+def _matches(
+    a: _Set, b: _Set, types_a: Mapping[str, str], types_b: Mapping[str, str]
+) -> tuple[Ints, Ints]:
+    """Pairs of actors of like type that have a frame with an IoU of at least 0.7.
+
+    A median of 0.7 takes at least one such frame, so that all others need no look.
+    """
+    codes = {t: i for i, t in enumerate(sorted({*types_a.values(), *types_b.values(), ""}))}
+    kind_a = np.array([codes[types_a.get(name, "")] for name in a[0]])
+    kind_b = np.array([codes[types_b.get(name, "")] for name in b[0]])
+
+    def alike(one: Ints, other: Ints) -> Bools:
+        here, there = kind_a[one], kind_b[other]
+        found: Bools = (here == there) | (here == codes[""]) | (there == codes[""])
+        return found
+
+    def hits(one: Floats, other: Floats) -> Bools:
+        found: Bools = geometry.overlap(one, other, "iou") >= SAME_PERSON
+        return found
+
+    known = np.zeros(0, np.int64)
+    for one, other, _, _ in meetings(a[1], b[1], hits, compared(), apart=alike):
+        known = np.union1d(known, one * len(b[0]) + other)
+    of_a, of_b = np.divmod(known, len(b[0]))
+    return of_a, of_b
+
+
+def _medians(
+    a: Courses, b: Courses, of_a: Ints, of_b: Ints
+) -> Iterator[tuple[Ints, Ints, Floats, Ints]]:
+    """Pairs of actors, the median IoU over their common frames, and the number of these."""
+    frames = int(max(a.frame.max(), b.frame.max())) + 1
+    key = b.owner * frames + b.frame
+    first = np.searchsorted(a.owner, of_a)
+    length = np.searchsorted(a.owner, of_a, side="right") - first
+    compared().add(int(length.sum()))
+    for part in geometry.pieces(length, PIECE):
+        one, other = of_a[part], of_b[part]
+        rows = geometry.ranges(first[part], length[part])
+        pair = np.repeat(np.arange(len(one)), length[part])
+        wanted = other[pair] * frames + a.frame[rows]
+        at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        both = key[at] == wanted
+        pair, rows, at = pair[both], rows[both], at[both]
+        overlap = geometry.overlap(a.reach[:, rows], b.reach[:, at], "iou")
+        overlap = overlap[np.lexsort((overlap, pair))]
+        common = np.bincount(pair, minlength=len(one))
+        begin = geometry.offsets(common)[:-1]
+        median = (overlap[begin + (common - 1) // 2] + overlap[begin + common // 2]) / 2
+        yield one, other, median, common
+
+
 def _repeats(
     first: pd.DataFrame, second: pd.DataFrame, same_name: Callable[[str], str]
 ) -> list[str]:
     """For each activity of the second set the id of the earlier one that it repeats, or ''."""
-    by_name: dict[str, list[tuple[int, int, frozenset[str], str]]] = {}
-    for name, start, end, actors, activity_id in _rows(first):
-        by_name.setdefault(same_name(name), []).append((start, end, frozenset(actors), activity_id))
+    known: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+    for row, (name, start, end, actors, _) in enumerate(_rows(first)):
+        for actor in set(actors):
+            known.setdefault((same_name(name), actor), []).append((start, end, row))
+    arrays = {key: np.array(sorted(spans), np.int64).T for key, spans in known.items()}
+    ids, work = first["activity_id"].tolist(), Work(MAX_MEETINGS, "pairs of activities to compare")
     found = []
     for name, start, end, actors, _ in _rows(second):
-        earlier = (
-            activity_id
-            for s, e, known, activity_id in by_name.get(same_name(name), ())
-            if min(e, end) - max(s, start) >= SAME_TIME * max(e - s, end - start)
-            and not known.isdisjoint(actors)
-        )
-        found.append(next(earlier, ""))
+        rows = []
+        for spans in (arrays.get((same_name(name), actor)) for actor in set(actors)):
+            if spans is None:
+                continue
+            # Half of the longer in common: neither begins sooner or later than that allows.
+            low, high = np.searchsorted(spans[0], (start - (end - start), end))
+            work.add(int(high - low))
+            s, e, row = spans[:, low:high]
+            longer = np.maximum(e - s, end - start)
+            again = np.minimum(e, end) - np.maximum(s, start) >= SAME_TIME * longer
+            rows += row[again].tolist()
+        found.append(ids[min(rows)] if rows else "")
     return found
 
 
@@ -164,14 +226,27 @@ def _prefixed(annotation: VideoAnnotation, prefix: str) -> VideoAnnotation:
 def _joined_boxes(
     first: pd.DataFrame, second: pd.DataFrame, same: Mapping[str, str]
 ) -> pd.DataFrame:
-    ids = [same.get(str(a), str(a)) for a in second["actor_id"]]
-    boxes = pd.concat(
-        [first.assign(actor_id=first["actor_id"].astype(object)), second.assign(actor_id=ids)],
-        ignore_index=True,
+    words = [first["actor_id"].cat.categories, second["actor_id"].cat.categories]
+    ids = [list(map(str, words[0])), [same.get(str(word), str(word)) for word in words[1]]]
+    names = sorted({*ids[0], *ids[1]})
+    place = {name: i for i, name in enumerate(names)}
+    code = np.concatenate(
+        [
+            np.array([place[name] for name in own], np.int64)[table["actor_id"].cat.codes]
+            for own, table in zip(ids, (first, second), strict=True)
+            if len(table)
+        ]
+        or [np.zeros(0, np.int64)]
     )
-    boxes = boxes.drop_duplicates(["actor_id", "frame"], keep="first")
-    boxes = boxes.sort_values(["actor_id", "frame"], kind="stable", ignore_index=True)
-    return boxes.assign(actor_id=pd.Categorical(boxes["actor_id"]))
+    boxes = pd.concat([first, second], ignore_index=True)
+    frame = boxes["frame"].to_numpy()
+    order = np.lexsort((frame, code))  # stable: of two boxes on a frame the first set's is first
+    again = (np.diff(code[order]) == 0) & (np.diff(frame[order]) == 0)
+    order = order[np.r_[True, ~again][: len(order)]]
+    used, code = np.unique(code[order], return_inverse=True)
+    actor = pd.Categorical.from_codes(code, pd.Index([names[i] for i in used], dtype="str"))
+    united: pd.DataFrame = boxes.iloc[order].reset_index(drop=True)
+    return united.assign(actor_id=actor)
 
 
 def _stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -185,7 +260,3 @@ def _next(order: pd.Series[int]) -> int:
 def _types(annotation: VideoAnnotation) -> dict[str, str]:
     kinds = [str(kind).lower() for kind in annotation.actors["type"]]
     return dict(zip(annotation.actors["actor_id"], kinds, strict=True))
-
-
-def _corners(boxes: pd.DataFrame) -> Corners:
-    return boxes[["x1", "y1", "x2", "y2"]].to_numpy(dtype=np.float64)

@@ -1,7 +1,12 @@
-"""The box of every activity on every frame: the union of its actors' boxes at that frame."""
+"""The box of every activity on every frame: the union of its actors' boxes at that frame.
+
+Activities that name the same actors are one *cast*: on every frame they have the same box, and
+it is made once. Nothing here is as long as a span: there is a row where there is a box.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
+from tinyvirat_build.bounds import Work
 from tinyvirat_build.geometry import Bools, Floats, Ints
+from tinyvirat_build.meetings import PIECE, Courses
 from tinyvirat_build.stages.tables import Columns, Rows
 
 
@@ -56,74 +63,165 @@ def read_activities(table: Columns, rows: Rows) -> Activities:
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityBoxes:
-    """The boxes of ``N`` activities, frame by frame, end to end.
+class Casts:
+    """The ``K`` distinct sets of actors of a video's ``N`` activities.
 
-    Activity ``i``'s frames ``start[i] … end[i] - 1`` lie at ``reach[:, at[i]:at[i + 1]]``;
-    see :mod:`tinyvirat_build.geometry` for a reach.
+    ``of``: the cast of each activity; ``actors``: each cast's actors, sorted; ``members``: its
+    activities by start, cast after cast, those of cast ``k`` at ``first[k] … first[k + 1] - 1``.
     """
 
-    start: Ints
+    of: Ints
+    actors: list[tuple[str, ...]]
+    members: Ints
+    first: Ints
+    start: Ints  # (N,) of the activities
     end: Ints
-    at: Ints
-    reach: Floats
 
-    def slice(self, activity: int, start: int, end: int) -> Floats:
-        """The reach ``(4, end - start)`` of an activity between two frames of its span."""
-        first = self.at[activity] - self.start[activity]
-        return self.reach[:, first + start : first + end]
+    def hull(self) -> tuple[Ints, Ints]:
+        """The first frame and the end of each cast's activities."""
+        start, end = self.start[self.members], self.end[self.members]
+        return np.minimum.reduceat(start, self.first[:-1]), np.maximum.reduceat(
+            end, self.first[:-1]
+        )
 
-    def places(self, activity: Ints, start: Ints, lengths: Ints) -> Ints:
-        """Columns of ``reach`` of several parts of activities, laid end to end."""
-        return geometry.ranges(self.at[activity] - self.start[activity] + start, lengths)
+    def playing(
+        self, cast: Ints, start: Ints, end: Ints, work: Work
+    ) -> Iterator[tuple[Ints, Ints]]:
+        """The activities of casts whose spans meet spans of frames, in pieces.
 
-    def union(self) -> Floats:
-        """The union ``(4, N)`` of each activity's boxes over its whole span."""
-        found = geometry.no_reach(len(self.start))
-        filled = self.at[1:] > self.at[:-1]
-        if filled.any():
-            found[:, filled] = np.maximum.reduceat(self.reach, self.at[:-1][filled], axis=1)
-        return found
+        Yields positions in the arguments, and activities; within a piece by position.
+
+        Raises:
+            BoundError: more are to be looked at than ``work`` allows.
+        """
+        count = self.first[cast + 1] - self.first[cast]
+        work.add(int(count.sum()))
+        for part in geometry.pieces(count, PIECE):
+            at = np.repeat(np.arange(part.start, part.stop), count[part])
+            activity = self.members[geometry.ranges(self.first[cast[part]], count[part])]
+            meets = (self.start[activity] < end[at]) & (self.end[activity] > start[at])
+            yield at[meets], activity[meets]
 
 
-def read_boxes(table: Columns, rows: Rows, activities: Activities) -> ActivityBoxes:
-    """The boxes of each activity within its span, from one video's rows of ``boxes``.
+def casts_of(activities: Activities) -> Casts:
+    """The casts of a video's activities, in order of their first activities."""
+    place: dict[tuple[str, ...], int] = {}
+    of = np.fromiter(
+        (place.setdefault(tuple(sorted(set(a))), len(place)) for a in activities.actors),
+        np.int64,
+        len(activities),
+    )
+    members = np.lexsort((activities.start, of))
+    first = np.searchsorted(of[members], np.arange(len(place) + 1))
+    return Casts(of, list(place), members, first, activities.start, activities.end)
 
-    Boxes of actors that no activity names, and those outside an activity's span, are passed
-    over. The rows may lie in any order.
-    """
-    at = geometry.offsets(np.maximum(activities.end - activities.start, 0))
-    reach = geometry.no_reach(int(at[-1]))
+
+@dataclass(frozen=True, slots=True)
+class ActorBoxes:
+    """One video's boxes by actor and frame, each frame of an actor once."""
+
+    code_of: dict[str, int]
+    frames: int  # more than any frame's number
+    key: Ints  # (n,) actor times frames plus frame, ascending
+    frame: Ints  # (n,)
+    reach: Floats  # (4, n)
+
+    def codes(self, actors: tuple[str, ...]) -> list[int]:
+        """The numbers of those actors that have a box."""
+        return [self.code_of[a] for a in actors if a in self.code_of]
+
+    def rows(self, actor: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
+        """Where the boxes of actors within spans of frames begin, and how many they are."""
+        of_actor = actor * self.frames
+        low = np.searchsorted(self.key, of_actor + np.clip(start, 0, self.frames))
+        high = np.searchsorted(self.key, of_actor + np.clip(end, 0, self.frames))
+        return low, np.maximum(high - low, 0)
+
+    def of_casts(self, casts: Casts, start: int | None = None, end: int | None = None) -> Parts:
+        """The boxes of casts within their hulls, and within a span of frames if one is given."""
+        codes = [self.codes(actors) for actors in casts.actors]
+        cast = np.repeat(np.arange(len(codes)), [len(c) for c in codes])
+        actor = np.array([c for own in codes for c in own], np.int64)
+        low, high = casts.hull() if len(codes) else (np.zeros(0, np.int64),) * 2
+        if start is not None and end is not None:
+            low, high = np.maximum(low, start), np.minimum(high, end)
+        at, count = self.rows(actor, low[cast], high[cast])
+        return Parts(self, cast, at, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The boxes of casts, made a stretch of time after another, each of a bounded size."""
+
+    boxes: ActorBoxes
+    cast: Ints  # of each pair of a cast and an actor of it, ascending
+    at: Ints  # where the actor's boxes begin
+    count: Ints
+
+    def total(self) -> int:
+        """How many boxes of actors there are, each counted for every cast that it plays in."""
+        return int(self.count.sum())
+
+    def __iter__(self) -> Iterator[Courses]:
+        if self.total() <= PIECE:
+            if self.total():
+                yield self.made()
+            return
+        frames = self.boxes.frame
+        played = self.count > 0
+        first, last = self.at[played], (self.at + self.count - 1)[played]
+        middle = (int(frames[first].min()) + int(frames[last].max()) + 1) // 2
+        if int(frames[last].max()) < middle or middle <= int(frames[first].min()):
+            yield self.made()
+            return
+        below = self._before(middle)
+        yield from Parts(self.boxes, self.cast, self.at, below)
+        yield from Parts(self.boxes, self.cast, self.at + below, self.count - below)
+
+    def _before(self, frame: int) -> Ints:
+        """How many boxes of each pair lie before a frame."""
+        low, high = self.at.copy(), self.at + self.count
+        while (open_ := low < high).any():
+            middle = (low + high) // 2
+            lower = open_ & (self.boxes.frame[np.where(open_, middle, 0)] < frame)
+            low = np.where(lower, middle + 1, low)
+            high = np.where(open_ & ~lower, middle, high)
+        return low - self.at
+
+    def made(self) -> Courses:
+        """All of them at once."""
+        rows = geometry.ranges(self.at, self.count)
+        cast, frame = np.repeat(self.cast, self.count), self.boxes.frame[rows]
+        step = np.diff(cast)
+        if ((step == 0) & (np.diff(frame) <= 0)).any():
+            order = np.lexsort((frame, cast))
+            cast, frame, rows = cast[order], frame[order], rows[order]
+            new = np.r_[True, (cast[1:] != cast[:-1]) | (frame[1:] != frame[:-1])]
+            at = np.flatnonzero(new)
+            reach = np.maximum.reduceat(self.boxes.reach[:, rows], at, axis=1)
+            return Courses(cast[at], frame[at], reach)
+        return Courses(cast, frame, self.boxes.reach[:, rows])
+
+
+def read_boxes(table: Columns, rows: Rows) -> ActorBoxes:
+    """One video's rows of the table ``boxes``, in any order."""
     actor, names = _actor_codes(table["actor_id", rows])
     frame = table.ints("frame", rows)
-    heads, tails = _actor_runs(actor)
-    order: Ints | slice = slice(None)
-    if len(np.unique(actor[heads])) < len(heads) or _turns_back(actor, frame):
+    reach = np.stack([table[c, rows] for c in ("x1", "y1", "x2", "y2")]).astype(np.float64)
+    reach[:2] *= -1
+    same = actor[1:] == actor[:-1]
+    if (actor[1:] < actor[:-1]).any() or (same & (frame[1:] <= frame[:-1])).any():
         order = np.lexsort((frame, actor))
         actor, frame = actor[order], frame[order]
-        heads, tails = _actor_runs(actor)
-    boxes = np.stack([table[c, rows][order] for c in ("x1", "y1", "x2", "y2")])
-    boxes[:2] *= -1
-    bounds = {
-        str(names[code]): (head, tail)
-        for code, head, tail in zip(actor[heads], heads.tolist(), tails.tolist(), strict=True)
-    }
-    for i, actors in enumerate(activities.actors):
-        start, end = activities.start[i], activities.end[i]
-        for name in dict.fromkeys(actors):
-            low, high = bounds.get(name, (0, 0))
-            first, last = np.searchsorted(frame[low:high], (start, end)) + low
-            if first >= last:
-                continue
-            own = frame[first:last]
-            goal = at[i] - start + own
-            if own[-1] - own[0] == last - first - 1 and (own[1:] > own[:-1]).all():
-                view = reach[:, goal[0] : goal[-1] + 1]
-                np.maximum(view, boxes[:, first:last], out=view)
-            else:  # gaps, or a frame that occurs twice
-                for side in range(4):
-                    np.maximum.at(reach[side], goal, boxes[side, first:last])
-    return ActivityBoxes(activities.start, activities.end, at, reach)
+        again = (actor[1:] == actor[:-1]) & (frame[1:] == frame[:-1])
+        at = np.flatnonzero(np.r_[True, ~again])
+        actor, frame = actor[at], frame[at]
+        reach = np.maximum.reduceat(reach[:, order], at, axis=1)
+    frames = int(frame.max()) + 1 if len(frame) else 1
+    used = np.unique(actor).tolist()
+    return ActorBoxes(
+        {str(names[i]): i for i in used}, frames, actor * frames + frame, frame, reach
+    )
 
 
 def _actor_codes(column: Any) -> tuple[Ints, Any]:
@@ -131,11 +229,3 @@ def _actor_codes(column: Any) -> tuple[Ints, Any]:
         return column.codes.astype(np.int64), column.categories
     codes, names = pd.factorize(np.asarray(column, object))
     return codes.astype(np.int64), names
-
-
-def _actor_runs(actor: Ints) -> tuple[Ints, Ints]:
-    return geometry.run_bounds(np.r_[True, actor[1:] != actor[:-1]][: len(actor)])
-
-
-def _turns_back(actor: Ints, frame: Ints) -> bool:
-    return bool(((actor[1:] == actor[:-1]) & (frame[1:] < frame[:-1])).any())

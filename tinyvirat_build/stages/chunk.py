@@ -8,6 +8,7 @@ chunks").
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
@@ -60,11 +61,12 @@ def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> Stag
             # same clips.
             seed = (settings.seed, *key, end - start, before, *members)
             cuts = [start + at for at in cut_points(end - start, settings, seed)]
+            starts, ends = ([track_of[t][side] for t in within] for side in (0, 1))
             for low, high in pairwise(cuts):
                 if high - low < settings.min_frames:
                     issues.append(_issue("short", segment_id, low, high, members))
                     continue
-                touched = [t for t in within if track_of[t][0] < high and track_of[t][1] > low]
+                touched = within[bisect_right(ends, low) : bisect_left(starts, high)]
                 values["segment_id"].append(segment_id)
                 values["start"].append(low)
                 values["end"].append(high)
@@ -72,7 +74,7 @@ def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> Stag
                 values["activities"].append(
                     tuple(sorted({a for t in touched for a in track_of[t][2]}))
                 )
-                values["tracks"].append(tuple(touched))
+                values["tracks"].append(touched)
                 kept += high - low
             if cuts[-1] < end:
                 issues.append(_issue("remainder", segment_id, cuts[-1], end, members))
@@ -128,12 +130,13 @@ def draw_lengths(frames: int, settings: Chunk, seed: Sequence[object]) -> list[i
     if not settings.lengths:
         return [settings.length] * -(-frames // settings.length)
     low, high = settings.lengths
-    text = "\x1f".join(map(str, seed))
+    seeded = hashlib.sha256("\x1f".join(map(str, seed)).encode())
     found: list[int] = []
     left = frames
     while left > 0:
-        digest = hashlib.sha256(f"{text}\x1f{len(found)}".encode()).digest()
-        found.append(low + int.from_bytes(digest[:8], "big") % (high - low + 1))
+        drawn = seeded.copy()
+        drawn.update(f"\x1f{len(found)}".encode())
+        found.append(low + int.from_bytes(drawn.digest()[:8], "big") % (high - low + 1))
         left -= found[-1]
     return found
 

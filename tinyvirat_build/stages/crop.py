@@ -17,13 +17,15 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
+from tinyvirat_build.bounds import BoundError, compared
 from tinyvirat_build.config import Crop
 from tinyvirat_build.geometry import Floats, Ints
+from tinyvirat_build.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import Issue, StageResult
 from tinyvirat_build.stages import window
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
-    ActivityBoxes,
+    casts_of,
     read_activities,
     read_boxes,
 )
@@ -118,7 +120,12 @@ def crop(
         scope = None
         if settings.scope == "segment" and whole is not None:
             scope = _read_spans(whole[0], select(whole[1], key))
-        values, issues = video.plan(spans, scope, tuple(classes), unit, names or {})
+        try:
+            values, issues = video.plan(spans, scope, tuple(classes), unit, names or {})
+        except BoundError as e:
+            about = f"video {key.video_id}"
+            issues = [Issue("crop", "bound", "quarantined", about, count=len(spans), detail=e.what)]
+            values = {"start": []}
         out.add(
             key,
             values,
@@ -156,12 +163,8 @@ class _Video:
         self.key, self.picture, self.tracks = key, picture, tracks
         self.activities, self.settings = activities, settings
         self.place = {name: i for i, name in enumerate(activities.ids)}
-        boxes = read_boxes(box_table, box_rows, activities)
-        if settings.grid == "even":
-            boxes = ActivityBoxes(
-                boxes.start, boxes.end, boxes.at, geometry.clip_to(boxes.reach, *picture)
-            )
-        self.boxes = boxes
+        self.boxes = read_boxes(box_table, box_rows)
+        self.codes: dict[int, list[int]] = {}
 
     def plan(
         self,
@@ -171,25 +174,57 @@ class _Video:
         unit: Literal["component", "activity"],
         names: Mapping[str, str],
     ) -> tuple[dict[str, list[object]], list[Issue]]:
-        """The columns of the clips, and the issues of the chunks that are none."""
+        """The columns of the clips, and the issues of the chunks that are none.
+
+        Raises:
+            BoundError: too many boxes meet the windows.
+        """
+        measured = None
+        if segments is not None:
+            sizes = [self.widest(segments.take(part)) for part in _parts(segments)]
+            row = {s: i for i, s in enumerate(segments.segment_id)}
+            measured = np.concatenate(sizes, axis=1)[:, [row[s] for s in chunks.segment_id]]
+        values: dict[str, list[object]] = {}
+        refused: dict[str, list[Issue]] = {"no_geometry": [], "too_large": [], "unlabelled": []}
+        for part in _parts(chunks):
+            extent = None if measured is None else measured[:, part]
+            found = self.plan_part(chunks.take(part), extent, classes, unit, names, refused)
+            for name, column in found.items():
+                values.setdefault(name, []).extend(column)
+        return values, [issue for issues in refused.values() for issue in issues]
+
+    def widest(self, spans: _Spans) -> Floats:
+        """The size ``(2, C)`` that holds the boxes of each span."""
+        return window.widest(*self.pieces_of(*self.frames_of(spans)), self.settings)
+
+    def plan_part(
+        self,
+        chunks: _Spans,
+        extent: Floats | None,
+        classes: tuple[str, ...],
+        unit: Literal["component", "activity"],
+        names: Mapping[str, str],
+        refused: Mapping[str, list[Issue]],
+    ) -> dict[str, list[object]]:
+        """The columns of some chunks' clips; those that are none are added to ``refused``.
+
+        ``extent``: what their windows have to hold, if that is not their own boxes.
+        """
         settings = self.settings
         reach, at = self.frames_of(chunks)
         pieces, piece_at = self.pieces_of(reach, at)
-        extent = window.widest(pieces, piece_at, settings)
-        there = np.isfinite(extent[0])
-        if segments is not None:
-            measured = window.widest(*self.pieces_of(*self.frames_of(segments)), settings)
-            row = {s: i for i, s in enumerate(segments.segment_id)}
-            extent = measured[:, [row[s] for s in chunks.segment_id]]
-        size = window.snap(extent, settings)
+        own = window.widest(pieces, piece_at, settings)
+        there = np.isfinite(own[0])
+        size = window.snap(own if extent is None else extent, settings)
         fits = size.max(axis=0) <= settings.max_side
-        issues = [
+        refused["no_geometry"].extend(
             self.issue(chunks, i, unit, "no_geometry", "no box on any frame")
             for i in np.flatnonzero(~there).tolist()
-        ] + [
+        )
+        refused["too_large"].extend(
             self.issue(chunks, i, unit, "too_large", f"side {size[:, i].max():g}")
             for i in np.flatnonzero(there & ~fits).tolist()
-        ]
+        )
         actor_side = np.maximum.reduceat(geometry.sizes(reach).max(axis=0), at[:-1])
         kept = np.flatnonzero(there & fits)
         pieces, piece_at = _pick(pieces, piece_at, kept)
@@ -203,32 +238,55 @@ class _Video:
             rectangles = np.repeat(rectangles, length, axis=1)
         labels = chunks.labels
         if settings.labels == "window":
-            labels = self.labels_met(chunks, frame_at, rectangles, classes)
+            labels = self.labels_met(chunks, rectangles, classes)
         labelled = np.fromiter(map(bool, labels), bool, len(labels))
-        issues += [
+        refused["unlabelled"].extend(
             self.issue(chunks, i, unit, "unlabelled", "")
             for i in np.flatnonzero(~labelled).tolist()
-        ]
+        )
         chosen = np.flatnonzero(labelled).tolist()
         windows = Windows(windows.size, corner, rectangles)
-        return self.columns(
-            chunks, windows, frame_at, actor_side, labels, chosen, unit, names
-        ), issues
+        return self.columns(chunks, windows, frame_at, actor_side, labels, chosen, unit, names)
 
     def frames_of(self, spans: _Spans) -> tuple[Floats, Ints]:
-        """The union of the boxes of each span's activities, frame by frame, end to end."""
+        """The union of the boxes of each span's activities, frame by frame, end to end.
+
+        An actor of several activities is asked for once: all of them have a box where it has.
+        """
         at = geometry.offsets(spans.end - spans.start)
         reach = geometry.no_reach(int(at[-1]))
+        asked: list[tuple[int, int, int, int]] = []
         for first, start, end, within in zip(
             at[:-1].tolist(), spans.start.tolist(), spans.end.tolist(), spans.tracks, strict=True
         ):
             for track in within:
-                begins, ends, members = self.tracks[track]
+                begins, ends, _ = self.tracks[track]
                 low, high = max(start, begins), min(end, ends)
-                goal = reach[:, first + low - start : first + high - start]
-                for activity in members:
-                    np.maximum(goal, self.boxes.slice(self.place[activity], low, high), out=goal)
-        return reach, at
+                asked += [(actor, low, high, first - start) for actor in self.actors_of(track)]
+        actor, low, high, shift = np.array(asked, np.int64).reshape(-1, 4).T
+        begin, count = self.boxes.rows(actor, low, high)
+        for part in geometry.pieces(count, PIECE):
+            rows = geometry.ranges(begin[part], count[part])
+            place = self.boxes.frame[rows] + np.repeat(shift[part], count[part])
+            for side in range(4):
+                np.maximum.at(reach[side], place, self.boxes.reach[side, rows])
+        return self.in_picture(reach), at
+
+    def actors_of(self, track: int) -> list[int]:
+        """The actors of a track's activities that have boxes."""
+        if track not in self.codes:
+            members = self.tracks[track][2]
+            names = dict.fromkeys(
+                name for a in members for name in self.activities.actors[self.place[a]]
+            )
+            self.codes[track] = self.boxes.codes(tuple(names))
+        return self.codes[track]
+
+    def in_picture(self, reach: Floats) -> Floats:
+        """Boxes as the settings' grid takes them: on the even one, inside the picture."""
+        if self.settings.grid == "even":
+            return geometry.clip_to(reach, *self.picture)
+        return reach
 
     def pieces_of(self, reach: Floats, at: Ints) -> tuple[Floats, Ints]:
         """What one position of a window has to hold: a frame's box, or the whole clip's."""
@@ -237,27 +295,26 @@ class _Video:
         return np.maximum.reduceat(reach, at[:-1], axis=1), np.arange(len(at))
 
     def labels_met(
-        self, chunks: _Spans, at: Ints, rectangles: Floats, classes: tuple[str, ...]
+        self, chunks: _Spans, rectangles: Floats, classes: tuple[str, ...]
     ) -> list[tuple[str, ...]]:
         """Each chunk's labels with those of every activity whose box meets its window.
 
         On at least one common frame, with an area in common.
         """
         found = [set(own) for own in chunks.labels]
-        boxes = self.boxes
-        area = np.maximum.reduceat(rectangles, at[:-1], axis=1) if len(chunks) else rectangles
-        clip, other = geometry.meeting(
-            chunks.start, chunks.end, area, boxes.start, boxes.end, boxes.union()
-        )
-        start = np.maximum(chunks.start[clip], boxes.start[other])
-        length = np.minimum(chunks.end[clip], boxes.end[other]) - start
-        frames = geometry.ranges(at[clip] + start - chunks.start[clip], length)
-        hit = window.meets(
-            rectangles[:, frames], boxes.reach[:, boxes.places(other, start, length)]
-        )
-        pair = np.unique(np.repeat(np.arange(len(clip)), length)[hit])
-        for c, a in zip(clip[pair].tolist(), other[pair].tolist(), strict=True):
-            found[c].update(self.activities.labels[a])
+        length = chunks.end - chunks.start
+        clip = np.repeat(np.arange(len(chunks)), length)
+        windows = Courses(clip, geometry.ranges(chunks.start, length), rectangles)
+        casts, work = casts_of(self.activities), compared()
+        span = int(chunks.start.min(initial=0)), int(chunks.end.max(initial=0))
+        for boxes in self.boxes.of_casts(casts, *span):
+            seen = Courses(boxes.owner, boxes.frame, self.in_picture(boxes.reach))
+            for clips, cast, start, end in meetings(windows, seen, window.meets, work):
+                for at, activity in casts.playing(cast, start, end, work):
+                    pairs = np.unique(clips[at] * len(self.activities) + activity)
+                    for pair in pairs.tolist():
+                        c, a = divmod(pair, len(self.activities))
+                        found[c].update(self.activities.labels[a])
         place = {name: i for i, name in enumerate(classes)}
         return [tuple(sorted(names, key=place.__getitem__)) for names in found]
 
@@ -318,6 +375,13 @@ class _Video:
         )
         record = f"{what} frames [{chunks.start[i]}, {chunks.end[i]})"
         return Issue("crop", reason, "dropped", record, detail=detail)
+
+
+def _parts(spans: _Spans) -> list[Ints]:
+    """Positions of spans, in parts of few enough frames to be worked on at once."""
+    return [
+        np.arange(part.start, part.stop) for part in geometry.pieces(spans.end - spans.start, PIECE)
+    ]
 
 
 def _pick(reach: Floats, at: Ints, chosen: Ints) -> tuple[Floats, Ints]:

@@ -12,29 +12,41 @@ events nothing changes.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import chain, combinations
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
+from tinyvirat_build.bounds import (
+    MAX_CAST_BOXES,
+    MAX_MEMBERS,
+    MAX_SPAN,
+    MAX_TOUCHES,
+    BoundError,
+    Work,
+    compared,
+)
 from tinyvirat_build.config import Merge
-from tinyvirat_build.geometry import Ints
+from tinyvirat_build.geometry import Bools, Floats, Ints
+from tinyvirat_build.meetings import PIECE, Decide, Hits, Runs, meetings, united
 from tinyvirat_build.records import Issue, StageResult
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
-    ActivityBoxes,
+    ActorBoxes,
+    Casts,
+    casts_of,
     read_activities,
     read_boxes,
 )
-from tinyvirat_build.stages.tables import Builder, Columns, by_video, select
+from tinyvirat_build.stages.sweep import sweep
+from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
 
 Track: TypeAlias = tuple[int, int, tuple[str, ...]]
-Span: TypeAlias = tuple[int, int]
+Spans: TypeAlias = tuple[Ints, Ints, Ints]  # of what, start, end
+_NONE: Final = np.zeros(0, np.int64)
+_MANY: Final = 1_000_000  # runs of touching, before those that follow upon each other are joined
 
 
 def merge(activities: pd.DataFrame, boxes: pd.DataFrame, settings: Merge) -> StageResult:
@@ -59,24 +71,36 @@ def merge(activities: pd.DataFrame, boxes: pd.DataFrame, settings: Merge) -> Sta
             takes_part = np.fromiter(map(bool, given.labels), bool, len(given))
             issues = [_issue(given, i, "unmapped") for i in np.flatnonzero(~takes_part).tolist()]
         known = given.take(takes_part)
-        if settings.unit == "activity":
-            members = [(name,) for name in known.ids]
-            spans = known.start.tolist(), known.end.tolist()
-            tracks: list[Track] = list(zip(*spans, members, strict=True))
-        else:
-            found = read_boxes(tables[1], select(rows[1], key), known)
-            tracks = components(known, found, settings)
-            missing = ~geometry.present(found.union())
-            issues += [_issue(known, i, "no_geometry") for i in np.flatnonzero(missing).tolist()]
+        tracks: list[Track] = []
+        try:
+            tracks, bare = _tracks(known, tables[1], select(rows[1], key), settings)
+            issues += [_issue(known, i, "no_geometry") for i in bare]
+        except BoundError as e:
+            issues.append(_beyond(key.video_id, len(known), e))
         values = {
             "track_id": range(len(tracks)),
             "start": [start for start, _, _ in tracks],
             "end": [end for _, end, _ in tracks],
             "activities": [members for _, _, members in tracks],
         }
-        kept = len(given) - len(issues)
+        kept = len(given) - sum(issue.count for issue in issues)
         out.add(key, values, records_in=len(given), records_out=kept, issues=issues)
     return out.result()
+
+
+def _tracks(
+    known: Activities, table: Columns, rows: Rows, settings: Merge
+) -> tuple[list[Track], list[int]]:
+    """The tracks of one video's activities, and which of these have no box.
+
+    Raises:
+        BoundError: they ask for too much.
+    """
+    if settings.unit == "component":
+        return components(known, read_boxes(table, rows), settings)
+    Work(MAX_SPAN, "frames of activities").add(int((known.end - known.start).sum()))
+    members = [(name,) for name in known.ids]
+    return list(zip(known.start.tolist(), known.end.tolist(), members, strict=True)), []
 
 
 def _issue(activities: Activities, i: int, reason: str) -> Issue:
@@ -85,182 +109,187 @@ def _issue(activities: Activities, i: int, reason: str) -> Issue:
     )
 
 
-def components(activities: Activities, boxes: ActivityBoxes, settings: Merge) -> list[Track]:
+def _beyond(video_id: str, count: int, error: BoundError) -> Issue:
+    return Issue(
+        "merge", "bound", "quarantined", f"video {video_id}", count=count, detail=error.what
+    )
+
+
+def components(
+    activities: Activities, boxes: ActorBoxes, settings: Merge
+) -> tuple[list[Track], list[int]]:
     """Maximal runs of frames over which a component of touching activities is the same.
 
-    Sorted by (start, end, activities); the activities of a track are sorted by id.
+    Sorted by (start, end, activities); the activities of a track are sorted by id. Also the
+    activities that have no box.
+
+    Raises:
+        BoundError: they ask for too much.
     """
-    stretches = presence(boxes)
-    touches = touching(activities, boxes, stretches, settings)
+    casts = casts_of(activities)
+    stretches, met = _met(casts, boxes, settings)
+    alive = presence(casts, stretches)
+    touches = _smoothed(alive, _of_activities(casts, met), settings.bridge)
+    # Numbered by their ids, so that members in order are ids in order.
+    by_id = sorted(range(len(activities)), key=activities.ids.__getitem__)
+    rank = np.empty(len(by_id), np.int64)
+    rank[by_id] = np.arange(len(by_id))
     runs = sweep(
-        [(i, start, end) for i, start, end in zip(*map(Ints.tolist, stretches), strict=True)],
-        [(*pair, start, end) for pair, spans in touches.items() for start, end in spans],
+        (rank[alive[0]], *alive[1:]),
+        (rank[touches[0]], rank[touches[1]], *touches[2:]),
+        [activities.actors[i] for i in by_id],
     )
-    return sorted(
-        (start, end, tuple(sorted(activities.ids[i] for i in members)))
-        for start, end, members in runs
+    ids = [activities.ids[i] for i in by_id]
+    tracks = sorted((start, end, tuple(ids[i] for i in own)) for start, end, own in runs)
+    bare = np.flatnonzero(np.bincount(alive[0], minlength=len(activities)) == 0)
+    return tracks, bare.tolist()
+
+
+def _met(casts: Casts, boxes: ActorBoxes, settings: Merge) -> tuple[Spans, Runs]:
+    """The runs of frames on which casts have a box, and those over which two casts overlap.
+
+    Casts that share an actor are not compared: they touch anyway.
+    """
+    parts = boxes.of_casts(casts)
+    Work(MAX_CAST_BOXES, "boxes of activities").add(parts.total())
+    work = compared()
+    hits, decide = _rules(settings)
+    sharing = _Sharing(casts)
+    stretches = [(_NONE, _NONE, _NONE)]
+    runs, many = [(_NONE, _NONE, _NONE, _NONE)], _MANY
+    for part in parts:
+        stretches.append(part.seen().runs())
+        for found in meetings(part, None, hits, work, decide=decide, apart=sharing.apart):
+            lower, upper = np.minimum(*found[:2]), np.maximum(*found[:2])
+            runs.append((lower, upper, *found[2:]))
+            if sum(len(run[0]) for run in runs) > many:
+                runs = [united(_joined(runs))]
+                _touches().add(len(runs[0][0]))
+                many = _MANY + 2 * len(runs[0][0])
+    cast, start, end = (np.concatenate(column) for column in zip(*stretches, strict=True))
+    cast, _, start, end = united((cast, cast, start, end))
+    return (cast, start, end), united(_joined(runs))
+
+
+def _touches() -> Work:
+    return Work(MAX_TOUCHES, "runs of frames over which activities touch")
+
+
+def _joined(runs: Sequence[Runs]) -> Runs:
+    one, other, start, end = (np.concatenate(column) for column in zip(*runs, strict=True))
+    return one, other, start, end
+
+
+def _rules(settings: Merge) -> tuple[Hits, Decide]:
+    """Whether boxes overlap by the threshold: pair by pair, and by bounds of many pairs.
+
+    Every step of ``overlap`` grows with the area in common and falls with the boxes' areas, in
+    floating point too; so what the bounds decide is what each pair would give.
+    """
+
+    def hits(a: Floats, b: Floats) -> Bools:
+        found: Bools = geometry.overlap(a, b, settings.measure) >= settings.threshold
+        return found
+
+    def reach(both: Floats, one: Floats, other: Floats) -> Bools:
+        whole = np.minimum(one, other) if settings.measure == "iomin" else one + other - both
+        sure = (both > 0) & (whole > 0)
+        share = np.divide(both, whole, out=np.zeros_like(both), where=sure)
+        return np.where(sure, share >= settings.threshold, both > 0)
+
+    def decide(
+        outer_a: Floats, inner_a: Floats, outer_b: Floats, inner_b: Floats
+    ) -> tuple[Bools, Bools]:
+        least, most = geometry.common_area(inner_a, inner_b), geometry.common_area(outer_a, outer_b)
+        every = reach(least, geometry.areas(outer_a), geometry.areas(outer_b))
+        none = ~reach(most, geometry.areas(inner_a), geometry.areas(inner_b))
+        return every, none
+
+    return hits, decide
+
+
+class _Sharing:
+    """Which casts have an actor in common."""
+
+    def __init__(self, casts: Casts) -> None:
+        number: dict[str, int] = {}
+        codes = [[number.setdefault(a, len(number)) for a in own] for own in casts.actors]
+        self.count = np.array([len(own) for own in codes], np.int64)
+        self.code = np.array([code for own in codes for code in own], np.int64)
+        self.first = geometry.offsets(self.count)
+        self.width = max(len(number), 1)
+        cast = np.repeat(np.arange(len(codes)), self.count)
+        self.key = np.sort(cast * self.width + self.code)
+        self.any = len(self.code) > len(number)
+
+    def apart(self, one: Ints, other: Ints) -> Bools:
+        """Of pairs of casts those that share no actor."""
+        found = np.ones(len(one), bool)
+        if not self.any:
+            return found
+        swap = self.count[one] > self.count[other]
+        one, other = np.where(swap, other, one), np.where(swap, one, other)
+        for part in geometry.pieces(self.count[one], PIECE):
+            count = self.count[one[part]]
+            pair = np.repeat(np.arange(part.start, part.stop), count)
+            code = self.code[geometry.ranges(self.first[one[part]], count)]
+            key = other[pair] * self.width + code
+            at = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
+            found[pair[self.key[at] == key]] = False
+        return found
+
+
+def presence(casts: Casts, stretches: Spans) -> Spans:
+    """The runs of frames on which activities have a box: activity, start, end.
+
+    ``stretches`` are those of their casts, sorted.
+    """
+    cast, start, end = stretches
+    frames = int(end.max(initial=0)) + 1
+    spans = np.clip(casts.start, 0, frames - 1), np.clip(casts.end, 0, frames - 1)
+    first = np.searchsorted(cast * frames + end, casts.of * frames + spans[0], side="right")
+    last = np.searchsorted(cast * frames + start, casts.of * frames + spans[1])
+    count = np.maximum(last - first, 0)
+    Work(MAX_MEMBERS, "runs of frames of all activities").add(int(count.sum()))
+    activity, at = np.repeat(np.arange(len(count)), count), geometry.ranges(first, count)
+    return (
+        activity,
+        np.maximum(start[at], casts.start[activity]),
+        np.minimum(end[at], casts.end[activity]),
     )
 
 
-def presence(boxes: ActivityBoxes) -> tuple[Ints, Ints, Ints]:
-    """The runs of frames on which activities have a box: activity, start, end, sorted."""
-    there = geometry.present(boxes.reach)
-    owner = np.repeat(np.arange(len(boxes.start)), np.diff(boxes.at))
-    heads, tails = geometry.run_bounds(
-        np.r_[True, (there[1:] != there[:-1]) | (owner[1:] != owner[:-1])][: len(there)]
-    )
-    heads, tails = heads[there[heads]], tails[there[heads]]
-    first = boxes.start[owner[heads]] - boxes.at[owner[heads]]
-    return owner[heads], heads + first, tails + first
+def _of_activities(casts: Casts, met: Runs) -> Runs:
+    """The runs over which activities overlap, of those of their casts."""
+    one, other, start, end = met
+    work, touches = compared(), _touches()
+    found = [(_NONE, _NONE, _NONE, _NONE)]
+    for at, i in casts.playing(one, start, end, work):
+        low, high = np.maximum(start[at], casts.start[i]), np.minimum(end[at], casts.end[i])
+        for again, j in casts.playing(other[at], low, high, work):
+            touches.add(len(j))
+            low_j, high_j = casts.start[j], casts.end[j]
+            found.append(
+                (i[again], j, np.maximum(low[again], low_j), np.minimum(high[again], high_j))
+            )
+    return united(_joined(found))
 
 
-def touching(
-    activities: Activities,
-    boxes: ActivityBoxes,
-    stretches: tuple[Ints, Ints, Ints],
-    settings: Merge,
-) -> dict[tuple[int, int], list[Span]]:
-    """The runs of frames over which each pair of activities touches, smoothed in time.
+def _smoothed(alive: Spans, met: Runs, bridge: int) -> Runs:
+    """Runs over which pairs of activities touch, smoothed in time.
 
     A pair's common time is a run of frames on which both have a box; pairs that meet in several
     such runs are smoothed in each by itself.
     """
-    found: dict[tuple[int, int], list[Span]] = defaultdict(list)
-    related = _related(activities)
-    runs: dict[int, list[Span]] = defaultdict(list)
-    for i, start, end in zip(*map(Ints.tolist, stretches), strict=True):
-        runs[i].append((start, end))
-    for i, j in sorted(related):
-        found[i, j] = _common(runs[i], runs[j])
-    union = boxes.union()
-    a, b = geometry.meeting(boxes.start, boxes.end, union, boxes.start, boxes.end, union)
-    chosen = a < b
-    if related:
-        pairs = zip(a.tolist(), b.tolist(), strict=True)
-        chosen &= np.array([pair not in related for pair in pairs], bool)
-    a, b = a[chosen], b[chosen]
-    start = np.maximum(boxes.start[a], boxes.start[b])
-    lengths = np.minimum(boxes.end[a], boxes.end[b]) - start
-    at_a, at_b = boxes.places(a, start, lengths), boxes.places(b, start, lengths)
-    much = geometry.overlap(boxes.reach[:, at_a], boxes.reach[:, at_b], settings.measure)
-    hit = np.flatnonzero(much >= settings.threshold)
-    pair = np.repeat(np.arange(len(a)), lengths)[hit]
-    frame = geometry.ranges(start, lengths)[hit]
-    # The bounds of the pair's common time around each frame.
-    stretch = _stretch_of(stretches, boxes, at_a[hit]), _stretch_of(stretches, boxes, at_b[hit])
-    first = np.maximum(stretches[1][stretch[0]], stretches[1][stretch[1]])
-    last = np.minimum(stretches[2][stretch[0]], stretches[2][stretch[1]])
-    heads, tails = geometry.run_bounds(
-        np.r_[True, (pair[1:] != pair[:-1]) | (frame[1:] != frame[:-1] + 1)][: len(pair)]
-    )
+    i, j, start, end = met
+    frames = int(alive[2].max(initial=0)) + 1
+    key = alive[0] * frames + alive[1]
+    mine, theirs = (np.searchsorted(key, k * frames + start, side="right") - 1 for k in (i, j))
+    first = np.maximum(alive[1][mine], alive[1][theirs])
+    last = np.minimum(alive[2][mine], alive[2][theirs])
     # A new stretch of common time is a group by itself: nothing is bridged over a missing box.
     group = np.cumsum(
-        np.r_[
-            False,
-            (pair[heads][1:] != pair[heads][:-1]) | (first[heads][1:] != first[heads][:-1]),
-        ][: len(heads)]
+        np.r_[False, (i[1:] != i[:-1]) | (j[1:] != j[:-1]) | (first[1:] != first[:-1])][: len(i)]
     )
-    kept, starts, ends = geometry.bridge_runs(
-        group, frame[heads], frame[tails - 1] + 1, first[heads], last[heads], settings.bridge
-    )
-    owner = pair[heads[kept]]
-    for i, j, s, e in zip(
-        a[owner].tolist(), b[owner].tolist(), starts.tolist(), ends.tolist(), strict=True
-    ):
-        found[i, j].append((s, e))
-    return found
-
-
-def _stretch_of(stretches: tuple[Ints, Ints, Ints], boxes: ActivityBoxes, place: Ints) -> Ints:
-    """Which run of presence each column of the boxes' reach lies in."""
-    owner, start, _ = stretches
-    heads = boxes.at[owner] + start - boxes.start[owner]
-    return np.searchsorted(heads, place, side="right") - 1
-
-
-def _related(activities: Activities) -> set[tuple[int, int]]:
-    """Pairs of activities that share an actor."""
-    users: dict[str, list[int]] = defaultdict(list)
-    for i, actors in enumerate(activities.actors):
-        for actor in set(actors):
-            users[actor].append(i)
-    shared = [sorted(u) for u in users.values() if len(u) > 1]
-    return {pair for user in shared for pair in combinations(user, 2)}
-
-
-def _common(a: list[Span], b: list[Span]) -> list[Span]:
-    """The intersections of two sorted lists of intervals."""
-    spans = ((max(s, t), min(e, f)) for s, e in a for t, f in b)
-    return [(s, e) for s, e in spans if s < e]
-
-
-@dataclass(slots=True)
-class _Event:
-    """What changes at one frame."""
-
-    born: list[int] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)
-    joined: list[tuple[int, int]] = field(default_factory=list)
-    parted: list[tuple[int, int]] = field(default_factory=list)
-
-
-def sweep(
-    alive: Iterable[tuple[int, int, int]], touches: Iterable[tuple[int, int, int, int]]
-) -> list[tuple[int, int, frozenset[int]]]:
-    """Runs of constant connected components in a graph whose vertices and edges come and go.
-
-    ``alive``: (vertex, start, end); ``touches``: (vertex, vertex, start, end), both alive.
-    Returns (start, end, members). Only components that an event concerns are looked at anew.
-
-    >>> sorted((s, e, sorted(m)) for s, e, m in sweep([(1, 0, 9), (2, 3, 9)], [(1, 2, 5, 9)]))
-    [(0, 5, [1]), (3, 5, [2]), (5, 9, [1, 2])]
-    """
-    events: dict[int, _Event] = defaultdict(_Event)
-    for vertex, start, end in alive:
-        events[start].born.append(vertex)
-        events[end].gone.append(vertex)
-    for a, b, start, end in touches:
-        events[start].joined.append((a, b))
-        events[end].parted.append((a, b))
-    neighbours: dict[int, set[int]] = {}
-    member_of: dict[int, frozenset[int]] = {}
-    since: dict[frozenset[int], int] = {}
-    runs: list[tuple[int, int, frozenset[int]]] = []
-    for time in sorted(events):
-        event = events[time]
-        concerned = {*event.born, *event.gone, *chain(*event.joined, *event.parted)}
-        before = {member_of[v] for v in concerned if v in member_of}
-        region = concerned.union(*before)
-        for a, b in event.parted:
-            neighbours[a].discard(b)
-            neighbours[b].discard(a)
-        for vertex in event.gone:
-            del neighbours[vertex]
-        neighbours.update((vertex, set()) for vertex in event.born)
-        for a, b in event.joined:
-            neighbours[a].add(b)
-            neighbours[b].add(a)
-        after = _groups(region & neighbours.keys(), neighbours)
-        runs.extend((since.pop(members), time, members) for members in before - after)
-        for vertex in region:
-            member_of.pop(vertex, None)
-        for members in after:
-            since.setdefault(members, time)
-            member_of.update(dict.fromkeys(members, members))
-    return runs
-
-
-def _groups(vertices: set[int], neighbours: dict[int, set[int]]) -> set[frozenset[int]]:
-    """The connected components that hold the vertices."""
-    left = set(vertices)
-    found = set()
-    while left:
-        reached = {left.pop()}
-        fresh = list(reached)
-        while fresh:
-            new = neighbours[fresh.pop()] - reached
-            reached |= new
-            fresh.extend(new)
-        left -= reached
-        found.add(frozenset(reached))
-    return found
+    kept, start, end = geometry.bridge_runs(group, start, end, first, last, bridge)
+    return i[kept], j[kept], start, end

@@ -94,12 +94,13 @@ def continuations(tracks: Sequence[Track]) -> dict[int, int]:
     >>> continuations(tracks)
     {3: 2}
     """
-    ending: dict[tuple[int, str], int] = {}
-    for i, (_, end, members) in enumerate(tracks):
-        ending.update(dict.fromkeys(((end, a) for a in members), i))
-    befores = [
-        {ending[start, a] for a in members if (start, a) in ending} for start, _, members in tracks
-    ]
+    befores: list[set[int]] = [set() for _ in tracks]
+    latest: dict[str, int] = {}  # the last track of each activity so far; it is in one at a time
+    for i in sorted(range(len(tracks)), key=lambda i: tracks[i][0]):
+        start, _, members = tracks[i]
+        known = (latest[a] for a in members if a in latest)
+        befores[i] = {before for before in known if tracks[before][1] == start}
+        latest.update(dict.fromkeys(members, i))
     afters: dict[int, int] = defaultdict(int)
     for found in befores:
         for i in found:
