@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def packets_of(codec: str, folder: Path, *, annexb: bool = False) -> list[Packet
     shown = sorted({pts for data, pts, _ in coded if _shows(codec, data)})
     number_of = {pts: n for n, pts in enumerate(shown)}
     delay = max(i - number_of[pts] for i, (_, pts, _) in enumerate(coded) if pts in number_of)
-    reorders = any(a[1] > b[1] for a, b in zip(coded, coded[1:], strict=False))
+    reorders = any(a[1] > b[1] for a, b in pairwise(coded))
     packets = []
     for place, (data, time, key) in enumerate(coded):
         number, shows = number_of[time], _shows(codec, data)

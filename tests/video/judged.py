@@ -15,10 +15,10 @@ from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.verify import verify_video
 
-from .players import Number, clean_number
+from .players import SIDE, Due, Number, clean_number
 from .stamped import clips_frame
 
-LENGTH, SIDE = 8, 48
+LENGTH = 8
 _BYTES = SIDE * SIDE * 3 // 2
 
 
@@ -28,13 +28,14 @@ class Clip:
 
     start: int
     end: int
+    corner: tuple[int, int]
     reason: str | None
     numbers: list[Number]
     held: int
     damaged: int
     objections: list[str]  # of verify
 
-    def strays(self, truth: Sequence[Number]) -> list[tuple[int, int]]:
+    def strays(self, truth: Sequence[Due]) -> list[tuple[int, int]]:
         """Frames ``(frame, number)`` that bear another number than ``truth``, without a mark.
 
         A number that nobody can read is noise. A frame that repeats the one before is marked by
@@ -43,8 +44,8 @@ class Clip:
         repeated, others = [], []
         before: Number = None
         for frame, number in enumerate(self.numbers, self.start):
-            due = truth[frame] if frame < len(truth) else -1
-            if number is not None and due is not None and number != due:
+            due = truth[frame] if frame < len(truth) else set()
+            if number is not None and due is not None and number not in due:
                 (repeated if number == before else others).append((frame, number))
             before = number
         if len(others) <= self.damaged and len(repeated) + len(others) <= self.held + self.damaged:
@@ -93,6 +94,7 @@ def cut_all(video: Path, frames: int, size: tuple[int, int], out: Path) -> Outco
             Clip(
                 int(row.start),
                 int(row.end),
+                (row.x[0], row.y[0]),
                 None if whole else str(row.reason),
                 _numbers(out / "clips.yuv", row) if whole else [],
                 int(row.held) if whole else 0,

@@ -16,7 +16,7 @@ import av
 from . import awkward, surgery
 from .awkward import CONTAINERS, FRAME, FRAMES, HOLDS, IN_BAND, INTRA, OPEN, SIZE, Packet
 from .judged import Outcome, cut_all
-from .players import Number, opencv_shows, program_shows
+from .players import Number, Shown, by_count, by_place, opencv_shows, program_shows
 from .surgery import rewritten
 
 MIDDLE = 27  # a packet in the middle of a group
@@ -281,26 +281,23 @@ def run(cell: Cell, lab: Path) -> Result:
     """Render a cell and cut all of it; ``lab`` keeps what is encoded once for many cells."""
     with tempfile.TemporaryDirectory(dir=lab) as folder:
         made = FAULTS[cell.fault].make(cell, lab, Path(folder))
-        shown, said = program_shows(made.video, SIZE)
-        same = opencv_shows(made.video) == shown
-        due = shown if made.slots is None else made.slots
+        shown = program_shows(made.video, SIZE)
+        same = opencv_shows(made.video) == shown.numbers
+        due = shown.numbers if made.slots is None else made.slots
         found = cut_all(made.video, max(len(due), 1), SIZE, Path(folder))
-        return _judge(cell, due, shown, found, said, same)
+        return _judge(cell, due, shown, found, same)
 
 
-def _judge(
-    cell: Cell, due: list[Number], shown: list[Number], found: Outcome, said: str, same: bool
-) -> Result:
+def _judge(cell: Cell, due: list[Number], shown: Shown, found: Outcome, same: bool) -> Result:
     if found.reason is not None:
-        return Result(cell, "refused", (found.reason,), found.message, said, same)
+        return Result(cell, "refused", (found.reason,), found.message, shown.said, same)
     reasons = tuple(sorted({c.reason for c in found.clips if c.reason}))
-    truths = [due]
-    if FAULTS[cell.fault].damages:
-        # A picture that is lost keeps its place, where there is evidence of the loss.
-        truths.append(list(range(FRAMES)))
     wrong = []
     for clip in found.clips:
-        strays = min((clip.strays(t) for t in truths), key=len)
+        strays = clip.strays(by_count(due))
+        if strays and FAULTS[cell.fault].damages:
+            # A picture that is lost keeps its place, where there is evidence of the loss.
+            strays = clip.strays(by_place(shown, FRAMES, *clip.corner))
         if strays:
             wrong.append(f"{clip.start}–{clip.end}: {strays[:3]} held {clip.held}")
         elif clip.objections:
@@ -308,5 +305,5 @@ def _judge(
     if not FAULTS[cell.fault].damages and found.n_frames != len(due):
         wrong.append(f"{found.n_frames} frames, but players show {len(due)}")
     if wrong:
-        return Result(cell, "wrong", reasons, "; ".join(wrong), said, same)
-    return Result(cell, "marked" if reasons else "exact", reasons, "", said, same)
+        return Result(cell, "wrong", reasons, "; ".join(wrong), shown.said, same)
+    return Result(cell, "marked" if reasons else "exact", reasons, "", shown.said, same)

@@ -26,7 +26,7 @@ from pebble import ProcessPool
 from . import awkward
 from .awkward import CONTAINERS, FRAMES, IN_BAND, SIZE
 from .judged import Clip, cut_all
-from .players import Number, program_shows
+from .players import Shown, by_count, by_place, program_shows
 
 PAIRS = (
     ("mp4", "h264-b"),
@@ -140,28 +140,32 @@ def attempt(number: int, seed: int, lab: Path) -> Mutant:
     with tempfile.TemporaryDirectory(dir=lab) as folder:
         video = Path(folder) / f"mutant{CONTAINERS[pair[0]][0]}"
         _, kinds = mutate(number, seed, lab, video)
-        shown, said = program_shows(video, SIZE, timeout=LIMIT / 2)
+        shown = program_shows(video, SIZE, timeout=LIMIT / 2)
         found = cut_all(video, max(FRAMES, len(shown)), SIZE, Path(folder))
         mutant = Mutant(number, pair, tuple(kinds), "refused", (found.reason or "",))
         if found.reason is not None:
             return mutant
-        traced = bool(said.strip()) or announced(video) not in (None, len(shown))
+        traced = bool(shown.said.strip()) or announced(video) not in (None, len(shown))
         return _judged(mutant, found.clips, shown, traced)
 
 
-def _judged(mutant: Mutant, clips: Sequence[Clip], shown: list[Number], traced: bool) -> Mutant:
-    place: list[Number] = list(range(FRAMES))
+def _judged(mutant: Mutant, clips: Sequence[Clip], shown: Shown, traced: bool) -> Mutant:
+    place = by_count(range(FRAMES))
     verdict, details, objected = "right", [], 0
     rank = ("right", "marked", "disputed", "wrong", "passed")
     for clip in clips:
         strays = clip.strays(place)
-        by_count = strays if mutant.pair[0] == "avi" else clip.strays(shown)
+        if strays:
+            strays = clip.strays(by_place(shown, FRAMES, *clip.corner))
+        counted = strays
+        if mutant.pair[0] != "avi":
+            counted = clip.strays(by_count(shown.within(*clip.corner)))
         mark = "marked" if clip.reason else "right"
-        if strays and by_count:
+        if strays and counted:
             mark = "wrong" if clip.objections else "passed"
-        elif strays or by_count:
+        elif strays or counted:
             mark = "disputed"
-            details.append("by place" if by_count else "by count")
+            details.append(f"{clip.start} by {'place' if counted else 'count'}")
         elif clip.objections:
             objected += 1
         if mark in ("wrong", "passed"):
