@@ -38,15 +38,15 @@ class Clip:
     def strays(self, truth: Sequence[Due]) -> list[tuple[int, int]]:
         """Frames ``(frame, number)`` that bear another number than ``truth``, without a mark.
 
-        A number that nobody can read is noise. A frame that repeats the one before is marked by
-        the clip's held frames, any other by its damaged ones.
+        A number that nobody can read is noise. A frame that repeats the one before (the first one
+        may) is marked by the clip's held frames, any other by its damaged ones.
         """
         repeated, others = [], []
         before: Number = None
         for frame, number in enumerate(self.numbers, self.start):
             due = truth[frame] if frame < len(truth) else set()
             if number is not None and due is not None and number not in due:
-                (repeated if number == before else others).append((frame, number))
+                (repeated if number == before or frame == self.start else others).append((frame, number))
             before = number
         if len(others) <= self.damaged and len(repeated) + len(others) <= self.held + self.damaged:
             return []

@@ -104,12 +104,12 @@ def _placed(numbers: Sequence[Number], within: Sequence[Number], frames: int) ->
     """As ``by_place``, of the numbers of whole pictures and of their windows.
 
     >>> _placed([0, None, 2, 3, 5], [0, 0, 2, 3, 5], 6)
-    [{0}, {0, 1}, {2}, {3}, {4}, {5}]
+    [{0}, {0, 1}, {2}, {3}, {3, 4, 5}, {5}]
     """
     due: list[set[int]] = [{n} for n in range(frames)]
     anchors = [(-1, -1), *_ascending(numbers, frames), (len(numbers), frames)]
     for (here, number), (there, after) in pairwise(anchors):
-        between = within[here + 1 : there]
+        between = within[max(here, 0) : there + 1]
         for k in range(number + 1, after):
             # As many pictures as places: each is at its own. Else any of them may be there.
             some = [within[here + k - number]] if there - here == after - number else between
