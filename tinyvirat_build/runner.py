@@ -488,7 +488,6 @@ class Run:
                 self.out,
                 store.read_table(self.table("clips_filtered")),
                 store.read_table(self.table("cuts")),
-                store.read_table(self.table("videos")),
                 self.classes,
                 self.sources,
                 self.settings,

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import DataError
-from tinyvirat_build.video.index import VideoIndex, open_source
+from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
 
 Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span
@@ -60,8 +61,9 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     """Decode a video once with one thread; yield ``(number, planes)``, numbers ascending.
 
     At least those of ``frames`` (ascending numbers) that decode are yielded; nothing after the
-    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, or Y alone
-    for gray. The number is found by the frame's timestamp, never by counting.
+    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, with all
+    rows ``(H, ceil(W/2))`` for 4:2:2, or Y alone for gray. The number is found by the frame's
+    timestamp, never by counting.
     """
     if not len(frames):
         return
@@ -71,8 +73,8 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     stream = ffmpeg.input(
         "pipe:0" if own_times else str(path.absolute()),
         **{"flags:v": "bitexact", "threads": 1, "copyts": None},
-        **({"f": "nut"} if own_times else {}),
-    )["v:0"]
+        **({"f": "nut"} if own_times else {"format_whitelist": DEMUXERS}),
+    )["v:0" if own_times else str(index.stream)]
     spans = _spans(frames)
     if len(spans) <= _MOST_SPANS:
         wanted = "+".join(numbers.between(a, b, own_times) for a, b in spans)
@@ -194,7 +196,7 @@ def _planes(data: bytes, index: VideoIndex) -> Planes:
     h, w = index.height, index.width
     shapes = [(h, w)]
     if index.pix_fmt != "gray":
-        shapes += [((h + 1) // 2, (w + 1) // 2)] * 2
+        shapes += [(h if index.tall else (h + 1) // 2, (w + 1) // 2)] * 2
     if len(data) != sum(a * b for a, b in shapes):
         return []
     planes, at = [], 0
@@ -214,7 +216,7 @@ def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
     slots = index.container == "avi" and not reorders(index)
     try:
         with open_source(path) as source, av.open(pipe, "w", format="nut") as out:
-            stream = source.streams.video[0]
+            stream = video_stream(source)
             copy = out.add_stream_from_template(stream)
             copy.time_base = _OWN_BASE
             place = 0
