@@ -58,7 +58,8 @@ def encode_clip(
     one of 4:2:2, becomes 4:4:4 with the source's chroma samples repeated (MPEG-4, which knows
     4:2:0 alone, takes every second of them). Tags of colour that the source has are carried over;
     MP4 writes all of them beside MPEG-4 or none, so the usual ones complete them there. ``sar`` is
-    the aspect ratio of the source's samples; square ones are not mentioned.
+    the aspect ratio of the source's samples; square ones are not mentioned, and none are beside
+    FFV1, for PyAV cannot have Matroska say it.
 
     Raises:
         VideoError: ``encode_error``, with the encoder's words.

@@ -30,6 +30,8 @@ from tinyvirat_build.video.spans import needed_frames, shown_for
 
 LEAST_PSNR: Final = 20.0  # decibels of a lossy clip's luma; below it shows something else
 _ROUNDED_RATE: Final = 1e-6  # of itself: Matroska counts a frame's duration in nanoseconds
+# MPEG-4 has a byte for either side of a sample; FFV1's clips say nothing of it.
+_ROUNDED_ASPECT: Final = {"mpeg4": 0.01, "ffv1": float("inf")}
 
 Pixels = npt.NDArray[np.uint8]
 _COLUMNS: Final = (
@@ -204,9 +206,7 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
         clip.pixels = pixels
     if abs(found.rate / fps - 1) > (_ROUNDED_RATE if found.codec == "ffv1" else 0):
         problems.append(clip.problem("rate", f"{found.rate} frames a second, not {fps}"))
-    # Matroska tells how wide the picture is shown, MPEG-4 has a byte for either side.
-    rounded = Fraction(0) if found.codec == "h264" else Fraction(1, 2)
-    if abs(found.sar - index.sar) * clip.width > rounded:
+    if abs(found.sar / index.sar - 1) > _ROUNDED_ASPECT.get(found.codec, 0):
         problems.append(clip.problem("aspect", f"samples of {found.sar}, not of {index.sar}"))
     if _as_read(found.colour, found.codec) != _as_read(index.colour, found.codec):
         tags = (found.colour.range, found.colour.matrix)
