@@ -30,6 +30,16 @@ class Ledger:
         """What the ledger depends on: every stage's keys, and what discovery found."""
         return store.digest(self.keys, [f.to_csv(index=False) for f in self.discovered])
 
+    def of_raw_streams(self, missing: set[str]) -> str:
+        """What to do with the raw streams that are there in place of missing videos."""
+        found = pd.concat(self.discovered)
+        found = found[(found["reason"] == "raw_stream") & found["video_id"].isin(missing)]
+        if found.empty:
+            return ""
+        files = ", ".join(found["file"][:3]) + (", …" if len(found) > 3 else "")
+        rest = "" if set(found["video_id"]) == missing else ", fetch the others"
+        return f"raw streams have no times: put {files} into a container (mp4, mkv){rest}"
+
     def write(self) -> None:
         """Write ``issues`` and ``balance``, unless they are of just these units already."""
         for name in ("issues", "balance"):

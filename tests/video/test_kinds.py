@@ -19,6 +19,7 @@ from tinyvirat_build.config import Encode
 from tinyvirat_build.dataset.trees import decode
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.records import REASONS
+from tinyvirat_build.sources.files import VIDEO_SUFFIXES
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.opening import video_stream, video_streams
@@ -326,6 +327,40 @@ def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(VideoError, match="no_frames"):
         index_video(video)
+
+
+MPEG: dict[str, Any] = {"options": {"g": "12", "qmin": "2", "qmax": "2"}}
+CONTAINERS: dict[str, dict[str, Any]] = {
+    ".m4v": {"container": "mp4"},
+    ".3gp": {},
+    ".3g2": {},
+    ".m2ts": {"container": "mpegts"},
+    ".MTS": {"container": "mpegts"},
+    ".m2t": {"container": "mpegts"},
+    ".flv": {},
+    ".f4v": {},
+    ".webm": {"codec": "libvpx-vp9", "options": {}},
+    ".mpeg": {"codec": "mpeg2video"} | MPEG,
+    ".vob": {"codec": "mpeg2video"} | MPEG,
+    ".WMV": {"codec": "wmv2", "container": "asf"} | MPEG,
+    ".asf": {"codec": "msmpeg4"} | MPEG,
+    ".ogv": {"codec": "ffv1", "options": {}, "container": "matroska"},
+    ".mxf": {"codec": "mpeg2video", "fps": 25} | MPEG,
+}
+
+
+def test_the_containers_are_those_that_are_found() -> None:
+    known = {".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts"}  # see test_exact.py
+    assert {s.lower() for s in CONTAINERS} | known == set(VIDEO_SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", CONTAINERS)
+def test_every_container_is_read(suffix: str, tmp_path: Path) -> None:
+    kind = {"container": suffix.lstrip(".")} | CONTAINERS[suffix]
+    video = make_video(tmp_path / f"a{suffix}", 40, **kind)
+    index, rows, out = cut(video, random_clips(40, SIZE, count=3))
+    assert rows["reason"].isna().all()
+    assert verify_video(video, index, rows, out) == []
 
 
 LISTS = {
