@@ -80,9 +80,9 @@ VIDEO_STAGES: Final = (
 )  # fmt: skip
 
 _PARSE_TABLES: Final = ("activities", "boxes", "actors", "without_geometry")
-INDEX_VERSION: Final = 3
+INDEX_VERSION: Final = 4
 PARSE_VERSION: Final = 2
-CUT_VERSION: Final = 3
+CUT_VERSION: Final = 4
 _SCHEMA_OF: Final = {"without_geometry": "activities"}
 
 

@@ -6,7 +6,9 @@ memory depends neither on the video's length nor on the number of clips.
 
 The first pass decodes only what is asked for. Should the file turn out to be damaged there (a
 packet that does not decode, a frame that does not appear), everything is done again by decoding
-from the first packet on, as every player does, and frames that still do not appear are held.
+from the first packet on, as every player does. In an AVI, whose clock goes on, frames that still
+do not appear are held; elsewhere a player counts on without them, and nobody knows whether the
+annotators' did: no clip is cut from what follows.
 """
 
 from __future__ import annotations
@@ -273,6 +275,7 @@ class _Job:
     profile: Profile
     report: Callable[[int], None]
     finished: set[str] = field(default_factory=set)  # clips that progress knows of
+    doubtful: float = math.inf  # the first frame whose number the decoder contradicts
 
     def run(self, clips: Sequence[_Clip], *, careful: bool) -> None:
         """Decode once and finish every clip; ``careful`` from the first packet on."""
@@ -338,6 +341,7 @@ class _Job:
         for run in runs:
             numbers = index.frame[run.first : run.last + 1]
             whole = index.uncertain.size == 0 and _contiguous(numbers)
+            following = _Following(numbers[~run.skip]) if index.container != "avi" else None
             for place, packet in _with_end(packets.read(run.first, run.last)):
                 if packet is not None and run.skip[place - run.first]:
                     continue
@@ -351,9 +355,21 @@ class _Job:
                     if frame.is_corrupt and whole and not careful:
                         raise _DamagedError
                     number = int(index.frame[frame.pts])
+                    if following is not None:
+                        self._doubt(following.missed(number), careful)
                     if number >= 0:
                         yield number, frame
+            if following is not None:
+                self._doubt(following.missed(None), careful)
             packets.codec.flush_buffers()
+
+    def _doubt(self, missed: int | None, careful: bool) -> None:
+        """Note that a player counts on without a frame, or begin again to see which."""
+        if missed is None:
+            return
+        if not careful:
+            raise _DamagedError
+        self.doubtful = min(self.doubtful, missed)
 
     def _decode_packet(self, codec: Any, place: int, packet: Any, careful: bool) -> list[Any]:
         if packet is not None:
@@ -369,6 +385,8 @@ class _Job:
         """Encode a clip whose last frame has come, and put its file in place."""
         if clip.held > _most_held(clip, self.max_held):
             clip.reason = "frames_missing"
+        if clip.end > self.doubtful:
+            clip.reason = "uncertain_frames"
         if clip.reason is None:
             began = perf_counter()
             data = _frames(self.raw, clip)
@@ -426,6 +444,28 @@ class _OpenClips:
                     clip.close()
                     self._job.finish(clip)
             self._open = [c for c in self._open if c.end > number + 1]
+
+
+class _Following:
+    """Whether a run's frames come as numbered: each once, in ascending order, none left out."""
+
+    def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
+        # Pictures shown before the run's own first may refer to what was not decoded.
+        self._first = max(0, int(numbers[0]))
+        self._expected = np.sort(numbers[numbers >= self._first]).tolist()
+        self._at = 0
+
+    def missed(self, number: int | None) -> int | None:
+        """The first frame that is out of order once ``number`` has come; None for the end."""
+        if number is not None and number < self._first:
+            return None
+        if self._at == len(self._expected):
+            return number
+        expected: int = self._expected[self._at]
+        if number == expected:
+            self._at += 1
+            return None
+        return expected if number is None else min(expected, number)
 
 
 def _among(numbers: npt.NDArray[np.int64], number: int) -> bool:

@@ -1,4 +1,4 @@
-"""Packets to frame numbers, by demuxing alone.
+"""Packets to frame numbers: by demuxing, and by decoding where packets do not tell.
 
 The rule that numbers frames is in :mod:`tinyvirat_build.video.numbering`.
 """
@@ -22,10 +22,23 @@ from av.sidedata.sidedata import Type as SideData
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video import bitstream
+from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
-from tinyvirat_build.video.numbering import NO_TIME, Bools, Ints, Numbers, number_frames
+from tinyvirat_build.video.numbering import (
+    NO_TIME,
+    Bools,
+    Ints,
+    Numbers,
+    Packets,
+    number_shown,
+    number_slots,
+)
+from tinyvirat_build.video.observe import Observer
 from tinyvirat_build.video.opening import open_source, unreadable, video_stream, video_streams
+from tinyvirat_build.video.program import first_picture
 from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate
+from tinyvirat_build.video.structure import breaks
+from tinyvirat_build.video.windows import picture_planes
 
 PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "gray")
 FULL_RANGE: Final = 2
@@ -155,12 +168,11 @@ class VideoIndex:
 
 
 def index_video(path: str | Path) -> VideoIndex:
-    """Read a video's packets and number its frames; only the first frame is decoded.
+    """Read a video's packets and number its frames; little more than its start is decoded.
 
     Raises:
         VideoError: the video cannot be cut exactly: ``unreadable``, ``no_frames``,
-            ``pixel_format``, ``rotated``, ``interlaced``, ``size_change`` or, where no rule
-            names the frames, ``uncertain_frames``.
+            ``pixel_format``, ``rotated``, ``interlaced``, ``edit_list`` or ``first_picture``.
     """
     path = Path(path)
     try:
@@ -177,7 +189,6 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     read = _picture_reader(stream.codec_context)
     rows: list[tuple[int, int, int, int, bool, bool]] = []
     pictures: list[Picture] = []
-    first = None
     for packet in _packets(container, stream, rows):
         if packet.size == 0:  # the end, or a slot whose packet was lost
             continue
@@ -193,27 +204,30 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         )
         if read is not None:
             pictures.append(read(bytes(packet)))
-        if first is None:
-            first = _first_frame(stream.codec_context, packet)
-    if first is None:
-        frames = _decoded(stream.codec_context, None)
-        first = frames[0] if frames else None
-    if not rows or first is None:
+    if not rows:
         raise VideoError("no_frames", f"{path}: no frame decodes; replace the file")
-    _refuse_inexact(path, stream, first, pictures)
     pts, dts, pos, size = (np.array([r[k] for r in rows], np.int64) for k in range(4))
     key, hidden = (np.array([r[k] for r in rows], bool) for k in (4, 5))
-    numbers = number_frames(path, container.format.name, stream, pts, dts, hidden, pictures)
     intra = np.array([p.kind == I for p in pictures], bool) if pictures else key
     sync = key & intra
     sync[0] = True
+    name = container.format.name.split(",")[0]
+    packets = Packets(
+        path, name, stream.codec_context.name, stream.frames, pts, dts, pos, hidden, sync, pictures,
+        [] if name == "avi" else breaks(path, name, stream.id),
+    )  # fmt: skip
+    observer = Observer(lambda: _open_again(path))
+    numbers = _number(packets, stream.index, observer)
+    first = observer.first
+    _refuse_inexact(path, stream, first, pictures)
+    _compare_start(path, stream.index, first)
     disposable = np.zeros(len(rows), bool)
     if stream.codec_context.name == "h264":
         disposable = np.array([p.disposable for p in pictures], bool) & ~sync
     return VideoIndex(
         codec=stream.codec_context.name,
-        container=container.format.name.split(",")[0],
-        fps=_rate(container.format.name, stream, numbers, pts),
+        container=name,
+        fps=_rate(name, stream, numbers, pts),
         width=first.width,
         height=first.height,
         pix_fmt=first.format.name,
@@ -248,22 +262,40 @@ def _picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
     if codec.name == "h264":
         return bitstream.H264Reader(codec.extradata).read
     if codec.name == "mpeg4":
-        return bitstream.read_mpeg4
+        return bitstream.Mpeg4Reader(codec.extradata).read
     if codec.name in ("mpeg1video", "mpeg2video"):
         return bitstream.read_mpeg12
-    return None
+    if codec.name in ("av1", "libdav1d"):
+        return bitstream.Av1Reader(codec.extradata).read
+    return {"vp8": bitstream.read_vp8, "vp9": bitstream.read_vp9}.get(codec.name)
 
 
-def _decoded(codec: Any, packet: Any) -> list[Any]:
-    try:
-        return list(codec.decode(packet))
-    except av.error.FFmpegError:
-        return []  # a damaged packet; a later one may decode
+def _open_again(path: Path) -> tuple[Any, Any]:
+    container = open_source(path)
+    return container, video_stream(container)
 
 
-def _first_frame(codec: Any, packet: Any) -> Any:
-    frames = _decoded(codec, packet)
-    return frames[0] if frames else None
+def _number(packets: Packets, stream: int, observer: Observer) -> Numbers:
+    if packets.container != "avi":
+        return number_shown(packets, observer.look)
+    observer.look([(0, 0)])
+    if observer.first is None:
+        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
+    slots = read_slots(packets.path, stream, packets.pos)
+    return number_slots(packets, slots.slot, slots.sure, slots.total)
+
+
+def _compare_start(path: Path, stream: int, first: Any) -> None:
+    """Refuse a video of which another decoder shows another picture first."""
+    here = hashlib.md5(usedforsecurity=False)
+    for plane in picture_planes(first):
+        here.update(plane.tobytes())
+    if first_picture(path, stream) != here.hexdigest():
+        raise VideoError(
+            "first_picture",
+            f"{path}: two decoders do not show the same picture first; encode it anew from its "
+            "source, or cut off its beginning",
+        )
 
 
 def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]) -> None:
@@ -297,7 +329,8 @@ def _rate(container: str, stream: Any, numbers: Numbers, pts: Ints) -> Fraction:
     base = Fraction(stream.time_base)
     if container == "avi":
         return 1 / base
-    times = np.sort(pts[numbers.frame >= 0])
+    order = np.argsort(numbers.frame, kind="stable")
+    times = pts[order[np.searchsorted(numbers.frame[order], 0) :]]
     steps = times[1:] - times[:-1] if numbers.timed else times[:0]
     # A coarse clock (milliseconds) rounds the steps: only a fine one gives the rate itself.
     if len(steps) and np.all(steps == steps[0]) and base * 1000 < 1:

@@ -128,16 +128,13 @@ def verify_video(
 def _unnamed(index: VideoIndex) -> Ints:
     """Spans ``(K, 2)`` of slots that a loss among reordered pictures leaves without a number.
 
-    From the keyframe before each gap of an AVI's slots to the one after it.
+    From the keyframe before each lost slot of an AVI to the one after it.
     """
-    slot = index.dts
-    if index.timed or index.container != "avi" or not reorders(index):
+    if index.container != "avi" or not reorders(index):
         return np.empty((0, 2), np.int64)
-    before = np.flatnonzero(np.diff(slot) > 1)
-    keys = np.flatnonzero(index.sync)
-    edges = np.r_[slot[keys], slot[-1] + 1]
-    first, last = np.searchsorted(keys, before, "right") - 1, np.searchsorted(keys, before + 1)
-    return np.asarray(np.c_[edges[first], edges[last]], np.int64)
+    edges = np.r_[0, np.unique(index.frame[index.sync]), index.n_frames]
+    after = np.searchsorted(edges, index.lost, "right")
+    return np.unique(np.c_[edges[after - 1], edges[after]], axis=0)
 
 
 def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Clip]:
@@ -171,7 +168,7 @@ def _shown(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, P
             yield number, planes, False
             at += 1
         before = planes
-    while at < len(frames) and before:
+    while at < len(frames) and before and index.container == "avi":
         yield int(frames[at]), before, True
         at += 1
 
@@ -310,6 +307,9 @@ def _unpack(clip: _Clip, root: Path) -> Pixels | None:
 def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: bool) -> None:
     i = number - clip.start
     clip.held_here += held
+    if not planes:
+        clip.wrong.append(number)
+        return
     truth, packed = _truth(clip, i, planes)
     if clip.packed is not None and not np.array_equal(clip.packed[i], packed):
         clip.wrong_pack.append(number)
