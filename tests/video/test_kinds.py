@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,16 @@ from tinyvirat_build.video.opening import video_stream, video_streams
 from tinyvirat_build.video.source_frames import decoded_frames, program
 from tinyvirat_build.video.verify import verify_video
 
-from .stamped import NO_B, WITH_B, clips_frame, make_video, random_clips, read_number, run_ffmpeg
+from .stamped import (
+    NO_B,
+    WITH_B,
+    clips_frame,
+    decode_luma,
+    make_video,
+    random_clips,
+    read_number,
+    run_ffmpeg,
+)
 
 SIZE = (96, 80)
 FULL = {"codec": "mjpeg", "options": {"qmin": "2", "qmax": "2"}, "pix_fmt": "yuvj422p"}
@@ -294,6 +304,15 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
     index, rows, out = cut(video, random_clips(40, SIZE, count=3))
     assert (index.streams, index.width) == (1, 96)
     assert verify_video(video, index, rows, out) == []
+
+
+def test_a_cover_before_the_video(shared: Path, tmp_path: Path) -> None:
+    video = shutil.copy(shared / "data/cases/cover-picture-first/videos/cam.mp4", tmp_path)
+    index, rows, out = cut(Path(video), clips_frame([(40, 72, 64, 64, 64, 64)]))
+    assert (index.stream, index.streams) == (1, 1)
+    shown = [read_number(y, 64, 64) for y in decode_luma(out / rows["file"][0])]
+    assert shown == list(range(40, 72))
+    assert verify_video(Path(video), index, rows, out) == []
 
 
 @pytest.mark.parametrize("mark", ["attached_pic", "timed_thumbnails", "still_image"])

@@ -19,7 +19,7 @@ from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate, clip_rate
 from tinyvirat_build.video.verify import verify_video
 
-from .stamped import WITH_B, clips_frame, make_video
+from .stamped import WITH_B, clips_frame, decode_luma, make_video, read_number
 
 RATES = st.sampled_from(
     [Fraction(n) for n in (1, 5, 6, 10, 15, 24, 25, 30, 50, 60)]
@@ -107,3 +107,14 @@ def test_a_hole_in_a_recording(kind: str, fps: Fraction, tmp_path: Path) -> None
             assert clip.streams.video[0].average_rate == fps
     wrong = rows.assign(fps="24/605")
     assert "rate" in {p.check for p in verify_video(video, index, wrong, out)}
+
+
+def test_an_hour_s_hole(shared: Path, tmp_path: Path) -> None:
+    video = shared / "data/cases/hole-of-an-hour/videos/cam.mp4"
+    index = index_video(video)
+    clips = clips_frame([(40, 72, 64, 64, 64, 64)])
+    rows = clips.merge(cut_video(video, index, clips, tmp_path, Encode(), max_held=0), on="clip_id")
+    assert rows["fps"].tolist() == ["30"]
+    shown = [read_number(y, 64, 64) for y in decode_luma(tmp_path / rows["file"][0])]
+    assert shown == list(range(40, 72))
+    assert verify_video(video, index, rows, tmp_path) == []
