@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -252,6 +253,28 @@ def test_what_the_codec_crops_is_cropped(codec: str, kind: str, tmp_path: Path) 
             read_number(y, a + left, b + top) for y, a, b in zip(luma, row.x, row.y, strict=True)
         ]
         assert seen == list(range(row.start, row.end))
+
+
+def test_what_a_container_alone_crops_is_refused(tmp_path: Path) -> None:
+    """The program cuts eight pixels off at the left and the top, OpenCV shows them."""
+    video = make_video(tmp_path / "a.mp4", 24)
+    data = video.read_bytes()
+    aperture = struct.pack(">I4s8I", 40, b"clap", 88, 1, 72, 1, 4, 1, 4, 1)
+    at = data.rindex(b"moov")
+    head, tables = data[: at - 4], data[at - 4 :]  # the last box, after which nothing moves
+    entry = tables.index(b"avc1") - 4
+    end = entry + int.from_bytes(tables[entry : entry + 4], "big")
+    tables = tables[:end] + aperture + tables[end:]
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        box = tables.index(name) - 4
+        size = int.from_bytes(tables[box : box + 4], "big") + len(aperture)
+        tables = tables[:box] + size.to_bytes(4, "big") + tables[box + 4 :]
+    video.write_bytes(head + tables)
+    text = subprocess.run([program(), "-i", video], capture_output=True, text=True).stderr
+    if "Frame Cropping: 8/0/8/0" not in text:
+        pytest.skip("this ffmpeg program does not crop so")
+    with pytest.raises(VideoError, match="first_picture"):
+        index_video(video)
 
 
 def re_crop(text: str) -> list[tuple[str, int]]:
