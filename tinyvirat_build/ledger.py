@@ -32,12 +32,16 @@ class Ledger:
 
     def of_raw_streams(self, missing: set[str]) -> str:
         """What to do with the raw streams that are there in place of missing videos."""
-        found = pd.concat(self.discovered)
-        found = found[(found["reason"] == "raw_stream") & found["video_id"].isin(missing)]
-        if found.empty:
+        found = {
+            str(row.video_id): str(row.file)
+            for frame in self.discovered
+            for row in frame[frame["reason"] == "raw_stream"].itertuples()
+            if row.video_id in missing
+        }
+        if not found:
             return ""
-        files = ", ".join(found["file"][:3]) + (", …" if len(found) > 3 else "")
-        rest = "" if set(found["video_id"]) == missing else ", fetch the others"
+        files = ", ".join([*found.values()][:3]) + (", …" if len(found) > 3 else "")
+        rest = "" if found.keys() == missing else ", fetch the others"
         return f"raw streams have no times: put {files} into a container (mp4, mkv){rest}"
 
     def write(self) -> None:
