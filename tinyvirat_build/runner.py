@@ -454,8 +454,9 @@ class Run:
                 raise _UnfinishedError
             self.ledger.write()  # of what was planned, which stands
             names = ", ".join(e.video_id for e in missing[:3]) + (", …" if len(missing) > 3 else "")
+            remedy = self.ledger.of_raw_streams({e.video_id for e in missing}) or "fetch them"
             raise DataError(
-                f"{len(missing)} source videos are not below --data ({names}); fetch them, or "
+                f"{len(missing)} source videos are not below --data ({names}); {remedy}, or "
                 f"build without them: --set videos.missing=skip"
             )
 
@@ -488,7 +489,6 @@ class Run:
                 self.out,
                 store.read_table(self.table("clips_filtered")),
                 store.read_table(self.table("cuts")),
-                store.read_table(self.table("videos")),
                 self.classes,
                 self.sources,
                 self.settings,

@@ -144,7 +144,7 @@ def _check(
     problems += _tree(build, manifest, rows.set_index("clip_id")["file"])
     problems += _tables(build, manifest, quiet)
     problems += _stamps(build, chosen, lossless)
-    frames = int((chosen["end"] - chosen["start"]).sum())
+    frames = int(chosen["n_frames"].sum())
     if manifest.empty:
         problems.append(Problem("build", "tables/clips.parquet", "holds no clip to prove"))
     elif chosen.empty:

@@ -80,9 +80,9 @@ VIDEO_STAGES: Final = (
 )  # fmt: skip
 
 _PARSE_TABLES: Final = ("activities", "boxes", "actors", "without_geometry")
-INDEX_VERSION: Final = 3
+INDEX_VERSION: Final = 4
 PARSE_VERSION: Final = 2
-CUT_VERSION: Final = 3
+CUT_VERSION: Final = 4
 _SCHEMA_OF: Final = {"without_geometry": "activities"}
 
 
@@ -151,7 +151,7 @@ def write_index(
         extra["packets"] = found.to_bytes()
         if found.streams > 1:
             record = f"video {entry.video_id}"
-            detail = f"{found.streams} videos in the file"
+            detail = f"{found.streams} videos in the file; stream {found.stream} is taken"
             issues.append(Issue("index", "streams", "noted", record, row["path"], detail=detail))
     if refused is not None:
         record = f"video {entry.video_id}"
@@ -327,6 +327,12 @@ def write_cuts(task: CutTask, cuts: pd.DataFrame, key: str, detail: str = "") ->
         Issue("cut", "damaged", "noted", f"clip {clip}", task.entry.video_id, count=int(damaged))
         for clip, damaged in zip(kept["clip_id"], kept["damaged"], strict=True)
         if damaged
+    ]
+    planned = (task.clips["end"] - task.clips["start"]).set_axis(task.clips["clip_id"])
+    issues += [
+        Issue("cut", "past_end", "clipped", f"clip {clip}", task.entry.video_id, count=short)
+        for clip, n in zip(kept["clip_id"], kept["n_frames"], strict=True)
+        if (short := int(planned[clip]) - int(n))
     ]
     balance = Balance("cut", "clips", len(cuts), len(kept), len(lost))
     tables = {

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -33,8 +34,9 @@ from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.video.encode import encode_clip
-from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
 from tinyvirat_build.video.packets import PacketReader
+from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.spans import (
     Estimate,
     Run,
@@ -56,8 +58,10 @@ COLUMNS: Final = (
     "sha256",
     "pack_file",
     "pack_offset",
+    "fps",
     "reason",
 )
+_PAST_END: Final = 1  # frames beyond the last one: exporters that count from 1 write so many
 
 
 @dataclass(slots=True)
@@ -78,6 +82,7 @@ class _Clip:
     start: int
     end: int
     window: Window
+    fps: Fraction
     reason: str | None = None
     offset: int = 0
     held: int = 0
@@ -121,8 +126,9 @@ def cut_video(
     """Cut every clip of one video, exactly, decoding each needed group of pictures once.
 
     ``clips`` are rows of ``clips_planned`` (``clip_id, start, end, width, height, x, y``). Each
-    becomes ``<clip_id>.mp4`` in ``out_dir``. ``pack_path`` takes the clips' raw planes: clip
-    after clip in the order given, frame after frame, Y, U and V of the enclosing even window
+    becomes ``<clip_id>.mp4`` in ``out_dir``, a frame short where it is planned one past the
+    video's last. ``pack_path`` takes the clips' raw planes: clip after clip in the order given,
+    frame after frame, Y, U and V of the enclosing even window in 4:2:0
     (:class:`~tinyvirat_build.video.windows.Window`). ``max_held`` is the largest share of a
     clip's frames that may repeat the one before because their packet was lost. ``progress`` is
     called with the number of clips that are done since the last call.
@@ -136,7 +142,7 @@ def cut_video(
         OSError: the output cannot be written.
     """
     out = Path(out_dir)
-    wanted = [_Clip(*row) for row in _rows(clips)]
+    wanted = [_clip(index, *row) for row in _rows(clips)]
     offset = 0
     for clip in wanted:
         clip.reason = _refusal(clip, index, max_held)
@@ -159,14 +165,23 @@ def cut_video(
     return _table(wanted, Path(pack_path).name if pack_path is not None else None)
 
 
-def _rows(clips: pd.DataFrame) -> Iterator[tuple[str, int, int, Window]]:
+def _clip(index: VideoIndex, clip_id: str, start: int, end: int, *place: Any) -> _Clip:
+    if start < index.n_frames < end <= index.n_frames + _PAST_END:
+        end = index.n_frames
+    window = Window.of(*place, tall=index.tall)
+    return _Clip(clip_id, start, end, window, clip_rate(index, start, end))
+
+
+def _rows(
+    clips: pd.DataFrame,
+) -> Iterator[tuple[str, int, int, int, int, Sequence[int], Sequence[int]]]:
     names = ("clip_id", "start", "end", "width", "height", "x", "y")
     for clip_id, start, end, width, height, x, y in zip(
         *(clips[n].tolist() for n in names), strict=True
     ):
         if not len(x) == len(y) == end - start > 0:
             raise ValueError(f"clip {clip_id}: {end - start} frames, {len(x)} corners")
-        yield str(clip_id), int(start), int(end), Window.of(int(width), int(height), x, y)
+        yield str(clip_id), int(start), int(end), int(width), int(height), x, y
 
 
 def _refusal(clip: _Clip, index: VideoIndex, max_held: float) -> str | None:
@@ -199,16 +214,21 @@ def _raw_file(out: Path, pack_path: str | Path | None) -> Iterator[int]:
 
 
 def _compact(raw: int, clips: Sequence[_Clip]) -> None:
-    """Close the gaps that clips left which failed on the way."""
+    """Bring the clips to the pack's 4:2:0, and close the gaps of those that failed on the way."""
     end = 0
     for clip in clips:
         if clip.reason is not None:
             continue
-        if clip.offset != end:
-            _write_all(raw, os.pread(raw, clip.n_bytes, clip.offset), end)
+        if clip.offset != end or clip.window.tall:
+            _write_all(raw, clip.window.packed(_frames(raw, clip)).data.cast("B"), end)
             clip.offset = end
-        end += clip.n_bytes
+        end += clip.n_frames * clip.window.packed_bytes
     os.ftruncate(raw, end)
+
+
+def _frames(raw: int, clip: _Clip) -> npt.NDArray[np.uint8]:
+    data = os.pread(raw, clip.n_bytes, clip.offset)
+    return np.frombuffer(data, np.uint8).reshape(clip.n_frames, -1)
 
 
 def _partial(out: Path, clip: _Clip) -> Path:
@@ -235,10 +255,10 @@ def _write_all(raw: int, data: Any, offset: int) -> None:
 
 def _table(clips: Sequence[_Clip], pack: str | None) -> pd.DataFrame:
     rows = [
-        (c.clip_id, None, None, None, None, None, None, None, c.reason)
+        (c.clip_id, *[None] * (len(COLUMNS) - 2), c.reason)
         if c.reason
         else (c.clip_id, f"{c.clip_id}.mp4", c.n_frames, c.held, c.damaged, c.sha256)
-        + (pack, c.offset if pack else None, None)
+        + (pack, c.offset if pack else None, str(c.fps), None)
         for c in clips
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
@@ -272,7 +292,7 @@ class _Job:
         # The frame that each needed one shows: itself, or the one before where it was lost.
         shows = index.present[shown_for(index, frames)]
         waiting = 0
-        planes: list[Plane] = []
+        planes: list[Plane] | str = "frames_missing"
         before = -1
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
@@ -302,13 +322,15 @@ class _Job:
             open_clips.take(int(frames[waiting]), planes, held=True)
             waiting += 1
 
-    def _planes(self, frame: Any) -> list[Plane]:
-        """The frame's planes; none where its size or format is not the video's."""
+    def _planes(self, frame: Any) -> list[Plane] | str:
+        """The frame's planes, or the reason for which the video's clips cannot hold it."""
         index = self.index
         if (frame.width, frame.height) != (index.width, index.height):
-            return []
-        if frame.format.name != index.pix_fmt:
-            return []
+            return "size_change"
+        if frame.format.name.replace("yuvj", "yuv") != index.pix_fmt.replace("yuvj", "yuv"):
+            return "format_change"
+        if (sample_range(frame) == FULL_RANGE) != (index.colour.range == FULL_RANGE):
+            return "range_change"
         return picture_planes(frame)
 
     def _decode(
@@ -367,12 +389,11 @@ class _Job:
             clip.reason = "uncertain_frames"
         if clip.reason is None:
             began = perf_counter()
-            raw = os.pread(self.raw, clip.n_bytes, clip.offset)
-            data = np.frombuffer(raw, np.uint8).reshape(clip.n_frames, -1)
+            data = _frames(self.raw, clip)
             read = perf_counter()
             try:
                 file = encode_clip(
-                    data, clip.window, self.index.fps, self.index.colour, self.encode
+                    data, clip.window, clip.fps, self.index.colour, self.encode, self.index.sar
                 )
             except VideoError as e:
                 clip.reason = e.reason
@@ -398,8 +419,9 @@ class _OpenClips:
         self._open: list[_Clip] = []
 
     def take(
-        self, number: int, planes: Sequence[Plane], *, held: bool, damaged: bool = False
+        self, number: int, planes: Sequence[Plane] | str, *, held: bool, damaged: bool = False
     ) -> None:
+        """Give the open clips a frame's planes, or the reason for which they cannot have it."""
         began = perf_counter()
         while self._waiting and self._waiting[-1].start <= number:
             clip = self._waiting.pop()
@@ -407,8 +429,8 @@ class _OpenClips:
             self._open.append(clip)
         raw = self._job.raw
         for clip in self._open:
-            if not planes:
-                clip.reason = clip.reason or ("frames_missing" if held else "size_change")
+            if isinstance(planes, str):
+                clip.reason = clip.reason or planes
                 continue
             i = number - clip.start
             clip.window.crop(planes, i, clip.planes)

@@ -13,8 +13,9 @@ from av.codec.context import Flags
 from av.stream import Discard
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.index import VideoIndex, open_source, unreadable
+from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import NO_TIME
+from tinyvirat_build.video.opening import open_source, unreadable, video_stream
 
 _READ_ON = 64  # packets that are cheaper to read past than to seek over
 
@@ -37,12 +38,15 @@ class PacketReader:
             self._container = open_source(self._path)
         except (OSError, av.error.FFmpegError) as e:
             raise unreadable(self._path, e) from e
-        self._stream: Any = self._container.streams.video[0]
+        self._stream = video_stream(self._container)
+        if self._stream is None or self._stream.index != self._index.stream:
+            raise VideoError(
+                "source_changed", f"{self._path}: other streams than were indexed; build again"
+            )
         for other in self._container.streams:
             if other.index != self._stream.index:
                 other.discard = Discard.all
         self.codec: Any = self._stream.codec_context
-        self.codec.thread_count = 1
         # MPEG-4 and its kin are exact between decoders only with this flag; others ignore it.
         self.codec.flags |= Flags.bitexact
         self._packets = self._demux()

@@ -12,6 +12,7 @@ from typing import Final
 import imageio_ffmpeg
 
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.video.opening import DEMUXERS
 
 _FRUGAL: Final = ("-threads", "1", "-filter_threads", "1")
 _NO_MEANS: Final = ("Cannot allocate memory", "Resource temporarily unavailable")
@@ -41,8 +42,8 @@ def first_picture(path: Path, stream: int) -> str | None:
     """
     command = [
         program(), "-v", "error", "-nostdin", *_FRUGAL, "-flags:v", "bitexact",
-        "-i", str(path.absolute()), "-map", f"0:{stream}", "-frames:v", "1",
-        "-fps_mode", "passthrough", "-copyts", "-f", "framemd5", "-",
+        "-format_whitelist", DEMUXERS, "-i", str(path.absolute()), "-map", f"0:{stream}",
+        "-frames:v", "1", "-fps_mode", "passthrough", "-copyts", "-f", "framemd5", "-",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode < 0 or any(words in done.stderr for words in _NO_MEANS):

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.video.avi import read_slots
-from tinyvirat_build.video.index import VideoIndex, open_source
+from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
 from tinyvirat_build.video.program import program
 
 Planes = list[npt.NDArray[np.uint8]]
@@ -35,8 +36,9 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     """Decode a video once with one thread; yield ``(number, planes)`` in the order shown.
 
     At least those of ``frames`` (ascending numbers) that are shown are yielded; nothing after the
-    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, or Y alone
-    for gray; none where the picture's size is not the video's.
+    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, with all
+    rows ``(H, ceil(W/2))`` for 4:2:2, or Y alone for gray; none where the picture's size is not
+    the video's.
     """
     if not len(frames):
         return
@@ -46,8 +48,12 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
         "pipe:0" if slots else str(path.absolute()),
         **{"flags:v": "bitexact", "threads": 1},
         # A change of size or range must not begin the count anew.
-        **({"f": "nut", "copyts": None} if slots else {"reinit_filter": 0}),
-    )["v:0"]
+        **(
+            {"f": "nut", "copyts": None}
+            if slots
+            else {"reinit_filter": 0, "format_whitelist": DEMUXERS}
+        ),
+    )["v:0" if slots else str(index.stream)]
     stream = stream.filter("settb", str(_CLOCK))
     if not slots:
         stream = stream.filter("setpts", "N")
@@ -125,7 +131,7 @@ def _planes(data: bytes, index: VideoIndex) -> Planes:
     h, w = index.height, index.width
     shapes = [(h, w)]
     if index.pix_fmt != "gray":
-        shapes += [((h + 1) // 2, (w + 1) // 2)] * 2
+        shapes += [(h if index.tall else (h + 1) // 2, (w + 1) // 2)] * 2
     if len(data) != sum(a * b for a, b in shapes):
         return []
     planes, at = [], 0
@@ -145,7 +151,7 @@ def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
     slots = index.frame
     try:
         with open_source(path) as source, av.open(pipe, "w", format="nut") as out:
-            stream = source.streams.video[0]
+            stream = video_stream(source)
             if not reorders(index) and np.all(index.frame >= 0):
                 slots = read_slots(path, stream.index, index.pos).slot
             copy = out.add_stream_from_template(stream)
