@@ -21,7 +21,6 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
-import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,16 +196,6 @@ def load_names(name: str) -> Mapping[str, str]:
         _refuse_repeated(cells[0], lines, path, line)
         found[cells[0]], lines[cells[0]] = cells[1], line
     return found
-
-
-def digest_of_maps(settings: Settings) -> str:
-    """32 hex digits that stand for what every label map of the settings says."""
-    chosen = {**DEFAULTS, **settings.labels}
-    sha = hashlib.sha256()
-    for namespace, name in sorted(chosen.items()):
-        content = b"" if name == "identity" else _bytes_of(_find(name, "label map"))
-        sha.update(f"{namespace}\0{name}\0{len(content)}\0".encode() + content)
-    return sha.hexdigest()[:32]
 
 
 def canonical_meva_name(name: str) -> str:
