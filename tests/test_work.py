@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.verify import verify
+from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.packets import PacketReader
 
 SETTINGS = Settings.load(None, None, ("filter.min_samples=1",))
@@ -184,6 +186,7 @@ def test_a_file_that_may_not_be_read_yet(corpus: Path, monkeypatch: pytest.Monke
         folder.chmod(folder.stat().st_mode | 0o055)
     request.out.mkdir()
     request.out.chmod(0o777)
+    index_video(corpus / "a.mp4")  # what is imported on the way the other user could not
     os.seteuid(65534)
     try:
         run(request, until="index")
@@ -203,6 +206,30 @@ def test_a_second_video_in_the_file_is_noted(corpus: Path) -> None:
     assert run(request).status == 0
     (issue,) = tvb.open_build(request.out).issues.query("reason == 'streams'").to_dict("records")
     assert (issue["video_id"], issue["action"]) == (VICTIM, "noted")
+
+
+def test_a_clip_one_frame_past_the_end_is_not_lost(corpus: Path) -> None:
+    """Trimmed in the tables, the released rows and the pack; planned as it was."""
+    request = request_of(corpus)
+    assert run(request).status == 0
+    whole = tvb.open_build(request.out).clips.set_index("video_id")
+    make_video(corpus / f"{VICTIM}.mp4", 39)
+    assert run(request).status == 0
+    build = tvb.open_build(request.out)
+    clips = build.clips.set_index("video_id")
+    assert clips["clip_id"].tolist() == whole["clip_id"].tolist()
+    assert clips["end"].tolist() == [40, 40]
+    assert clips["n_frames"].tolist() == [40, 39]
+    assert clips["reason"].isna().all()
+    (issue,) = build.issues.query("reason == 'past_end'").to_dict("records")
+    assert (issue["video_id"], issue["action"], issue["count"]) == (VICTIM, "clipped", 1)
+    assert issue["record"] == f"clip {clips['clip_id'][VICTIM]}"
+    rows = json.loads((request.out / "TinyVIRAT_V2/tiny_train_v2.json").read_text())
+    assert {r["video_id"]: r["dim"][0] for r in rows} == {"a": 40, VICTIM: 39}
+    packed = tvb.open_pack(request.out / "pack")
+    assert sorted(packed.frames.tolist()) == [39, 40]
+    report = verify(build)
+    assert (report.problems, report.frames) == ((), 79)
 
 
 def test_earlier_stages_keep_the_rows_of_later_ones(corpus: Path) -> None:

@@ -68,7 +68,7 @@ def _clips(out: Path, until: str) -> list[str]:
         parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in ("train", "val", "test")]
         head += ": " + ", ".join(parts)
     if len(cut):
-        frames = (cut["end"] - cut["start"]).mean()
+        frames = (cut["n_frames"] if name == "clips" else cut["end"] - cut["start"]).mean()
         labels = cut["labels"].map(len).mean()
         head += f"; mean {frames:.1f} frames, {labels:.2f} labels"
     return [head + "."]

@@ -53,15 +53,16 @@ class Report:
 
     def render(self, most: int = 40) -> str:
         """As a table for a terminal."""
-        done = f"{self.clips:,} clips, {self.frames:,} frames compared with their sources"
+        done = f"{self.clips:,} clips compared with their sources"
         if self.repaired:
             done += f"; {self.repaired:,} videos cut again"
         if not self.problems:
+            proven = f"{done}: all {self.frames:,} frames are those that a player shows"
             if self.lossless:
-                return f"{done}: every pixel is equal."
-            return f"{done}: every frame is the source's own, to {LEAST_PSNR} dB or better."
+                return f"{proven}, and every pixel is equal."
+            return f"{proven}, to {LEAST_PSNR} dB or better."
         width = max(len(p.check) for p in self.problems)
-        lines = [f"{done}: {len(self.problems):,} problems"]
+        lines = [f"{done}, {self.frames:,} frames: {len(self.problems):,} problems"]
         lines += [f"  {p.check:<{width}}  {p.where}  {p.detail}" for p in self.problems[:most]]
         if len(self.problems) > most:
             lines.append(f"  … and {len(self.problems) - most:,} more (--json lists all)")
@@ -146,7 +147,7 @@ def _check(
     problems += _tree(build, manifest, rows.set_index("clip_id")["file"])
     problems += _tables(build, manifest, quiet)
     problems += _stamps(build, chosen, lossless)
-    frames = int((chosen["end"] - chosen["start"]).sum())
+    frames = int(chosen["n_frames"].sum())
     if manifest.empty:
         problems.append(Problem("build", "tables/clips.parquet", "holds no clip to prove"))
     elif chosen.empty:

@@ -75,7 +75,6 @@ def publish(corpus: Corpus) -> StageResult:
         corpus.out,
         corpus["clips_filtered"],
         corpus["cuts"],
-        corpus["videos"],
         corpus.classes,
         corpus.sources,
         corpus.settings,

@@ -51,7 +51,7 @@ def index(video: Video) -> StageResult:
     row |= {"fps": str(found.fps), "frames": found.n_frames, "fingerprint": found.fingerprint}
     issues = []
     if found.streams > 1:
-        detail = f"{found.streams} videos in the file"
+        detail = f"{found.streams} videos in the file; stream {found.stream} is taken"
         issues.append(_noted(video, "streams", detail))
     return _indexed(video, row, issues, {"packets": found.to_bytes()})
 
@@ -259,6 +259,13 @@ def _told(video: Video, cuts: pd.DataFrame, detail: str = "") -> StageResult:
             for clip, n in zip(kept["clip_id"], kept[reason], strict=True)
             if n
         ]
+    clips = video["clips_filtered"]
+    planned = (clips["end"] - clips["start"]).set_axis(clips["clip_id"])
+    issues += [
+        issue(clip, "past_end", "clipped", short)
+        for clip, n in zip(kept["clip_id"], kept["n_frames"], strict=True)
+        if (short := int(planned[clip]) - int(n))
+    ]
     balance = Balance("cut", "clips", len(cuts), len(kept), len(lost))
     return StageResult(
         cuts.assign(**keys), issues_frame(issues, **keys), balance_frame(balance, **keys)

@@ -166,8 +166,9 @@ def _missing_videos(step: Sequence[Stage], tasks: Sequence[Task], known: Known) 
     if not (step[0].folder and missing) or known.request.settings.videos.missing != "error":
         return None
     names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+    remedy = known.ledger.of_raw_streams(set(missing)) or "fetch them"
     return DataError(
-        f"{len(missing)} source videos are not below --data ({names}); fetch them, or "
+        f"{len(missing)} source videos are not below --data ({names}); {remedy}, or "
         f"build without them: --set videos.missing=skip"
     )
 

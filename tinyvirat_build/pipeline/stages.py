@@ -66,7 +66,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "index", "file", ("video", "entry"), ("videos",), (),
         f"{_VIDEO}:index", "Index the source videos' packets: size, rate, frame numbers.",
-        version=2, beyond_limit=True, instead=f"{_VIDEO}:not_indexed",
+        version=4, beyond_limit=True, instead=f"{_VIDEO}:not_indexed",
     ),
     Stage(
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),
@@ -109,11 +109,11 @@ STAGES: tuple[Stage, ...] = (
         "cut", "file", ("clips_filtered:clip_id", "videos:fingerprint", "ffmpeg"), ("cuts",),
         ("encode", "videos.max_held"),
         f"{_VIDEO}:cut", "Cut the clips out of the source videos, one decoding pass each.",
-        version=2, folder="clips", instead=f"{_VIDEO}:not_cut",
+        version=4, folder="clips", instead=f"{_VIDEO}:not_cut",
         there=f"{_VIDEO}:clips_there",
     ),
     Stage(
-        "publish", "corpus", ("clips_filtered", "cuts", "videos"), ("clips",),
+        "publish", "corpus", ("clips_filtered", "cuts"), ("clips",),
         ("publish", "encode.pack", "classes"),
         f"{_CORPUS}:publish", "Write the dataset in the released layout.",
         there=f"{_CORPUS}:dataset_there",
