@@ -23,7 +23,7 @@ from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.folder import FORMAT, other_version
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
-from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.records import SCHEMAS, Key
 from tinyvirat_build.report import draw_figures
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.verify import Report, verify
@@ -169,20 +169,20 @@ class Build:
             return None
         return Path(data) if data else None
 
-    def entries(self, data: Path | None = None) -> dict[tuple[str, str, str], Entry]:
+    def entries(self, data: Path | None = None) -> dict[Key, Entry]:
         """The source videos by (source, video_id, annotation_set), looked up in the data folder.
 
         Raises:
             DataError: the data folder is not known any more.
         """
-        found = {}
+        found: dict[Key, Entry] = {}
         for name in self.sources:
             source = sources.get(name)
             folder = data or self.data or source.default_data(self.path)
             if folder is None:
                 raise DataError(f"the data folder of {self.path} is not known here; give --data")
             for e in source.discover(folder, self.settings).entries:
-                found[e.source, e.video_id, e.annotation_set] = e
+                found[e.key] = e
         return found
 
     def verify(self, *, sample: int | None = None, workers: int | None = None) -> Report:

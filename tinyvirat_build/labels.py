@@ -31,14 +31,6 @@ from tinyvirat_build.config import Settings, annotations_dir
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.userfiles import nearest, quoted, read_regular
 
-DEFAULTS: Final[Mapping[str, str]] = {
-    "meva": "meva-to-tinyvirat",  # all three spellings of MEVA in one map
-    "virat": "virat-to-tinyvirat",
-    "virat-text": "virat-text-to-tinyvirat",
-    "demo": "demo-to-tinyvirat",
-}
-"""The label map of each namespace where the settings name none."""
-
 MAX_BYTES: Final = 4 << 20  # a list of names is a few kilobytes; anything else is a mistake
 
 
@@ -64,6 +56,11 @@ class LabelMap:
 def label_files() -> list[str]:
     """The names of the class lists and label maps that come with the package."""
     return sorted(p.stem for p in (annotations_dir() / "labels").glob("*.csv"))
+
+
+_OWN: Final = "-to-tinyvirat"  # how the map of a namespace ends that needs no setting
+DEFAULTS: Final = {n.removesuffix(_OWN): n for n in label_files() if n.endswith(_OWN)}
+"""The label map of each namespace where the settings name none."""
 
 
 def load_classes(name: str) -> tuple[str, ...]:

@@ -24,10 +24,9 @@ from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
-from tinyvirat_build.records import KEYS
+from tinyvirat_build.records import KEYS, Key
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
-from tinyvirat_build.sources.demo import misplaced
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import LEAST_PSNR, Problem, verify_video
 
@@ -124,7 +123,7 @@ def _check(
     tasks = []
     for key, clips in chosen.groupby(list(KEYS), sort=True, observed=True):
         source, video_id, annotation_set = map(str, key)
-        entry = entries.get((source, video_id, annotation_set))
+        entry = entries.get(Key(source, video_id, annotation_set))
         if entry is None or entry.video is None:
             raise DataError(
                 f"the source of {video_id} is not below the data folder; verify needs the sources: "
@@ -162,10 +161,12 @@ def _compare(task: _Task) -> list[Problem]:
 
 
 def _stamps(build: Build, rows: pd.DataFrame, lossless: bool) -> list[Problem]:
-    """The demo's frames tell their own number and place; other corpora cannot be asked."""
-    if "demo" not in build.sources or not lossless or build.settings.crop.grid != "even":
+    """Frames that tell another number or place; only some sources' frames can be asked."""
+    if not lossless or build.settings.crop.grid != "even":
         return []
-    return [Problem("stamp", *line.split(": ", 1)) for line in misplaced(rows, build.path)]
+    asked = [getattr(get_source(name), "misplaced", None) for name in build.sources]
+    told = [line for ask in asked if ask for line in ask(rows, build.path)]
+    return [Problem("stamp", *line.split(": ", 1)) for line in told]
 
 
 def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:
