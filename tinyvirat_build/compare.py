@@ -23,8 +23,9 @@ from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
-from tinyvirat_build import buildfolder, store
+from tinyvirat_build import store
 from tinyvirat_build.errors import AnnotationError, DataError
+from tinyvirat_build.pipeline import folder
 from tinyvirat_build.reasons import Reasons
 from tinyvirat_build.records import REASONS
 
@@ -211,11 +212,11 @@ def load(path: Path) -> Side:
 
 
 def _load_build(path: Path) -> Side:
-    clips = buildfolder.clip_table(path)
+    clips = folder.clip_table(path)
     if clips is None:
         planned = path / "tables" / "clips_planned.parquet"
         if planned.is_file():
-            raise DataError(buildfolder.not_up_to_date(planned))
+            raise DataError(folder.not_up_to_date(planned))
         raise DataError(f"{path} has no table of clips yet; run `tinyvirat-build crop` first")
     rows = [
         Row(

@@ -8,14 +8,23 @@ with the key columns ``source, video_id, annotation_set`` and its rows lie in th
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
-KEYS: Final = ("source", "video_id", "annotation_set")
+
+class Key(NamedTuple):
+    """What names a video's annotations in every table."""
+
+    source: str
+    video_id: str
+    annotation_set: str
+
+
+KEYS: Final = Key._fields
 
 _text = pa.string()
 _word = pa.dictionary(pa.int32(), pa.string())  # a string that repeats over many rows
@@ -273,11 +282,18 @@ class VideoAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """A stage's table, its issues (with key columns) and its balance."""
+    """A stage's table, its issues (with key columns) and its balance.
+
+    ``more``: further tables, by name. ``parts``: what its unit holds besides tables.
+    ``transient``: why its work failed, where that may pass.
+    """
 
     table: pd.DataFrame
     issues: pd.DataFrame = field(default_factory=lambda: empty("issues"))
     balance: pd.DataFrame = field(default_factory=lambda: empty("balance"))
+    more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    transient: str = ""
 
 
 def columns(table: str) -> list[str]:

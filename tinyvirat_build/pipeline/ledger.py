@@ -1,4 +1,4 @@
-"""The issues and balances of all stages, joined from the units that a run knows."""
+"""The stages that a run knows finished: their units and keys, tables, issues and balances."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 
 from tinyvirat_build import store
-from tinyvirat_build.request import STAGES
+from tinyvirat_build.pipeline.stages import Stage, names, writer_of
 
 
 class Ledger:
-    """What a run knows finished: units and their keys, stage by stage."""
+    """What a run knows finished, stage by stage."""
 
     def __init__(self, tables: Path) -> None:
         self.tables = tables
@@ -22,9 +22,21 @@ class Ledger:
         self.tables_held: dict[str, str] = {}  # the tables that are of these units, by key
         self.discovered: list[pd.DataFrame] = []  # issues of discovery, one frame a source
 
-    def note(self, stage: str, keys: Sequence[str], units: Sequence[Path] = ()) -> None:
-        """Note that a stage is finished, and in which units its issues and balances are."""
-        self.keys[stage], self.units[stage] = list(keys), list(units)
+    def finish(
+        self, stage: Stage, keys: Sequence[str], units: Sequence[Path], *, write: bool
+    ) -> bool:
+        """Note that a stage's units are done, and write its tables of them.
+
+        Without ``write``: only where they are written already; whether they are.
+        """
+        for name in stage.writes:
+            if writer_of(name) == stage:
+                parts = (store.read_unit(u, [name])[name] for u in units)
+                if not self._table(name, store.digest(name, keys), parts, write=write):
+                    return False
+        if stage.writes:
+            self.keys[stage.name], self.units[stage.name] = list(keys), list(units)
+        return True
 
     def key(self) -> str:
         """What the ledger depends on: every stage's keys, and what discovery found."""
@@ -47,17 +59,22 @@ class Ledger:
     def write(self) -> None:
         """Write ``issues`` and ``balance``, unless they are of just these units already."""
         for name in ("issues", "balance"):
-            key = store.digest(name, self.key())
-            path = self.tables / f"{name}.parquet"
-            if store.table_key(path) != key:
-                store.write_table(path, name, self._parts(name), key=key)
-            self.tables_held[name] = key
+            self._table(name, store.digest(name, self.key()), self._parts(name), write=True)
+
+    def _table(self, name: str, key: str, parts: Iterator[pa.Table], *, write: bool) -> bool:
+        path = self.tables / f"{name}.parquet"
+        if store.table_key(path) != key:
+            if not write:
+                return False
+            store.write_table(path, name, parts, key=key)
+        self.tables_held[name] = key
+        return True
 
     def _parts(self, name: str) -> Iterator[pa.Table]:
         if name == "issues":
             for frame in self.discovered:
                 yield store.to_arrow("issues", frame)
-        for stage in STAGES:
+        for stage in names():
             for unit in self.units.get(stage, []):
                 if store.has_part(unit, name):
                     yield store.read_unit(unit, [name])[name]
