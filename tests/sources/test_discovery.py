@@ -74,9 +74,9 @@ def test_formats_and_dialects_of_the_sample(shared: Path) -> None:
 
 def test_umds_virat_videos_belong_to_virat(shared: Path) -> None:
     found = virat(shared / "data" / "meva")
-    assert len(found.entries) == 14
+    assert len(found.entries) == 18
     assert {(e.format, e.dialect, e.namespace, e.annotation_set) for e in found.entries} == {
-        ("actev-json", "exclusive", "meva", "UMD-v1-val")
+        ("actev-json", "exclusive", "meva", name) for name in ("UMD-v1-train", "UMD-v1-val")
     }
 
 

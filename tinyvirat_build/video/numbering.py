@@ -329,7 +329,9 @@ def _number_placed(packets: Packets, placed: Ints, slot: Ints) -> Numbers:
     everything = _spans((0, int(slot[-1]) + 1))
     pictures = [packets.pictures[p] for p in placed] if packets.pictures else []
     packed = _holds_packed(pictures, len(slot))
-    if packets.codec in ("hevc", "vc1", "wmv3", "vvc") or np.any(np.diff(slot) <= 0):
+    if packets.codec in ("hevc", "vc1", "wmv3", "vvc", "av1", "libdav1d") or np.any(
+        np.diff(slot) <= 0
+    ):
         return Numbers(slot, everything, False)
     if any(
         p.pictures > 2 or (p.pictures == 2 and h) for p, h in zip(pictures, packed, strict=False)
