@@ -23,8 +23,9 @@ import numpy as np
 import pandas as pd
 
 import tinyvirat_build as tvb
-from tinyvirat_build import audit, geometry, pipeline
+from tinyvirat_build import audit, geometry
 from tinyvirat_build.config import Settings
+from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.stages.activity_boxes import ActorBoxes, read_activities, read_boxes
 from tinyvirat_build.stages.tables import Columns, by_video, select
 from tinyvirat_build.sweep import sweep
@@ -49,9 +50,7 @@ def measure(data: Path, folder: Path, workers: int) -> pd.DataFrame:
     rows = []
     for i, (preset, overrides) in enumerate(SETTINGS):
         settings = Settings.load(preset, overrides=[*ALL, *overrides])
-        request = pipeline.Request(
-            ("meva",), data, folder / str(i), settings, workers=workers, quiet=True
-        )
+        request = Request(("meva",), data, folder / str(i), settings, workers=workers, quiet=True)
         row = sweep(request, []).iloc[0].to_dict()
         name = f"preset {preset}" if preset != "default" or not overrides else ""
         rows.append({"setting": " ".join(filter(None, (name, *overrides)))} | row)

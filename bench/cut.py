@@ -47,7 +47,7 @@ import pandas as pd
 from tinyvirat_build.config import Encode
 from tinyvirat_build.video.cutter import Profile, cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
-from tinyvirat_build.video.source_frames import program
+from tinyvirat_build.video.program import program
 from tinyvirat_build.video.spans import decoding_runs, needed_frames
 
 FPS = 30

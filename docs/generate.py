@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 import tinyvirat_build as tvb
 from tinyvirat_build import config
 from tinyvirat_build.cli import main as cli
+from tinyvirat_build.pipeline import stages
 from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as train
@@ -44,6 +45,25 @@ def _help(command: click.Command, path: str) -> str:
 
 def _block(text: str) -> str:
     return f"```text\n{text.rstrip()}\n```"
+
+
+def table_of_stages() -> str:
+    """Every stage in its order: what it works on, reads and writes, and of which settings."""
+    rows = [
+        f"| {s.name} | {s.scope} | {_words(s.reads_of())} | {_words(s.writes)} | "
+        f"{_words(s.settings)} | {s.help} |"
+        for s in stages.STAGES
+    ]
+    about = (
+        "In the order of a run. A stage is done anew where one of the settings that it reads, or "
+        "what it reads, has changed."
+    )
+    head = ["| stage | works on | reads | writes | settings | |", "|---|---|---|---|---|---|"]
+    return "\n".join(["## Stages", "", about, "", *head, *rows])
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def settings() -> str:
@@ -189,7 +209,17 @@ def reference() -> str:
     head = "# Reference\n\nWritten by `make docs` from the code."
     return (
         "\n\n".join(
-            [head, commands(), settings(), tables(), reasons(), FOLDER, train_settings(), library()]
+            [
+                head,
+                commands(),
+                table_of_stages(),
+                settings(),
+                tables(),
+                reasons(),
+                FOLDER,
+                train_settings(),
+                library(),
+            ]
         )
         + "\n"
     )

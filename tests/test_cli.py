@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.cli.train import MODELS
-from tinyvirat_build.pipeline import STAGES
+from tinyvirat_build.pipeline.stages import names
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -39,7 +39,7 @@ def test_the_list_of_commands_is_whole_on_a_narrow_terminal() -> None:
 
 
 def test_every_stage_is_a_command() -> None:
-    assert set(STAGES) <= set(main.commands)
+    assert set(names()) <= set(main.commands)
 
 
 def test_the_reference_is_current() -> None:

@@ -262,6 +262,20 @@ def test_a_link_that_leads_nowhere_is_a_missing_video(corpus: Path) -> None:
     assert "1 source videos are not below --data (v)" in one_line(result)
 
 
+@pytest.mark.parametrize("name", ["v.h264", "v.HEVC", "v.yuv", "v.mjpeg"])
+def test_a_raw_stream_is_named_and_not_fetched(name: str, corpus: Path) -> None:
+    (corpus / name).write_bytes(b"\0\0\0\1")
+    result, out = build_corpus(corpus)
+    said = one_line(result)
+    assert f"raw streams have no times: put {name} into a container" in said
+    assert "fetch" not in said
+    issues = tvb.open_build(out).issues
+    assert issues["file"][issues["reason"] == "raw_stream"].tolist() == [name]
+    (corpus / "v.mp4").write_bytes(b"no video")  # but a file of a video's name: that is read
+    build_corpus(corpus)
+    assert not {"raw_stream"} & set(tvb.open_build(out).issues["reason"])
+
+
 def test_doctor_tells_by_its_status(corpus: Path) -> None:
     yaml = corpus.parent / "corpus.yaml"
     assert run("doctor", "--source", yaml, "--data", corpus).exit_code == 0

@@ -19,10 +19,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from dataset.challenge_loader import challenge_loader
+from swapped import swap
 
 import tinyvirat_build as tvb
-from tinyvirat_build import pipeline, work
 from tinyvirat_build.cli import main
+from tinyvirat_build.pipeline import on_video, stages
+from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.records import StageResult
 from tinyvirat_build.sources.demo import read_stamps
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
@@ -100,8 +105,8 @@ def test_the_tree_loads_in_the_challenges_loader(built: tvb.Build, split: str) -
 
 def test_a_finished_build_does_nothing(built: tvb.Build, data: Path) -> None:
     before = digest(built.path)
-    request = pipeline.Request(("demo",), data, built.path, built.settings, quiet=True)
-    outcome = pipeline.run(request)
+    request = Request(("demo",), data, built.path, built.settings, quiet=True)
+    outcome = run(request)
     assert not any(outcome.worked.values()), outcome.worked
     assert digest(built.path) == before
     result = cli("all", "--source=demo", "--data", data, "--out", built.path, *SETS)
@@ -112,7 +117,7 @@ def test_a_finished_build_does_nothing(built: tvb.Build, data: Path) -> None:
 def test_workers_and_stage_commands_change_no_byte(
     built: tvb.Build, data: Path, tmp_path: Path
 ) -> None:
-    first, *rest = pipeline.STAGES
+    first, *rest = stages.names()
     result = cli(first, "--source=demo", "--data", data, "--out", tmp_path, *SETS, "--workers=1")
     assert result.exit_code == 0, result.output
     for stage in rest:
@@ -134,7 +139,7 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(
     out = tmp_path / "out"
     shutil.copytree(built.path, out)
     settings = built.settings.override(["crop.max_side=64"])
-    outcome = pipeline.run(pipeline.Request(("demo",), data, out, settings, quiet=True))
+    outcome = run(Request(("demo",), data, out, settings, quiet=True))
     assert {s: bool(n) for s, n in outcome.worked.items()} == {
         **dict.fromkeys(("index", "parse", "merge", "segment", "chunk"), False),
         **dict.fromkeys(("crop", "partition", "filter", "cut", "publish", "stats"), True),
@@ -184,23 +189,23 @@ def _victim_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.victim")
 
 
-def _die_on_the_first(task: work.CutTask) -> int:
-    if task.clips["clip_id"].iloc[0] == _victim_of(task.out).read_text():
+def die_on_the_first(video: Video) -> StageResult:
+    if video["clips_filtered"]["clip_id"].iloc[0] == _victim_of(video.out).read_text():
         os.kill(os.getpid(), signal.SIGSEGV)
-    return work.cut_entry(task)
+    return on_video.cut(video)
 
 
-def _hang_on_the_first(task: work.CutTask) -> int:
-    if task.clips["clip_id"].iloc[0] == _victim_of(task.out).read_text():
+def hang_on_the_first(video: Video) -> StageResult:
+    if video["clips_filtered"]["clip_id"].iloc[0] == _victim_of(video.out).read_text():
         time.sleep(60)
-    return work.cut_entry(task)
+    return on_video.cut(video)
 
 
 @pytest.mark.parametrize(
-    ("cut", "reason"), [(_die_on_the_first, "crashed"), (_hang_on_the_first, "timeout")]
+    ("cut", "reason"), [("die_on_the_first", "crashed"), ("hang_on_the_first", "timeout")]
 )
 def test_a_worker_that_dies_or_hangs_costs_one_video(
-    cut: object,
+    cut: str,
     reason: str,
     built: tvb.Build,
     data: Path,
@@ -210,11 +215,9 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
     victim = built.table("clips_filtered").iloc[0]
     out = tmp_path / "out"
     _victim_of(out).write_text(victim["clip_id"])
-    monkeypatch.setattr(work, "cut_entry", cut)
-    request = pipeline.Request(
-        ("demo",), data, out, built.settings, workers=2, timeout=6, quiet=True
-    )
-    outcome = pipeline.run(request)
+    swap(monkeypatch, cut=f"{__name__}:{cut}")
+    request = Request(("demo",), data, out, built.settings, workers=2, timeout=6, quiet=True)
+    outcome = run(request)
     assert outcome.status == 1
     build = tvb.open_build(out)
     lost = build.clips[build.clips["reason"].notna()]
@@ -223,7 +226,7 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
     issues = build.issues[build.issues["action"] == "quarantined"]
     assert set(issues["reason"]) == {reason}
     monkeypatch.undo()
-    assert pipeline.run(request).status == 0  # the next run tries it again
+    assert run(request).status == 0  # the next run tries it again
     assert digest(out) == digest(built.path)
 
 

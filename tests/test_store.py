@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build import buildfolder, store
+from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
+from tinyvirat_build.pipeline import folder
 from tinyvirat_build.records import SCHEMAS, empty
 
 _names = st.text(max_size=6)
@@ -91,19 +92,19 @@ def test_partials_are_removed(tmp_path: Path) -> None:
     (tmp_path / "tables" / f".x{store.PARTIAL}").write_text("half")
     (tmp_path / "tables" / "kept").write_text("whole")
     (tmp_path / f"download{store.PARTIAL}").write_text("another program's")
-    buildfolder.remove_partials(tmp_path)
+    folder.remove_partials(tmp_path)
     left = sorted(p.name for p in tmp_path.rglob("*"))
     assert left == [f"download{store.PARTIAL}", "kept", "tables"]
 
 
 def test_two_builds_in_one_folder(tmp_path: Path) -> None:
     with (
-        buildfolder.lock_build(tmp_path),
+        folder.lock_build(tmp_path),
         pytest.raises(BuildError, match="another process"),
-        buildfolder.lock_build(tmp_path),
+        folder.lock_build(tmp_path),
     ):
         pass
-    with buildfolder.lock_build(tmp_path):
+    with folder.lock_build(tmp_path):
         pass
 
 
@@ -111,6 +112,6 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with (
         pytest.raises(BuildError, match="give a writable --out"),
-        buildfolder.lock_build(tmp_path / "out"),
+        folder.lock_build(tmp_path / "out"),
     ):
         pass

@@ -11,7 +11,7 @@ from tinyvirat_build import engine
 from tinyvirat_build.cli import main
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
-from tinyvirat_build.pipeline import Request
+from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.sweep import grid, sweep
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 4}  # which takes labels out
@@ -82,8 +82,8 @@ def test_another_build_is_not_written_over(planned: tvb.Build) -> None:
 def test_a_video_that_cannot_be_planned_is_named(
     planned: tvb.Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(work: object, tasks: Sequence[object], **_: object) -> Iterator[engine.Outcome]:  # type: ignore[type-arg]
-        yield from (engine.Outcome(t, None, engine.Failure("crashed", "why")) for t in tasks)
+    def fail(work: object, tasks: Sequence[object], **_: object) -> Iterator[engine.Ended]:  # type: ignore[type-arg]
+        yield from (engine.Ended(t, None, engine.Failure("crashed", "why")) for t in tasks)
 
     request = Request(
         ("demo",), planned.path / "data", planned.path, planned.settings, workers=2, quiet=True

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build import buildfolder, store
+from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
+from tinyvirat_build.pipeline import folder
 from tinyvirat_build.verify import verify
 from tinyvirat_build.video.verify import LEAST_PSNR
 
@@ -266,7 +267,7 @@ def test_repair_touches_nothing_that_another_process_builds(
     out = _copy(built, tmp_path)
     _no_licence(out)
     before = _state(out)
-    with buildfolder.lock_build(out), pytest.raises(BuildError, match="another process"):
+    with folder.lock_build(out), pytest.raises(BuildError, match="another process"):
         verify(tvb.open_build(out), sample=1, repair=True)
     assert _state(out) == before
 

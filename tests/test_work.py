@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from swapped import swap
 from video.stamped import make_video, run_ffmpeg
 
 import tinyvirat_build as tvb
-from tinyvirat_build import pipeline, runner, work
+from tinyvirat_build import engine
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.pipeline import on_video, stages
+from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.records import StageResult
 from tinyvirat_build.verify import verify
 from tinyvirat_build.video.packets import PacketReader
 
@@ -42,8 +49,8 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def request_of(corpus: Path, *, timeout: float = 60) -> pipeline.Request:
-    return pipeline.Request(
+def request_of(corpus: Path, *, timeout: float = 60) -> Request:
+    return Request(
         (str(corpus.parent / "corpus.yaml"),), corpus, corpus.parent / "out", SETTINGS, 1,
         timeout=timeout, quiet=True,
     )  # fmt: skip
@@ -57,53 +64,53 @@ def state(out: Path) -> dict[str, bytes]:
     }
 
 
-def _trouble(task: work.VideoTask | work.CutTask) -> None:
-    if task.entry.video_id == VICTIM and task.entry.video is not None:
-        kind = (task.entry.video.parent.parent / "trouble").read_text()
+def _trouble(video: Video) -> None:
+    path = video.entry.video
+    if video.entry.video_id == VICTIM and path is not None:
+        kind = (path.parent.parent / "trouble").read_text()
         if kind == "crashed":
             os.kill(os.getpid(), signal.SIGSEGV)
         if kind == "timeout":
             time.sleep(60)
         if kind == "failed":
             raise ValueError("numpy\nsaid no")
+        if kind == "gone":
+            path.rename(path.parent.parent / "away.mp4")
 
 
-def _index(task: work.VideoTask) -> None:
-    _trouble(task)
-    work.index_entry(task)
+def index(video: Video) -> StageResult:
+    _trouble(video)
+    return on_video.index(video)
 
 
-def _plan(task: work.VideoTask) -> None:
-    _trouble(task)
-    work.plan_entry(task)
+def merge(video: Video) -> StageResult:
+    if len(video["activities"]):  # not what stands in the place of the video
+        _trouble(video)
+    return on_video.merge(video)
 
 
-def _cut(task: work.CutTask) -> int:
-    _trouble(task)
-    return work.cut_entry(task)
+def cut(video: Video) -> StageResult:
+    _trouble(video)
+    return on_video.cut(video)
 
 
 @pytest.mark.parametrize(
-    ("stage", "function", "kind"),
+    ("stage", "kind"),
     [
-        ("index_entry", _index, "crashed"),
-        ("index_entry", _index, "timeout"),
-        ("plan_entry", _plan, "crashed"),
-        ("plan_entry", _plan, "failed"),
-        ("cut_entry", _cut, "failed"),
+        ("index", "crashed"),
+        ("index", "timeout"),
+        ("merge", "crashed"),
+        ("merge", "failed"),
+        ("cut", "failed"),
     ],
 )
 def test_trouble_costs_one_video_until_the_next_run(
-    stage: str,
-    function: Callable[[Any], Any],
-    kind: str,
-    corpus: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    stage: str, kind: str, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (corpus.parent / "trouble").write_text(kind)
     request = request_of(corpus, timeout=3 if kind == "timeout" else 60)
-    monkeypatch.setattr(work, stage, function)
-    assert pipeline.run(request).status == 1
+    swap(monkeypatch, **{stage: f"{__name__}:{stage}"})
+    assert run(request).status == 1
     build = tvb.open_build(request.out)
     issues = build.issues[build.issues["reason"] == kind]
     assert set(issues["video_id"].astype(str)) == {VICTIM}
@@ -111,14 +118,12 @@ def test_trouble_costs_one_video_until_the_next_run(
     if kind == "failed":
         assert set(issues["detail"]) == {"ValueError: numpy said no"}
     monkeypatch.undo()
-    assert pipeline.run(request).status == 0
-    assert not any(pipeline.run(request).worked.values())
+    assert run(request).status == 0
+    assert not any(run(request).worked.values())
     after = state(request.out)
     assert tvb.open_build(request.out).clips["reason"].isna().all()
-    other = pipeline.Request(
-        request.sources, corpus, corpus.parent / "fresh", SETTINGS, 1, quiet=True
-    )
-    pipeline.run(other)
+    other = Request(request.sources, corpus, corpus.parent / "fresh", SETTINGS, 1, quiet=True)
+    run(other)
     assert state(other.out) == after
 
 
@@ -127,10 +132,10 @@ def test_stage_commands_go_on_without_a_video_that_failed(
 ) -> None:
     (corpus.parent / "trouble").write_text("crashed")
     request = request_of(corpus)
-    monkeypatch.setattr(work, "index_entry", _index)
-    pipeline.run(request, until="crop")
+    swap(monkeypatch, index=f"{__name__}:index")
+    run(request, until="crop")
     for stage in ("partition", "filter", "cut", "publish"):
-        pipeline.run(request, first=stage, until=stage)
+        run(request, first=stage, until=stage)
     clips = tvb.open_build(request.out).clips.set_index("video_id")["reason"]
     assert clips.astype(object).where(clips.notna(), "").to_dict() == {"a": "", VICTIM: "crashed"}
 
@@ -141,12 +146,6 @@ def test_what_passes_while_a_video_is_cut_is_repaired(
 ) -> None:
     request = request_of(corpus)
     video, away = corpus / f"{VICTIM}.mp4", corpus.parent / "away.mp4"
-    cut = runner.Run.say_estimate
-
-    def at_the_cut(self: runner.Run, tasks: Any) -> None:
-        if kind == "gone":
-            video.rename(away)
-        cut(self, tasks)
 
     def change(self: PacketReader) -> PacketReader:
         if self._path == video:
@@ -155,11 +154,14 @@ def test_what_passes_while_a_video_is_cut_is_repaired(
             os.utime(video, (1, time.time()))
         return self
 
-    monkeypatch.setattr(runner.Run, "say_estimate", at_the_cut)
-    if kind != "gone":
+    if kind == "gone":
+        (corpus.parent / "trouble").write_text(kind)
+        swap(monkeypatch, cut=f"{__name__}:cut")
+    else:
+        run(request, until="filter")
         monkeypatch.setattr(PacketReader, "__enter__", change)
-        monkeypatch.setattr(runner.Run, "pool", _in_this_process)
-    assert pipeline.run(request).status == 1
+        _in_this_process(monkeypatch)
+    assert run(request).status == 1
     reason = {"gone": "unreadable", "changed": "source_changed"}.get(kind, "unreadable")
     clips = tvb.open_build(request.out).clips
     assert set(clips["reason"].dropna()) == {reason}
@@ -170,32 +172,30 @@ def test_what_passes_while_a_video_is_cut_is_repaired(
     assert tvb.open_build(request.out).clips["reason"].isna().all()
 
 
-def _in_this_process(
-    self: runner.Run, stage: str, function: Any, tasks: Any, *_: Any, **__: Any
-) -> None:
-    for task in tasks:
-        function(task)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "run_local", functools.partial(engine.run_local, isolate=False))
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="another user must be taken on")
 def test_a_file_that_may_not_be_read_yet(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of(corpus)
-    monkeypatch.setattr(runner.Run, "pool", _in_this_process)
+    _in_this_process(monkeypatch)
     video = corpus / f"{VICTIM}.mp4"
     video.chmod(0o600)
     for folder in (corpus.parent, *corpus.parent.parents[:-2]):
         folder.chmod(folder.stat().st_mode | 0o055)
     request.out.mkdir()
     request.out.chmod(0o777)
+    run(replace(request, out=corpus.parent / "other"), until="index")  # imports what it needs
     os.seteuid(65534)
     try:
-        pipeline.run(request, until="index")
+        run(request, until="index")
     finally:
         os.seteuid(0)
     (detail,) = tvb.open_build(request.out).issues["detail"]
     assert detail == f"{VICTIM}.mp4: Permission denied; make the file readable, then build again"
     video.chmod(0o644)
-    assert pipeline.run(request).status == 0
+    assert run(request).status == 0
 
 
 def test_a_second_video_in_the_file_is_noted(corpus: Path) -> None:
@@ -203,21 +203,45 @@ def test_a_second_video_in_the_file_is_noted(corpus: Path) -> None:
     run_ffmpeg("-i", video, "-map", "0", "-map", "0", "-c", "copy", both)
     both.replace(video)
     request = request_of(corpus)
-    assert pipeline.run(request).status == 0
+    assert run(request).status == 0
     (issue,) = tvb.open_build(request.out).issues.query("reason == 'streams'").to_dict("records")
     assert (issue["video_id"], issue["action"]) == (VICTIM, "noted")
 
 
+def test_a_clip_one_frame_past_the_end_is_not_lost(corpus: Path) -> None:
+    """Trimmed in the tables, the released rows and the pack; planned as it was."""
+    request = request_of(corpus)
+    assert run(request).status == 0
+    whole = tvb.open_build(request.out).clips.set_index("video_id")
+    make_video(corpus / f"{VICTIM}.mp4", 39)
+    assert run(request).status == 0
+    build = tvb.open_build(request.out)
+    clips = build.clips.set_index("video_id")
+    assert clips["clip_id"].tolist() == whole["clip_id"].tolist()
+    assert clips["end"].tolist() == [40, 40]
+    assert clips["n_frames"].tolist() == [40, 39]
+    assert clips["reason"].isna().all()
+    (issue,) = build.issues.query("reason == 'past_end'").to_dict("records")
+    assert (issue["video_id"], issue["action"], issue["count"]) == (VICTIM, "clipped", 1)
+    assert issue["record"] == f"clip {clips['clip_id'][VICTIM]}"
+    rows = json.loads((request.out / "TinyVIRAT_V2/tiny_train_v2.json").read_text())
+    assert {r["video_id"]: r["dim"][0] for r in rows} == {"a": 40, VICTIM: 39}
+    packed = tvb.open_pack(request.out / "pack")
+    assert sorted(packed.frames.tolist()) == [39, 40]
+    report = verify(build)
+    assert (report.problems, report.frames) == ((), 79)
+
+
 def test_earlier_stages_keep_the_rows_of_later_ones(corpus: Path) -> None:
     request = request_of(corpus)
-    pipeline.run(request)
+    run(request)
     before = state(request.out)
-    for stage in pipeline.STAGES:
-        pipeline.run(request, first=stage, until=stage)
+    for stage in stages.names():
+        run(request, first=stage, until=stage)
         assert state(request.out) == before, stage
-    other = pipeline.Request(
+    other = Request(
         request.sources, corpus, request.out, SETTINGS.override(["chunk.length=20"]), 1, quiet=True
     )
-    pipeline.run(other, first="chunk", until="chunk")
-    stages = set(tvb.open_build(request.out).table("balance")["stage"])
-    assert stages == {"parse", "merge", "segment", "chunk"}
+    run(other, first="chunk", until="chunk")
+    found = set(tvb.open_build(request.out).table("balance")["stage"])
+    assert found == {"parse", "merge", "segment", "chunk"}

@@ -14,13 +14,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from tinyvirat_build import buildfolder, engine, pipeline, sources, store
+from tinyvirat_build import engine, sources, store
 from tinyvirat_build.audit import Audit, audit
-from tinyvirat_build.buildfolder import FORMAT, other_version
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import BuildError, DataError, SettingsError
 from tinyvirat_build.labels import load_classes
-from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.pipeline import folder
+from tinyvirat_build.pipeline.folder import FORMAT, other_version
+from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.records import SCHEMAS, Key
 from tinyvirat_build.report import draw_figures
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.verify import Report, verify
@@ -57,7 +60,7 @@ def build(
         TinyviratError: bad settings, missing data, or a folder that cannot be used.
     """
     several = [source] if isinstance(source, str | os.PathLike) else list(source)
-    request = pipeline.Request(
+    request = Request(
         sources=tuple(os.fspath(one) for one in several),
         data=Path(data) if data is not None else None,
         out=Path(out),
@@ -66,7 +69,7 @@ def build(
         limit=limit,
         quiet=quiet,
     )
-    pipeline.run(request, until=until)
+    run(request, until=until)
     return open_build(out)
 
 
@@ -133,12 +136,12 @@ class Build:
         """
         if name not in SCHEMAS:
             raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
-        file = self.path / "tables" / f"{name}.parquet"
+        file = folder.table_path(self.path, name)
         if not file.exists():
             raise BuildError(f"{file} is not there yet; run the stage that writes it")
         table = store.read_table(file)
-        if not buildfolder.holds(file):
-            raise BuildError(buildfolder.not_up_to_date(file))
+        if not folder.holds(file):
+            raise BuildError(folder.not_up_to_date(file))
         return table
 
     @cached_property
@@ -154,8 +157,8 @@ class Build:
     @property
     def published(self) -> bool:
         """Whether the manifest is written, with the settings that the build has now."""
-        file = self.path / "tables" / "clips.parquet"
-        return file.is_file() and buildfolder.holds(file)
+        file = folder.table_path(self.path, "clips")
+        return file.is_file() and folder.holds(file)
 
     @property
     def data(self) -> Path | None:
@@ -166,20 +169,20 @@ class Build:
             return None
         return Path(data) if data else None
 
-    def entries(self, data: Path | None = None) -> dict[tuple[str, str, str], Entry]:
+    def entries(self, data: Path | None = None) -> dict[Key, Entry]:
         """The source videos by (source, video_id, annotation_set), looked up in the data folder.
 
         Raises:
             DataError: the data folder is not known any more.
         """
-        found = {}
+        found: dict[Key, Entry] = {}
         for name in self.sources:
             source = sources.get(name)
             folder = data or self.data or source.default_data(self.path)
             if folder is None:
                 raise DataError(f"the data folder of {self.path} is not known here; give --data")
             for e in source.discover(folder, self.settings).entries:
-                found[e.source, e.video_id, e.annotation_set] = e
+                found[e.key] = e
         return found
 
     def verify(self, *, sample: int | None = None, workers: int | None = None) -> Report:
@@ -202,8 +205,19 @@ class Build:
         return verify(self, sample=sample, workers=workers or engine.default_workers(), quiet=True)
 
     def draw_figures(self) -> list[Path]:
-        """Draw Figures 2 and 3 of the paper into ``stats/``, from the plan if nothing is cut."""
-        return draw_figures(self.path, self.settings, load_classes(self.settings.classes))
+        """Draw Figures 2 and 3 of the paper into ``stats/``, from the plan if nothing is cut.
+
+        Raises:
+            BuildError: the build is not filtered yet.
+        """
+        table = folder.clip_table(self.path)
+        if table is None or "split" not in SCHEMAS[table.stem].names:
+            raise BuildError(
+                f"{self.path} is not filtered yet with these settings; run `tinyvirat-build all "
+                f"--until filter --out {self.path}`"
+            )
+        classes = load_classes(self.settings.classes)
+        return draw_figures(self.path, store.read_table(table), self.settings, classes)
 
     def audit(self) -> Audit:
         """Are the labels complete, do the splits keep apart, are clips short or held?"""

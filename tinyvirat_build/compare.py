@@ -19,12 +19,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
-from tinyvirat_build import buildfolder, store
+from tinyvirat_build import store
 from tinyvirat_build.errors import AnnotationError, DataError
+from tinyvirat_build.pipeline import folder
 from tinyvirat_build.reasons import Reasons
 from tinyvirat_build.records import REASONS
 
@@ -211,11 +212,11 @@ def load(path: Path) -> Side:
 
 
 def _load_build(path: Path) -> Side:
-    clips = buildfolder.clip_table(path)
+    clips = folder.clip_table(path)
     if clips is None:
         planned = path / "tables" / "clips_planned.parquet"
         if planned.is_file():
-            raise DataError(buildfolder.not_up_to_date(planned))
+            raise DataError(folder.not_up_to_date(planned))
         raise DataError(f"{path} has no table of clips yet; run `tinyvirat-build crop` first")
     rows = [
         Row(
@@ -223,7 +224,7 @@ def _load_build(path: Path) -> Side:
             _known(row.get("id")),
             _known(row["released_id"]),
             row["clip_id"],
-            int(row["end"] - row["start"]),
+            _written(row),
             (int(row["width"]), int(row["height"])),
             frozenset(row["labels"]),
             _known(row.get("split")),
@@ -236,6 +237,12 @@ def _load_build(path: Path) -> Side:
     file = path / "tables" / "issues.parquet"
     issues = store.read_table(file) if file.is_file() else None
     return Side(str(path), tuple(rows), Reasons.of(issues), whole=True)
+
+
+def _written(row: Mapping[Any, Any]) -> int:
+    """As written, or as planned where no clip was."""
+    written = row.get("n_frames")
+    return int(row["end"] - row["start"]) if written is None or pd.isna(written) else int(written)
 
 
 def _known(text: object) -> str | None:

@@ -5,6 +5,7 @@ Nothing is written and no video is decoded; every annotation that a build would 
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.records import REASONS
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.sources.parse import Parsed, map_of, parse_entry
+from tinyvirat_build.video.opening import open_source, video_stream
 
 _EXPECTED: Final = {
     "kpf": ("activities", "geom", "types"),
@@ -161,13 +163,14 @@ def _picture(entry: Entry, sizes: list[str]) -> tuple[int, int]:
     """The size of an entry's picture: of its video where that is present, else as assumed."""
     if entry.video is None:
         return entry.width, entry.height
-    try:
-        with av.open(str(entry.video)) as container:
-            stream = container.streams.video[0]
-            width, height = stream.width, stream.height
-    except (av.FFmpegError, IndexError, OSError):
+    size = None
+    with contextlib.suppress(av.FFmpegError, OSError), open_source(entry.video) as container:
+        stream = video_stream(container)
+        size = stream and (stream.width, stream.height)
+    if size is None:
         sizes.append(f"{entry.video.name}: not a readable video")
         return entry.width, entry.height
+    width, height = size
     if (width, height) != (entry.width, entry.height):
         sizes.append(f"{entry.video.name}: {width}x{height}, assumed {entry.width}x{entry.height}")
     return width, height

@@ -43,7 +43,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[Task, Result]):
+class Ended(Generic[Task, Result]):
     """A task with its result, or with its failure."""
 
     task: Task
@@ -75,9 +75,9 @@ class _Context(ForkServerContext):
     Process = _Worker
 
 
-def _start_server(context: ForkServerContext) -> None:
+def _start_server(context: ForkServerContext, preload: Sequence[str]) -> None:
     """Start the process that workers are forked from, deaf to interrupts: this one hears them."""
-    context.set_forkserver_preload(["tinyvirat_build.pipeline"])
+    context.set_forkserver_preload(list(preload))
     if threading.current_thread() is not threading.main_thread():
         return  # no signal can be set from here; the first worker starts the server
     resource_tracker.ensure_running()  # here, for it unblocks interrupts when it has started
@@ -123,9 +123,11 @@ def run_local(
     workers: int,
     timeout: float = DEFAULT_TIMEOUT,
     isolate: bool = True,
-) -> Iterator[Outcome[Task, Result]]:
+    preload: Sequence[str] = (),
+) -> Iterator[Ended[Task, Result]]:
     """Yield each task's outcome as it ends, in any order.
 
+    ``preload``: modules that the work needs and does not import when its own is, loaded once.
     With ``isolate=False`` and one worker the tasks run in this process, where an error of the
     program is raised as it is; otherwise each process takes one task at a time and a task that
     crashes or outlasts ``timeout`` seconds is tried once more.
@@ -136,10 +138,10 @@ def run_local(
     """
     if not isolate and workers == 1:
         for task in tasks:
-            yield Outcome(task, work(task))
+            yield Ended(task, work(task))
         return
     context = _Context()
-    _start_server(context)
+    _start_server(context, [work.__module__, *preload])
     attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
     pool = pebble.ProcessPool(
         max_workers=max(1, min(workers, len(tasks))), initializer=_end_with_the_run, context=context
@@ -161,14 +163,14 @@ def run_local(
             )
             for future in sorted(done, key=lambda f: pending[f]):
                 i = pending.pop(future)
-                outcome = _outcome(tasks[i], future)
-                retry = outcome.failure and outcome.failure.reason != "failed"
+                ended = _ended(tasks[i], future)
+                retry = ended.failure and ended.failure.reason != "failed"
                 if retry and attempts[i] < 2:
                     submit(i)
                     continue
                 if (following := next(waiting, None)) is not None:
                     submit(following)
-                yield outcome
+                yield ended
         pool.close()  # type: ignore[no-untyped-call]
     except BaseException:
         pool.stop()  # type: ignore[no-untyped-call]
@@ -192,19 +194,17 @@ def _guarded(work: Callable[[Task], Result], task: Task) -> Result | Failure:
         return Failure("failed", " ".join(f"{type(e).__name__}: {e}".split()))
 
 
-def _outcome(
-    task: Task, future: concurrent.futures.Future[Result | Failure]
-) -> Outcome[Task, Result]:
+def _ended(task: Task, future: concurrent.futures.Future[Result | Failure]) -> Ended[Task, Result]:
     try:
         result = future.result()
     except concurrent.futures.TimeoutError:
-        return Outcome(task, None, Failure("timeout", "the task outlasted its time limit"))
+        return Ended(task, None, Failure("timeout", "the task outlasted its time limit"))
     except pebble.ProcessExpired as e:
-        return Outcome(task, None, Failure("crashed", f"the worker died (exit code {e.exitcode})"))
+        return Ended(task, None, Failure("crashed", f"the worker died (exit code {e.exitcode})"))
     except TinyviratError:
         raise
     except MemoryError as e:
-        return Outcome(task, None, Failure("crashed", f"out of memory: {e}"))
+        return Ended(task, None, Failure("crashed", f"out of memory: {e}"))
     if isinstance(result, Failure):
-        return Outcome(task, None, result)
-    return Outcome(task, result)
+        return Ended(task, None, result)
+    return Ended(task, result)

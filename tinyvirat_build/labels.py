@@ -21,7 +21,6 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
-import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,14 +30,6 @@ from typing import Final
 from tinyvirat_build.config import Settings, annotations_dir
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.userfiles import nearest, quoted, read_regular
-
-DEFAULTS: Final[Mapping[str, str]] = {
-    "meva": "meva-to-tinyvirat",  # all three spellings of MEVA in one map
-    "virat": "virat-to-tinyvirat",
-    "virat-text": "virat-text-to-tinyvirat",
-    "demo": "demo-to-tinyvirat",
-}
-"""The label map of each namespace where the settings name none."""
 
 MAX_BYTES: Final = 4 << 20  # a list of names is a few kilobytes; anything else is a mistake
 
@@ -65,6 +56,11 @@ class LabelMap:
 def label_files() -> list[str]:
     """The names of the class lists and label maps that come with the package."""
     return sorted(p.stem for p in (annotations_dir() / "labels").glob("*.csv"))
+
+
+_OWN: Final = "-to-tinyvirat"  # how the map of a namespace ends that needs no setting
+DEFAULTS: Final = {n.removesuffix(_OWN): n for n in label_files() if n.endswith(_OWN)}
+"""The label map of each namespace where the settings name none."""
 
 
 def load_classes(name: str) -> tuple[str, ...]:
@@ -197,16 +193,6 @@ def load_names(name: str) -> Mapping[str, str]:
         _refuse_repeated(cells[0], lines, path, line)
         found[cells[0]], lines[cells[0]] = cells[1], line
     return found
-
-
-def digest_of_maps(settings: Settings) -> str:
-    """32 hex digits that stand for what every label map of the settings says."""
-    chosen = {**DEFAULTS, **settings.labels}
-    sha = hashlib.sha256()
-    for namespace, name in sorted(chosen.items()):
-        content = b"" if name == "identity" else _bytes_of(_find(name, "label map"))
-        sha.update(f"{namespace}\0{name}\0{len(content)}\0".encode() + content)
-    return sha.hexdigest()[:32]
 
 
 def canonical_meva_name(name: str) -> str:

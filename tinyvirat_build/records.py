@@ -8,14 +8,23 @@ with the key columns ``source, video_id, annotation_set`` and its rows lie in th
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
-KEYS: Final = ("source", "video_id", "annotation_set")
+
+class Key(NamedTuple):
+    """What names a video's annotations in every table."""
+
+    source: str
+    video_id: str
+    annotation_set: str
+
+
+KEYS: Final = Key._fields
 
 _text = pa.string()
 _word = pa.dictionary(pa.int32(), pa.string())  # a string that repeats over many rows
@@ -102,11 +111,12 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
     "cuts": _schema(
         ("clip_id", _text),
         ("file", _text),  # relative to the build; null where the clip was not cut
-        ("n_frames", _int),
+        ("n_frames", _int),  # end - start, less one where the video ends a frame before
         ("held", _int),  # frames that repeat the one before (lost packets)
         ("sha256", _text),
         ("pack_file", _text),  # raw planar YUV of the video's clips, relative to the build
         ("pack_offset", pa.int64()),
+        ("fps", _text),  # the clip's own, a rational: "30000/1001"
         ("reason", _text),  # null where all went well
     ),
     "clips": _schema(
@@ -179,15 +189,22 @@ REASONS: Final[dict[str, str]] = {
     "rare_label": "the label has fewer training clips than filter.min_samples",
     # video
     "no_video": "the source video is not present",
-    "streams": "the file holds several videos; the first one is taken",
+    "raw_stream": "of the video there is but a raw stream, which has no times; it is not read",
+    "streams": "the file holds several videos; the one that the ffmpeg program shows is taken",
     "pixel_format": "the video's pixel format cannot be cut exactly",
     "no_frames": "the video has no frame that decodes",
+    "no_container": "a list of files, a playlist, an image or sound: no recording by itself",
     "frames_missing": "no frame before the lost one, or more held frames than max_held",
-    "uncertain_frames": "frame numbers are not certain here (B-frames with lost packets)",
+    "uncertain_frames": "frame numbers are not certain here: the file is damaged before",
+    "edit_list": "the file's edit list shows frames more than once",
+    "first_picture": "two decoders show different pictures first",
     "beyond_end": "the clip's frames lie after the end of the video",
     "interlaced": "an interlaced video, whose pixels depend on the decoder",
     "rotated": "a video with rotation in its metadata",
+    "past_end": "the clip's last frame lies one past the video's last, and is left out",
     "size_change": "the picture's size changes in mid-stream",
+    "format_change": "the layout of the picture's samples changes in mid-stream",
+    "range_change": "the range of the samples, limited or full, changes in mid-stream",
     "size_mismatch": "the video's size is not the annotation's",
     "decode_error": "the decoder failed",
     "encode_error": "the encoder failed",
@@ -266,11 +283,18 @@ class VideoAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """A stage's table, its issues (with key columns) and its balance."""
+    """A stage's table, its issues (with key columns) and its balance.
+
+    ``more``: further tables, by name. ``parts``: what its unit holds besides tables.
+    ``transient``: why its work failed, where that may pass.
+    """
 
     table: pd.DataFrame
     issues: pd.DataFrame = field(default_factory=lambda: empty("issues"))
     balance: pd.DataFrame = field(default_factory=lambda: empty("balance"))
+    more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    transient: str = ""
 
 
 def columns(table: str) -> list[str]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.buildfolder import CLIP_TABLES
 from tinyvirat_build.config import BY_SOURCE, Expected, Settings, presets
-from tinyvirat_build.pipeline import STAGES, Outcome, order_of
+from tinyvirat_build.pipeline.folder import table_path
+from tinyvirat_build.pipeline.request import Outcome
+from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
 
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build
@@ -27,7 +28,8 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     whether it is complete.
     """
     lines: list[str] = []
-    if until != "plan" and not any(outcome.worked.values()):
+    estimates = STAGES[order_of(until)].scope == "estimate"
+    if not estimates and not any(outcome.worked.values()):
         lines.append(f"Nothing to do: {out} is finished up to {until}.")
     lines += _clips(out, until)
     if outcome.planned == 0:
@@ -35,25 +37,22 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
             "No clip was planned: see below where the records went; `tinyvirat-build doctor` says "
             "what is wrong with the data."
         )
-    if order_of(until) >= order_of("crop"):
+    if order_of(until) >= order_of(writer_of("clips_planned").name):
         lines += completeness(out, settings)
     lines += _balance(out)
     lines += _issues(out)
-    if outcome.estimate is not None and until == "plan":
+    if outcome.estimate is not None and estimates:
         lines.append(outcome.estimate.describe(1))
     spent = sum(outcome.seconds.values())
     lines.append(f"Disk {human_bytes(disk_used(out))} in {out}, time {human_time(spent)}.")
     return "\n".join(lines)
 
 
-_WRITTEN_BY: Final = dict(zip(CLIP_TABLES, ("publish", "filter", "partition", "crop"), strict=True))
-
-
 def _clips(out: Path, until: str) -> list[str]:
     """The clips of the last table that the stages up to ``until`` write."""
-    for name, stage in _WRITTEN_BY.items():
-        path = out / "tables" / f"{name}.parquet"
-        if order_of(stage) <= order_of(until) and path.exists():
+    for name in clip_tables():
+        path = table_path(out, name)
+        if order_of(writer_of(name).name) <= order_of(until) and path.exists():
             break
     else:
         return []
@@ -69,7 +68,7 @@ def _clips(out: Path, until: str) -> list[str]:
         parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in ("train", "val", "test")]
         head += ": " + ", ".join(parts)
     if len(cut):
-        frames = (cut["end"] - cut["start"]).mean()
+        frames = (cut["n_frames"] if name == "clips" else cut["end"] - cut["start"]).mean()
         labels = cut["labels"].map(len).mean()
         head += f"; mean {frames:.1f} frames, {labels:.2f} labels"
     return [head + "."]
@@ -102,7 +101,7 @@ def _clips_of(out: Path, known: Expected) -> int | None:
     source, _, annotation_set = known.input.partition("/")
 
     def rows(name: str, *more: str) -> pd.DataFrame:
-        path = out / "tables" / f"{name}.parquet"
+        path = table_path(out, name)
         table = store.read_table(path, ["source", "annotation_set", *more])
         return table[(table["source"] == source) & (table["annotation_set"] == annotation_set)]
 
@@ -122,7 +121,7 @@ def _compared(clips: int, known: Expected) -> str:
 
 
 def _balance(out: Path) -> list[str]:
-    path = out / "tables" / "balance.parquet"
+    path = table_path(out, "balance")
     if not path.exists():
         return []
     balance = store.read_table(path)
@@ -132,7 +131,7 @@ def _balance(out: Path) -> list[str]:
         ["records_in", "records_out", "dropped"]
     ].sum()
     rows = [f"  {'stage':<10}{'in':>10}{'out':>10}{'dropped':>10}  unit"]
-    order = {stage: i for i, stage in enumerate(STAGES)}
+    order = {stage: i for i, stage in enumerate(names())}
     rows_of = sums.reset_index().to_dict("records")
     for row in sorted(rows_of, key=lambda r: order.get(r["stage"], len(order))):
         stage, unit = row["stage"], row["unit"]
@@ -143,7 +142,7 @@ def _balance(out: Path) -> list[str]:
 
 
 def _issues(out: Path, most: int = 12) -> list[str]:
-    path = out / "tables" / "issues.parquet"
+    path = table_path(out, "issues")
     if not path.exists():
         return []
     issues = store.read_table(path)

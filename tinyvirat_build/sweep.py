@@ -10,33 +10,55 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
 import yaml
 from tqdm import tqdm
 
-from tinyvirat_build import audit, engine, pipeline, store, work
+from tinyvirat_build import audit, engine, store
 from tinyvirat_build.builds import open_build
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.labels import load_classes
+from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.given import Corpus, Video
+from tinyvirat_build.pipeline.keys import key_of
+from tinyvirat_build.pipeline.request import Request, entries_of
+from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.pipeline.stages import (
+    Stage,
+    order_of,
+    resolve,
+    stages_before,
+    writer_of,
+)
+from tinyvirat_build.pipeline.tasks import tables_of
+from tinyvirat_build.records import StageResult
 from tinyvirat_build.sources import Entry
-from tinyvirat_build.splits import load_lists
-from tinyvirat_build.stages.filter import filter_rare
-from tinyvirat_build.stages.partition import assign_groups, partition
 
-SWEPT = ("merge", "chunk", "crop", "partition", "filter")
+
+def _swept() -> list[Stage]:
+    """The stages that a sweep runs for every point: those after parse, up to the filter."""
+    parse, last = writer_of("activities"), writer_of("clips_filtered")
+    return [s for s in (*stages_before(last), last) if order_of(s.name) > order_of(parse.name)]
+
+
+SWEPT: Final = tuple(dict.fromkeys(n.split(".")[0] for s in _swept() for n in s.settings))
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    units: Mapping[str, Path]
+    """One video, and its source's settings for each point of the grid."""
+
+    entry: Entry
     settings: Sequence[Settings]
     classes: tuple[str, ...]
+    out: Path
+    held: Mapping[str, Path]  # its units, by table
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +100,7 @@ def grid(base: Settings, axes: Sequence[str]) -> list[tuple[dict[str, Any], Sett
     return points
 
 
-def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
+def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
     """One row a point of the grid: its settings, yield, lengths, labels a clip, completeness.
 
     Columns: the axes; ``clips``, ``train``, ``val``, ``test``, ``frames`` (mean), ``labels``
@@ -93,18 +115,22 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
     """
     points = grid(request.settings, axes)
     _refuse_other_build(request)
-    if unread := pipeline.run(request, until="parse").unread:
+    parse = writer_of("activities").name
+    if unread := run(request, until=parse).unread:
         raise DataError(
             f"the annotations of {unread} videos cannot be read; see {request.out}/tables/issues, "
             "and leave their files out to compare settings without them"
         )
     classes = load_classes(request.settings.classes)
-    entries = pipeline.entries_of(request)
+    entries = entries_of(request)
+    written = {t: s.name for s in stages_before(_swept()[0]) for t in s.writes}
     tasks = [
         _Task(
-            {s: pipeline.unit_path(request.out, s, e) for s in ("index", "parse")},
+            e,
             [settings.of(e.source) for _, settings in points],
             classes,
+            request.out,
+            {t: unit_path(request.out, stage, e) for t, stage in written.items()},
         )
         for e in entries[: request.limit]
     ]
@@ -114,27 +140,30 @@ def sweep(request: pipeline.Request, axes: Sequence[str]) -> pd.DataFrame:
     with tqdm(
         total=len(tasks), desc="    sweep", unit=" video", delay=2, disable=request.quiet
     ) as bar:
-        for outcome in engine.run_local(_plan, tasks, workers=request.workers, isolate=False):
-            if outcome.result is None:
-                why = outcome.failure.detail if outcome.failure else "no result"
-                failed.append(f"{_video_of(outcome.task)}: {why}")
+        for ended in engine.run_local(_plan, tasks, workers=request.workers, isolate=False):
+            if ended.result is None:
+                why = ended.failure.detail if ended.failure else "no result"
+                failed.append(f"{ended.task.entry.video_id}: {why}")
             else:
-                planned[order[id(outcome.task)]] = outcome.result
+                planned[order[id(ended.task)]] = ended.result
             bar.update()
     if failed:
         raise DataError(
             f"{len(failed)} videos could not be planned, so no number would be of the whole: "
             f"{', '.join(failed[:3])}{', …' * (len(failed) > 3)}; leave their annotations out"
         )
-    counted, groups = _partition_inputs(request, entries)
+    activities = Corpus(request.settings, classes, request.out, entries)["all_activities"]
     rows = []
     for i, (point, settings) in enumerate(points):
         parts = [planned[t][i] for t in sorted(planned)]
-        rows.append(point | _measure(parts, counted, groups, settings, classes))
+        planned_clips = pa.concat_tables([p.clips for p in parts]).unify_dictionaries()
+        tables = {"all_activities": activities, "clips_planned": store.from_arrow(planned_clips)}
+        corpus = Corpus(settings, classes, request.out, entries, tables=tables)
+        rows.append(point | _measure(parts, corpus))
     return pd.DataFrame(rows)
 
 
-def _refuse_other_build(request: pipeline.Request) -> None:
+def _refuse_other_build(request: Request) -> None:
     """Refuse to sweep in the folder of a build whose tables would no more be its own."""
     if not (request.out / "build.yaml").exists():
         return
@@ -146,34 +175,24 @@ def _refuse_other_build(request: pipeline.Request) -> None:
         )
 
 
-def _video_of(task: _Task) -> str:
-    return task.units["parse"].name
-
-
 def _plan(task: _Task) -> list[_Planned]:
     """Run merge … crop on one video for every point, sharing what the points share."""
-    tables = {
-        n: store.from_arrow(t)
-        for n, t in store.read_unit(task.units["parse"], ["activities", "boxes"]).items()
-    }
-    videos = store.read_unit(task.units["index"], ["videos"])
-    tables["videos"] = store.from_arrow(videos["videos"])
-    done: dict[str, tuple[dict[str, pd.DataFrame], pd.DataFrame]] = {}
+    read = Video(task.entry, task.settings[0], task.classes, task.out, {}, task.held)
+    parsed = {name: read[name] for name in ("activities", "boxes", "videos")}
+    done: dict[str, StageResult] = {}
     planned = []
     for settings in task.settings:
-        inputs, key = dict(tables), ""
-        issues = pd.DataFrame()
-        for stage in work.VIDEO_STAGES:
-            own = stage.settings(settings)
-            key = store.digest(key, stage.name, own if isinstance(own, str) else asdict(own))
+        video = Video(task.entry, settings, task.classes, task.out, parsed, task.held)
+        key, issues = None, pd.DataFrame()
+        for stage in (s for s in _swept() if s.scope == "video"):
+            key = key_of(stage, settings, key, {})
             if key not in done:
-                result = stage.run(inputs, settings, task.classes)
-                done[key] = ({stage.writes: result.table}, result.issues)
-            outputs, found = done[key]
-            inputs.update(outputs)
+                done[key] = resolve(stage.run)(video)
+            video.update(tables_of(stage, done[key]))
+            found = done[key].issues
             issues = pd.concat([issues, found]) if len(found) else issues
-        clips = inputs["clips_planned"]
-        missing, bare = audit.missing_labels(clips, inputs["activities"], inputs["boxes"])
+        clips = video["clips_planned"]
+        missing, bare = audit.missing_labels(clips, video["activities"], video["boxes"])
         lost = dict.fromkeys(("too_large", "short"), 0)
         if len(issues):
             sums = issues.groupby("reason", observed=True)["count"].sum()
@@ -190,33 +209,10 @@ def _plan(task: _Task) -> list[_Planned]:
     return planned
 
 
-def _partition_inputs(
-    request: pipeline.Request, entries: Sequence[Entry]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    parts = [
-        t
-        for e in entries
-        for t in store.read_unit(
-            pipeline.unit_path(request.out, "parse", e), ["activities", "without_geometry"]
-        ).values()
-    ]
-    counted = store.from_arrow(pa.concat_tables(parts).unify_dictionaries())
-    videos = pipeline.videos_frame(entries)
-    lists = load_lists(request.settings.partition)
-    return counted, assign_groups(videos, request.settings.partition, lists=lists)
-
-
-def _measure(
-    parts: Sequence[_Planned],
-    counted: pd.DataFrame,
-    groups: pd.DataFrame,
-    settings: Settings,
-    classes: tuple[str, ...],
-) -> dict[str, Any]:
-    clips = store.from_arrow(pa.concat_tables([p.clips for p in parts]).unify_dictionaries())
-    lists = load_lists(settings.partition)
-    split = partition(clips, counted, groups, settings.partition, lists=lists, classes=classes)
-    kept = filter_rare(split.table, settings.filter, classes=classes).table
+def _measure(parts: Sequence[_Planned], corpus: Corpus) -> dict[str, Any]:
+    for stage in (s for s in _swept() if s.scope == "corpus"):
+        corpus.update(tables_of(stage, resolve(stage.run)(corpus)))
+    kept = corpus["clips_filtered"]
     # As in an audit of the build: a label that the filter took out is missing nowhere.
     used = {label for labels in kept["labels"] for label in labels}
     lacking = {c for p in parts for c, labels in p.missing.items() if labels & used}

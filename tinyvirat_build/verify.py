@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tqdm import tqdm
 
-from tinyvirat_build import engine, pipeline, store
+from tinyvirat_build import engine, store
 from tinyvirat_build.dataset import packs, tinyvirat
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.labels import load_classes
-from tinyvirat_build.records import KEYS
+from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.on_video import load_index
+from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.records import KEYS, Key
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
-from tinyvirat_build.sources.demo import misplaced
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import LEAST_PSNR, Problem, verify_video
-from tinyvirat_build.work import load_index
 
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build
@@ -50,15 +52,16 @@ class Report:
 
     def render(self, most: int = 40) -> str:
         """As a table for a terminal."""
-        done = f"{self.clips:,} clips, {self.frames:,} frames compared with their sources"
+        done = f"{self.clips:,} clips compared with their sources"
         if self.repaired:
             done += f"; {self.repaired:,} videos cut again"
         if not self.problems:
+            proven = f"{done}: all {self.frames:,} frames are those that a player shows"
             if self.lossless:
-                return f"{done}: every pixel is equal."
-            return f"{done}: every frame is the source's own, to {LEAST_PSNR} dB or better."
+                return f"{proven}, and every pixel is equal."
+            return f"{proven}, to {LEAST_PSNR} dB or better."
         width = max(len(p.check) for p in self.problems)
-        lines = [f"{done}: {len(self.problems):,} problems"]
+        lines = [f"{done}, {self.frames:,} frames: {len(self.problems):,} problems"]
         lines += [f"  {p.check:<{width}}  {p.where}  {p.detail}" for p in self.problems[:most]]
         if len(self.problems) > most:
             lines.append(f"  … and {len(self.problems) - most:,} more (--json lists all)")
@@ -94,15 +97,15 @@ def verify(
         DataError: a source video is not where it was.
     """
     report = _check(build, data, sample, workers, quiet)
-    if not repair or not (report.problems or store.has_passing(build.path)):
+    if not repair or not (report.problems or store.has_transient(build.path)):
         return report
-    request = pipeline.Request(
+    request = Request(
         build.sources, data or build.data, build.path, build.settings, workers,
         limit=build.limit, quiet=quiet,
     )  # fmt: skip
     failed = _videos_behind(build, report.problems)
     # From the first stage on: what failed for a reason that may pass is tried again as well.
-    pipeline.run(request, before=lambda: _forget(build, failed))
+    run(request, before=lambda: _forget(build, failed))
     return replace(_check(build, data, sample, workers, quiet), repaired=len(failed))
 
 
@@ -120,30 +123,30 @@ def _check(
     tasks = []
     for key, clips in chosen.groupby(list(KEYS), sort=True, observed=True):
         source, video_id, annotation_set = map(str, key)
-        entry = entries.get((source, video_id, annotation_set))
+        entry = entries.get(Key(source, video_id, annotation_set))
         if entry is None or entry.video is None:
             raise DataError(
                 f"the source of {video_id} is not below the data folder; verify needs the sources: "
                 "give --data"
             )
-        unit = pipeline.unit_path(build.path, "index", entry)
+        unit = unit_path(build.path, "index", entry)
         tasks.append(_Task(entry, unit, clips.reset_index(drop=True), build.path, lossless))
     problems: list[Problem] = []
     with tqdm(
         total=len(chosen), desc="   verify", unit=" clip", delay=2, disable=quiet,
         dynamic_ncols=True,
     ) as bar:  # fmt: skip
-        for outcome in engine.run_local(_compare, tasks, workers=workers):
-            where = outcome.task.entry.video_id
-            if outcome.failure:
-                problems.append(Problem("video", where, outcome.failure.detail))
-            problems += outcome.result or []
-            bar.update(len(outcome.task.clips))
+        for ended in engine.run_local(_compare, tasks, workers=workers):
+            where = ended.task.entry.video_id
+            if ended.failure:
+                problems.append(Problem("video", where, ended.failure.detail))
+            problems += ended.result or []
+            bar.update(len(ended.task.clips))
     problems.sort(key=lambda p: (p.check, p.where, p.detail))
     problems += _tree(build, manifest, rows.set_index("clip_id")["file"])
     problems += _tables(build, manifest, quiet)
     problems += _stamps(build, chosen, lossless)
-    frames = int((chosen["end"] - chosen["start"]).sum())
+    frames = int(chosen["n_frames"].sum())
     if manifest.empty:
         problems.append(Problem("build", "tables/clips.parquet", "holds no clip to prove"))
     elif chosen.empty:
@@ -158,10 +161,12 @@ def _compare(task: _Task) -> list[Problem]:
 
 
 def _stamps(build: Build, rows: pd.DataFrame, lossless: bool) -> list[Problem]:
-    """The demo's frames tell their own number and place; other corpora cannot be asked."""
-    if "demo" not in build.sources or not lossless or build.settings.crop.grid != "even":
+    """Frames that tell another number or place; only some sources' frames can be asked."""
+    if not lossless or build.settings.crop.grid != "even":
         return []
-    return [Problem("stamp", *line.split(": ", 1)) for line in misplaced(rows, build.path)]
+    asked = [getattr(get_source(name), "misplaced", None) for name in build.sources]
+    told = [line for ask in asked if ask for line in ask(rows, build.path)]
+    return [Problem("stamp", *line.split(": ", 1)) for line in told]
 
 
 def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:

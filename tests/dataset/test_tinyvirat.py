@@ -16,7 +16,7 @@ class _Corpus:
     license_text = "CC BY 4.0"
 
 
-def _clips(splits: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _clips(splits: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     n = len(splits)
     keys = {"source": "corpus", "video_id": [f"v{i % 2}" for i in range(n)], "annotation_set": "a"}
     ids = [f"{i:016x}" for i in range(n)]
@@ -50,24 +50,22 @@ def _clips(splits: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
             "sha256": "0",
             "pack_file": None,
             "pack_offset": None,
+            "fps": "30",
             "reason": None,
         }
     )
-    videos = pd.DataFrame(
-        {"source": "corpus", "video_id": ["v0", "v1"], "annotation_set": "a", "fps": "30"}
-    )
-    return clips, cuts, videos
+    return clips, cuts
 
 
 def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFrame:
-    clips, cuts, videos = _clips(splits)
+    clips, cuts = _clips(splits)
     (out / "clips").mkdir(parents=True)
     for i, file in enumerate(cuts["file"]):
         (out / file).write_text(str(i))
     if lost is not None:
         cuts.loc[lost, ["file", "reason"]] = [None, "timeout"]
     settings = Settings.load(overrides=["encode.pack=false"])
-    return publish(out, clips, cuts, videos, ("Opening", "Talking"), [_Corpus()], settings).table
+    return publish(out, clips, cuts, ("Opening", "Talking"), [_Corpus()], settings).table
 
 
 def test_the_released_layout(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources import Discovery
 from tinyvirat_build.sources.custom import KEYS
+from tinyvirat_build.sources.files import VIDEO_SUFFIXES
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.store import to_arrow
 
@@ -55,6 +56,20 @@ def test_the_pedestrians_are_read(shared: Path, tmp_path: Path) -> None:
     }
     assert parsed.activities["labels"].map(len).sum() == 62
     assert parsed.issues.empty
+
+
+@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+def test_every_suffix_is_found(suffix: str, tmp_path: Path) -> None:
+    """Whatever its case; of several files of a name the one in a common container counts."""
+    path = corpus(
+        tmp_path, "format: kpf\n", "a.activities.yml", "b.activities.yml", "c.activities.yml",
+        f"a{suffix}", f"b{suffix.upper()}", f"c{suffix}", "c.ts",
+    )  # fmt: skip
+    videos = {e.video_id: e.video and e.video.name for e in find(path).entries}
+    assert (videos["a"], videos["b"]) == (f"a{suffix}", f"b{suffix.upper()}")
+    assert videos["c"] == (
+        f"c{suffix}" if suffix in (".avi", ".mkv", ".mov", ".mp4", ".mpg") else "c.ts"
+    )
 
 
 def test_paths_groups_and_regions(tmp_path: Path) -> None:

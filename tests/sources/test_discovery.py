@@ -74,9 +74,9 @@ def test_formats_and_dialects_of_the_sample(shared: Path) -> None:
 
 def test_umds_virat_videos_belong_to_virat(shared: Path) -> None:
     found = virat(shared / "data" / "meva")
-    assert len(found.entries) == 14
+    assert len(found.entries) == 18
     assert {(e.format, e.dialect, e.namespace, e.annotation_set) for e in found.entries} == {
-        ("actev-json", "exclusive", "meva", "UMD-v1-val")
+        ("actev-json", "exclusive", "meva", name) for name in ("UMD-v1-train", "UMD-v1-val")
     }
 
 
@@ -266,3 +266,23 @@ def test_sources_are_found_by_name_file_and_entry_point(monkeypatch: pytest.Monk
     assert sources.names() == ["demo", "elsewhere", "meva", "virat"]
     with pytest.raises(SettingsError, match="nearest: meva"):
         sources.get("mev")
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".M4V", ".flv", ".m2ts", ".WMV"])
+def test_videos_of_every_suffix(suffix: str, tmp_path: Path) -> None:
+    for source, name in (("meva", CLIP), ("virat", VIDEO)):
+        folder = "kitware" if source == "meva" else "diva/train"
+        touch(tmp_path / source, f"{folder}/{name}.activities.yml", f"videos/{name}{suffix}")
+        find = meva if source == "meva" else virat
+        (entry,) = find(tmp_path / source).entries
+        assert entry.video is not None
+        assert entry.video.name == f"{name}{suffix}"
+
+
+def test_a_raw_stream_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, f"kitware/{CLIP}.activities.yml", f"videos/{CLIP}.r13.h264")
+    found = meva(tmp_path)
+    assert found.entries[0].video is None
+    assert [(v, i.reason, i.file) for v, i in found.issues] == [
+        (CLIP, "raw_stream", f"{CLIP}.r13.h264")
+    ]

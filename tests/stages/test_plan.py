@@ -17,8 +17,8 @@ from tinyvirat_build import bounds, geometry, store
 from tinyvirat_build.config import Chunk, Crop, Merge
 from tinyvirat_build.records import SCHEMAS, empty
 from tinyvirat_build.stages import chunk as chunking
-from tinyvirat_build.stages import sweep as sweeping
 from tinyvirat_build.stages import segment as segmenting
+from tinyvirat_build.stages import sweep as sweeping
 from tinyvirat_build.stages import window as windows
 from tinyvirat_build.stages.chunk import chunk, cut_points, draw_lengths
 from tinyvirat_build.stages.crop import clip_id, crop

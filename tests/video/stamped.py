@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.video.source_frames import program
+from tinyvirat_build.video.program import program
 
 TILE = 16  # a tile of 4x4 cells of 4 pixels holds the number's 16 bits, everywhere in the picture
 X264 = {"preset": "medium", "crf": "12", "g": "12", "sc_threshold": "0"}

@@ -70,9 +70,9 @@ def test_another_range_is_a_problem(codec: str, tmp_path: Path) -> None:
     out.mkdir()
     clips = random_clips(FRAMES, (96, 80), count=1)
     encode = Encode(codec=codec)  # type: ignore[arg-type]
-    cuts = cut_video(video, full, clips, out, encode, max_held=0.1)
+    cuts = cut_video(video, index, clips, out, encode, max_held=0.1)
     rows = clips.merge(cuts, on="clip_id")
-    assert {p.check for p in verify_video(video, index, rows, out, lossless=False)} == {"colour"}
+    assert {p.check for p in verify_video(video, full, rows, out, lossless=False)} == {"colour"}
 
 
 @pytest.mark.parametrize("fps", [Fraction(60000, 1001), Fraction(24000, 1001), 10])
@@ -82,9 +82,8 @@ def test_matroska_rounds_a_rate_and_verify_knows(fps: Fraction, tmp_path: Path) 
     assert problems == []
     clips = random_clips(FRAMES, (96, 80), count=1)
     rows = clips.merge(cut_video(video, index, clips, tmp_path, FFV1, max_held=0), on="clip_id")
-    other = replace(index, fps=index.fps * Fraction(1001, 1000))
-    checks = {p.check for p in verify_video(video, other, rows, tmp_path)}
-    assert checks & {"rate", "file"}  # the frames' times tell as well where they are long
+    other = rows.assign(fps=str(index.fps * Fraction(1001, 1000)))
+    assert "rate" in {p.check for p in verify_video(video, index, other, tmp_path)}
 
 
 @pytest.mark.parametrize("kind", ["mp4", "ts", "mkv"])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tinyvirat_build.config import Encode
 from tinyvirat_build.video.cutter import cut_video, estimate
 from tinyvirat_build.video.index import VideoIndex, index_video
-from tinyvirat_build.video.source_frames import program
+from tinyvirat_build.video.program import program
 from tinyvirat_build.video.spans import Estimate, decoding_runs, needed_frames
 from tinyvirat_build.video.verify import verify_video
 from tinyvirat_build.video.windows import Window

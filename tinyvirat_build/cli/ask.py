@@ -83,12 +83,13 @@ def sweep(
     Each --set is an axis: --set merge.threshold=0.1,0.3,0.5 --set chunk.min_frames=8,16.
     A value that is a list stands in brackets. Parsing is done once, in --out.
     """
-    from tinyvirat_build import engine, pipeline
+    from tinyvirat_build import engine
     from tinyvirat_build import sweep as sweeps
+    from tinyvirat_build.pipeline.request import Request
 
     settings = settings_of(out, preset, config)
     sources, data, limit = inputs_of(out, sources, data, limit)
-    request = pipeline.Request(
+    request = Request(
         sources, data, out, settings, workers or engine.default_workers(), limit=limit
     )
     table = sweeps.sweep(request, overrides)

@@ -18,24 +18,10 @@ from tinyvirat_build.cli.group import (
     settings_options,
     source_option,
 )
+from tinyvirat_build.pipeline.stages import STAGES, Stage
 
 if TYPE_CHECKING:
     from tinyvirat_build.config import Settings
-
-STAGE_HELP = {
-    "index": "Index the source videos' packets: size, rate, frame numbers.",
-    "parse": "Read the annotation files into activities and boxes.",
-    "merge": "Merge activities that overlap in space and time into tracks.",
-    "segment": "Split tracks where the labels change.",
-    "chunk": "Cut long segments into clips of a bounded length.",
-    "crop": "Place each clip's window around its actors.",
-    "partition": "Give whole groups of videos to train, val and test.",
-    "filter": "Drop labels with too few training clips.",
-    "plan": "Print what cutting would cost; write nothing.",
-    "cut": "Cut the clips out of the source videos, one decoding pass each.",
-    "publish": "Write the dataset in the released layout.",
-    "stats": "Write statistics, figures and the report.",
-}
 
 
 @click.command("all", short_help="Build everything, from the annotations to the report.")
@@ -43,7 +29,7 @@ STAGE_HELP = {
 @data_option
 @out_option
 @settings_options
-@click.option("--until", default="stats", metavar="STAGE", help="Stop after this stage.")
+@click.option("--until", default=STAGES[-1].name, metavar="STAGE", help="Stop after this stage.")
 @running_options
 def all_(
     sources: tuple[str, ...],
@@ -68,7 +54,7 @@ def all_(
     else:
         sources, data, limit = inputs_of(out, sources, data, limit)
         settings = settings_of(out, preset, config, overrides)
-    _run(sources, data, out, settings, first="index", until=until, limit=limit, **running)
+    _run(sources, data, out, settings, first=STAGES[0].name, until=until, limit=limit, **running)
 
 
 def _run(
@@ -85,13 +71,15 @@ def _run(
     rehash: bool,
     quiet: bool,
 ) -> None:
-    from tinyvirat_build import engine, pipeline, summary
+    from tinyvirat_build import engine, summary
+    from tinyvirat_build.pipeline.request import Request
+    from tinyvirat_build.pipeline.run import run
 
-    request = pipeline.Request(
+    request = Request(
         sources, data, out, settings, workers or engine.default_workers(), timeout, limit, rehash,
         quiet,
     )  # fmt: skip
-    outcome = pipeline.run(request, first=first, until=until)
+    outcome = run(request, first=first, until=until)
     if not quiet:
         click.echo(summary.render(out, outcome, until=until, settings=settings))
     click.get_current_context().exit(outcome.status)
@@ -106,16 +94,17 @@ def _unchanged(command: Command) -> Command:
     return command
 
 
-def _stage_command(stage: str) -> click.Command:
-    own_option: Callable[[Command], Command] = _figures_option if stage == "stats" else _unchanged
+def _stage_command(stage: Stage) -> click.Command:
+    at: dict[str, Any] = {"first": stage.name, "until": stage.name}
+    own: Callable[[Command], Command] = _figures_option if stage.name == "stats" else _unchanged
 
-    @click.command(stage, help=STAGE_HELP[stage] + "\n\nReads the tables of the stages before it.")
+    @click.command(stage.name, help=f"{stage.help}\n\nReads the tables of the stages before it.")
     @source_option
     @data_option
     @out_option
     @settings_options
     @running_options
-    @own_option
+    @own
     def command(
         sources: tuple[str, ...],
         data: Path | None,
@@ -135,9 +124,9 @@ def _stage_command(stage: str) -> click.Command:
             return
         sources, data, limit = inputs_of(out, sources, data, limit)
         settings = settings_of(out, preset, config, overrides)
-        _run(sources, data, out, settings, first=stage, until=stage, limit=limit, **running)
+        _run(sources, data, out, settings, limit=limit, **at, **running)
 
     return command
 
 
-COMMANDS = [all_, *map(_stage_command, STAGE_HELP)]
+COMMANDS = [all_, *map(_stage_command, STAGES)]

@@ -77,7 +77,6 @@ def publish(
     out: Path,
     clips: pd.DataFrame,
     cuts: pd.DataFrame,
-    videos: pd.DataFrame,
     classes: Sequence[str],
     sources: Sequence[Terms],
     settings: Settings,
@@ -87,7 +86,7 @@ def publish(
     Train and val are numbered in row order, test in an order shuffled by ``publish.seed``, so
     that a test number tells nothing of its source.
     """
-    manifest = number(join(clips, cuts, videos), seed=settings.publish.seed)
+    manifest = number(join(clips, cuts), seed=settings.publish.seed)
     partial = out / (FOLDER + store.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -135,15 +134,14 @@ def released_texts(
     return texts
 
 
-def join(clips: pd.DataFrame, cuts: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
+def join(clips: pd.DataFrame, cuts: pd.DataFrame) -> pd.DataFrame:
     """The planned clips with what came of each, in the clips' order."""
     keys = ["source", "video_id", "annotation_set"]
-    plain = [f.assign(**{k: f[k].astype(str) for k in keys}) for f in (clips, cuts, videos)]
-    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "reason"]
+    plain = [f.assign(**{k: f[k].astype(str) for k in keys}) for f in (clips, cuts)]
+    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "fps", "reason"]
     joined = plain[0].merge(
         plain[1][[*keys, "clip_id", *columns]], on=[*keys, "clip_id"], how="left", validate="1:1"
     )
-    joined = joined.merge(plain[2][[*keys, "fps"]], on=keys, how="left", validate="m:1")
     return joined.rename(columns={"file": "source_file"})
 
 

@@ -183,9 +183,9 @@ class Decoded:
 def decode(path: Path) -> Decoded:
     """Decode a clip's planes without any conversion where it is 8-bit 4:2:0.
 
-    4:4:4 whose chroma is replicated (an odd window of ours) goes back to the 4:2:0 it came from;
-    other formats are converted, with a fault that says so. A clip that breaks off keeps the
-    frames before.
+    4:4:4 whose chroma is replicated (an odd window of ours) goes back to the 4:2:0 it came from,
+    and of a source in 4:2:2 to what the build's own pack has; there, and where other formats are
+    converted, a fault says so. A clip that breaks off keeps the frames before.
     """
     import av  # not needed to read a pack
 
@@ -223,9 +223,8 @@ def decode(path: Path) -> Decoded:
     inner_height, inner_width = y.shape[1:]
     dy = dx = 0
     if u.shape == y.shape:
-        dy, dx, y, u, v, averaged = _halve(y, u, v)
-        if averaged:
-            fault = fault or "4:4:4 chroma was averaged to 4:2:0"
+        dy, dx, y, u, v, lost = _halve(y, u, v)
+        fault = fault or lost
     y = _even(y, 0, 0)
     raw = np.concatenate([p.reshape(len(p), -1) for p in (y, u, v)], axis=1)
     height, width = y.shape[1:]
@@ -259,19 +258,25 @@ def _even(plane: npt.NDArray[np.uint8], dy: int, dx: int) -> npt.NDArray[np.uint
 
 def _halve(
     y: npt.NDArray[np.uint8], u: npt.NDArray[np.uint8], v: npt.NDArray[np.uint8]
-) -> tuple[int, int, npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8], bool]:
-    """Undo the replication of chroma: the window's corner parity, planes, whether it was lossy."""
+) -> tuple[int, int, npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]:
+    """Undo the replication of chroma: the window's corner parity, planes, what was lost by it."""
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
         whole = [_even(p, dy, dx) for p in (u, v)]
         halves = [p[:, ::2, ::2] for p in whole]
         if all(
             (h.repeat(2, 1).repeat(2, 2) == p).all() for h, p in zip(halves, whole, strict=True)
         ):
-            return dy, dx, _even(y, dy, dx), halves[0], halves[1], False
+            return dy, dx, _even(y, dy, dx), halves[0], halves[1], ""
+    for dx in (0, 1):
+        whole = [_even(p, 0, dx) for p in (u, v)]
+        halves = [p[:, :, ::2] for p in whole]
+        if all((h.repeat(2, 2) == p).all() for h, p in zip(halves, whole, strict=True)):
+            lost = "of two rows of 4:2:2 chroma the upper one was taken"
+            return 0, dx, _even(y, 0, dx), halves[0][:, ::2], halves[1][:, ::2], lost
     means = []
     for plane in (u, v):
         even = _even(plane, 0, 0)
         t, height, width = even.shape
         blocks = even.reshape(t, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
         means.append((blocks + 0.5).astype(np.uint8))
-    return 0, 0, _even(y, 0, 0), means[0], means[1], True
+    return 0, 0, _even(y, 0, 0), means[0], means[1], "4:4:4 chroma was averaged to 4:2:0"

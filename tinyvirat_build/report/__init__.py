@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from tinyvirat_build import store
-from tinyvirat_build.buildfolder import clip_table
 from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import BuildError
 from tinyvirat_build.report.figures import figures
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
@@ -56,19 +55,11 @@ def _made_of(out: Path, settings: Settings) -> str:
     return f"Preset {settings.preset}.{trial} Made with {versions}."
 
 
-def draw_figures(out: Path, settings: Settings, classes: Sequence[str]) -> list[Path]:
-    """Draw Figures 2 and 3 of a build into ``out/stats``, from its plan where nothing is cut yet.
-
-    Raises:
-        BuildError: the build is not filtered yet.
-    """
-    table = clip_table(out)
-    if table is None or table.stem not in ("clips", "clips_filtered"):
-        raise BuildError(
-            f"{out} is not filtered yet with these settings; run `tinyvirat-build all --until "
-            f"filter --out {out}`"
-        )
-    counted = stats(store.read_table(table), classes=classes, targets=settings.partition.targets)
+def draw_figures(
+    out: Path, clips: pd.DataFrame, settings: Settings, classes: Sequence[str]
+) -> list[Path]:
+    """Draw Figures 2 and 3 of clips, cut or only planned, into ``out/stats``."""
+    counted = stats(clips, classes=classes, targets=settings.partition.targets)
     drawn = figures(counted)
     for name, content in drawn.items():
         store.write_bytes(out / "stats" / name, content)

@@ -32,9 +32,9 @@ def contact_sheets(
         chosen = rows[np.linspace(0, len(rows) - 1, min(CLIPS, len(rows))).round().astype(int)]
         strips = []
         for row in there.iloc[chosen].itertuples():
-            strip = _strip(root / str(row.path), int(row.end - row.start))
+            strip = _strip(root / str(row.path), int(row.n_frames))
             if strip is not None:
-                frames = f"{row.end - row.start} frames of {row.width}×{row.height}"
+                frames = f"{int(row.n_frames)} frames of {row.width}×{row.height}"
                 others = ", ".join(name for name in row.labels if name != label)
                 with_others = f", also {others}" if others else ""
                 caption = f"{row.clip_id} ({row.split}): {frames}{with_others}; {row.video_id}"

@@ -17,7 +17,7 @@ from typing import Final, Literal, Protocol, cast
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.formats import Dialect
-from tinyvirat_build.records import Issue
+from tinyvirat_build.records import Issue, Key
 from tinyvirat_build.userfiles import nearest
 
 BUILTIN: Final = ("demo", "meva", "virat")
@@ -65,6 +65,11 @@ class Entry:
     mapping: tuple[tuple[str, tuple[str, ...]], ...] | None = None  # a user's own label map
     regions: tuple[Region, ...] = ()
     parts: tuple[Part, ...] = ()  # where several annotation sets are united, in order of priority
+
+    @property
+    def key(self) -> Key:
+        """What names it in every table."""
+        return Key(self.source, self.video_id, self.annotation_set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from tinyvirat_build.formats.actev_tree import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
-from tinyvirat_build.sources.files import VIDEO_SUFFIXES, Found, is_folder, repeated, walk
+from tinyvirat_build.sources.files import SUFFIX, Found, is_folder, repeated, walk
 from tinyvirat_build.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
 
 MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
@@ -68,9 +68,7 @@ _FILES: Final = {
     "cuboids": re.compile(r"(.+?)\.json", re.DOTALL),
 }
 _RATE: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,18}|/[0-9]{1,9})?")
-_VIDEO: Final = re.compile(
-    rf"(.+?)({'|'.join(map(re.escape, VIDEO_SUFFIXES))})", re.IGNORECASE | re.DOTALL
-)
+_VIDEO: Final = re.compile(rf"(.+?)(?:{SUFFIX})", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ class Custom:
         mapping = self._mapping(settings)
         folder = data / self.annotations
         found = self._collect(folder, data / (self.videos or self.annotations))
-        issues = found.refused
+        issues = found.notes
         videos = found.videos
         entries = []
         for _, video_id in sorted(found.annotations):

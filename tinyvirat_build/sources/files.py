@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import functools
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,18 @@ from tinyvirat_build.formats.safety import safe_name, shown
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import Entry
 
-VIDEO_SUFFIXES: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")
+_COMMON: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")
+VIDEO_SUFFIXES: Final = (
+    *_COMMON,
+    *(".m4v", ".3gp", ".3g2", ".webm", ".mpeg", ".vob", ".m2ts", ".mts", ".m2t"),
+    *(".flv", ".f4v", ".wmv", ".asf", ".ogv", ".mxf"),
+)
+# Pictures one after the other, without times: what is frame 100, no two programs need agree on.
+RAW_SUFFIXES: Final = (
+    *(".h264", ".264", ".avc", ".hevc", ".h265", ".265", ".m1v", ".m2v", ".m4e"),
+    *(".mjpeg", ".mjpg", ".yuv", ".nv12"),
+)
+SUFFIX: Final = "|".join(map(re.escape, VIDEO_SUFFIXES + RAW_SUFFIXES))  # as a regular expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +116,13 @@ class Found:
 
     annotations: dict[tuple[str, str], dict[str, dict[str, list[Path]]]]
     """(set, video_id) -> format -> folder -> files"""
-    ranked: dict[str, tuple[int, Path]]
-    """video_id -> the best video file, with its rank"""
+    ranked: dict[str, tuple[int, bool, Path]]
+    """video_id -> the best video file, after what ranks it"""
     unplaced: list[Path]
     refused: list[tuple[str, Issue]]
     """(video_id, issue) of files that are none, or whose names no table or terminal can take"""
+    raw: dict[str, Path] = field(default_factory=dict)
+    """video_id -> a raw stream of that name"""
 
     @classmethod
     def nothing(cls) -> Found:
@@ -123,10 +137,18 @@ class Found:
         by_format.setdefault(kind, {}).setdefault(folder, []).append(Path(folder, name))
 
     def add_video(self, video_id: str, rank: int, folder: str, name: str) -> None:
-        """Note a video file; of several of one video the lowest rank is used."""
+        """Note a video file, or a raw stream; of several of one video the lowest rank is used.
+
+        Of equal rank that in a common container is, then the first by its path.
+        """
         if not self._takes(video_id, folder, name, "noted"):
             return
-        new = (rank, Path(folder, name))
+        path = Path(folder, name)
+        suffix = path.suffix.lower()
+        if suffix in RAW_SUFFIXES:
+            self.raw.setdefault(video_id, path)
+            return
+        new = (rank, suffix not in _COMMON, path)
         self.ranked[video_id] = min(self.ranked.get(video_id, new), new)
 
     def _takes(self, video_id: str, folder: str, name: str, action: str) -> bool:
@@ -146,7 +168,18 @@ class Found:
     @property
     def videos(self) -> dict[str, Path]:
         """video_id -> file."""
-        return {video_id: path for video_id, (_, path) in sorted(self.ranked.items())}
+        return {video_id: path for video_id, (*_, path) in sorted(self.ranked.items())}
+
+    @property
+    def notes(self) -> list[tuple[str, Issue]]:
+        """What was refused, and the annotated videos that are here as raw streams alone."""
+        annotated = {video_id for _, video_id in self.annotations}
+        detail = "without times a frame has no sure number; put it into a container (mp4, mkv)"
+        return self.refused + [
+            (v, Issue("discover", "raw_stream", "noted", f"video {v}", path.name, detail=detail))
+            for v, path in sorted(self.raw.items())
+            if v in annotated and v not in self.ranked
+        ]
 
     def pick(
         self, annotation_set: str, video_id: str, formats: Iterable[str]

@@ -19,7 +19,7 @@ from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import Discovery, Entry, Part
 from tinyvirat_build.sources.files import (
-    VIDEO_SUFFIXES,
+    SUFFIX,
     Camera,
     Found,
     cameras,
@@ -67,7 +67,7 @@ _FILE = re.compile(
     rf"(?P<clip>{_CLIP})(?:"
     r"(?P<kpf>[.-](?:activities|geom|types|regions)\.ya?ml)"
     r"|(?P<json>(?:\.activities|\.file-index|\.activity-index)?\.json)"
-    rf"|(?:\.(?P<run>r\d+))?(?P<video>{'|'.join(map(re.escape, VIDEO_SUFFIXES))})"
+    rf"|(?:\.(?P<run>r\d+))?(?P<video>{SUFFIX})"
     r")",
     re.IGNORECASE,
 )
@@ -160,7 +160,7 @@ class Meva:
             issues += [(clip, other(e, wanted[0])) for e in wanted[1:]]
         return Discovery(
             tuple(sorted(entries, key=_key)),
-            (*issues, *found.refused),
+            (*issues, *found.notes),
             tuple(sorted(others, key=_key)),
             tuple(videos.items()),
             tuple(sorted(found.unplaced)),

@@ -18,7 +18,7 @@ from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.files import (
-    VIDEO_SUFFIXES,
+    SUFFIX,
     Found,
     cameras,
     other,
@@ -50,7 +50,7 @@ _FILE = re.compile(
     r"(?P<kpf>[.-](?:activities|geom|types|regions)\.ya?ml)"
     r"|(?P<text>\.viratdata\.(?:events|objects|mapping)\.txt)"
     r"|(?P<json>(?:\.activities|\.file-index|\.activity-index)?\.json)"
-    rf"|(?P<suffix>{'|'.join(map(re.escape, VIDEO_SUFFIXES))})"
+    rf"|(?P<suffix>{SUFFIX})"
     r")",
     re.IGNORECASE,
 )
@@ -148,7 +148,7 @@ class Virat:
             issues += [(video_id, other(e, wanted[0])) for e in wanted[1:]]
         return Discovery(
             tuple(sorted(entries, key=_key)),
-            (*issues, *found.refused),
+            (*issues, *found.notes),
             tuple(sorted(others, key=_key)),
             tuple(videos.items()),
             tuple(sorted(found.unplaced)),

@@ -21,7 +21,7 @@ from tinyvirat_build.bounds import BoundError, compared
 from tinyvirat_build.config import Crop
 from tinyvirat_build.geometry import Floats, Ints
 from tinyvirat_build.meetings import PIECE, Courses, meetings
-from tinyvirat_build.records import Issue, StageResult
+from tinyvirat_build.records import Issue, Key, StageResult
 from tinyvirat_build.stages import window
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
@@ -31,7 +31,7 @@ from tinyvirat_build.stages.activity_boxes import (
 )
 from tinyvirat_build.stages.merge import Track
 from tinyvirat_build.stages.segment import read_tracks
-from tinyvirat_build.stages.tables import Builder, Columns, Key, Rows, by_video, select
+from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
 from tinyvirat_build.stages.window import Windows
 
 

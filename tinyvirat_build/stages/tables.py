@@ -7,8 +7,8 @@ met here only, since one call of it costs more than the work on a small video.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +19,11 @@ from tinyvirat_build.records import (
     KEYS,
     SCHEMAS,
     Issue,
+    Key,
     StageResult,
     columns,
     empty,
 )
-
-
-class Key(NamedTuple):
-    """What names a video's annotations in every table."""
-
-    source: str
-    video_id: str
-    annotation_set: str
-
 
 Rows = npt.NDArray[np.int64] | slice
 
@@ -201,8 +193,3 @@ def _categories(words: tuple[str, ...]) -> pd.CategoricalDtype[str]:
 def select(rows: Mapping[Key, Rows], key: Key) -> Rows:
     """The rows of a video, none where the table does not have it."""
     return rows.get(key, slice(0, 0))
-
-
-def videos_of(*tables: Mapping[Key, Rows]) -> Iterator[Key]:
-    """The videos that any of the tables has, in order."""
-    yield from sorted(set().union(*tables))

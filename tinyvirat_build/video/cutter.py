@@ -6,7 +6,9 @@ memory depends neither on the video's length nor on the number of clips.
 
 The first pass decodes only what is asked for. Should the file turn out to be damaged there (a
 packet that does not decode, a frame that does not appear), everything is done again by decoding
-from the first packet on, as every player does, and frames that still do not appear are held.
+from the first packet on, as every player does. In an AVI, whose clock goes on, frames that still
+do not appear are held; elsewhere a player counts on without them, and nobody knows whether the
+annotators' did: no clip is cut from what follows.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -31,8 +34,9 @@ from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.video.encode import encode_clip
-from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
 from tinyvirat_build.video.packets import PacketReader
+from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.spans import (
     Estimate,
     Run,
@@ -54,8 +58,10 @@ COLUMNS: Final = (
     "sha256",
     "pack_file",
     "pack_offset",
+    "fps",
     "reason",
 )
+_PAST_END: Final = 1  # frames beyond the last one: exporters that count from 1 write so many
 
 
 @dataclass(slots=True)
@@ -76,6 +82,7 @@ class _Clip:
     start: int
     end: int
     window: Window
+    fps: Fraction
     reason: str | None = None
     offset: int = 0
     held: int = 0
@@ -119,8 +126,9 @@ def cut_video(
     """Cut every clip of one video, exactly, decoding each needed group of pictures once.
 
     ``clips`` are rows of ``clips_planned`` (``clip_id, start, end, width, height, x, y``). Each
-    becomes ``<clip_id>.mp4`` in ``out_dir``. ``pack_path`` takes the clips' raw planes: clip
-    after clip in the order given, frame after frame, Y, U and V of the enclosing even window
+    becomes ``<clip_id>.mp4`` in ``out_dir``, a frame short where it is planned one past the
+    video's last. ``pack_path`` takes the clips' raw planes: clip after clip in the order given,
+    frame after frame, Y, U and V of the enclosing even window in 4:2:0
     (:class:`~tinyvirat_build.video.windows.Window`). ``max_held`` is the largest share of a
     clip's frames that may repeat the one before because their packet was lost. ``progress`` is
     called with the number of clips that are done since the last call.
@@ -134,7 +142,7 @@ def cut_video(
         OSError: the output cannot be written.
     """
     out = Path(out_dir)
-    wanted = [_Clip(*row) for row in _rows(clips)]
+    wanted = [_clip(index, *row) for row in _rows(clips)]
     offset = 0
     for clip in wanted:
         clip.reason = _refusal(clip, index, max_held)
@@ -157,14 +165,23 @@ def cut_video(
     return _table(wanted, Path(pack_path).name if pack_path is not None else None)
 
 
-def _rows(clips: pd.DataFrame) -> Iterator[tuple[str, int, int, Window]]:
+def _clip(index: VideoIndex, clip_id: str, start: int, end: int, *place: Any) -> _Clip:
+    if start < index.n_frames < end <= index.n_frames + _PAST_END:
+        end = index.n_frames
+    window = Window.of(*place, tall=index.tall)
+    return _Clip(clip_id, start, end, window, clip_rate(index, start, end))
+
+
+def _rows(
+    clips: pd.DataFrame,
+) -> Iterator[tuple[str, int, int, int, int, Sequence[int], Sequence[int]]]:
     names = ("clip_id", "start", "end", "width", "height", "x", "y")
     for clip_id, start, end, width, height, x, y in zip(
         *(clips[n].tolist() for n in names), strict=True
     ):
         if not len(x) == len(y) == end - start > 0:
             raise ValueError(f"clip {clip_id}: {end - start} frames, {len(x)} corners")
-        yield str(clip_id), int(start), int(end), Window.of(int(width), int(height), x, y)
+        yield str(clip_id), int(start), int(end), int(width), int(height), x, y
 
 
 def _refusal(clip: _Clip, index: VideoIndex, max_held: float) -> str | None:
@@ -197,16 +214,21 @@ def _raw_file(out: Path, pack_path: str | Path | None) -> Iterator[int]:
 
 
 def _compact(raw: int, clips: Sequence[_Clip]) -> None:
-    """Close the gaps that clips left which failed on the way."""
+    """Bring the clips to the pack's 4:2:0, and close the gaps of those that failed on the way."""
     end = 0
     for clip in clips:
         if clip.reason is not None:
             continue
-        if clip.offset != end:
-            _write_all(raw, os.pread(raw, clip.n_bytes, clip.offset), end)
+        if clip.offset != end or clip.window.tall:
+            _write_all(raw, clip.window.packed(_frames(raw, clip)).data.cast("B"), end)
             clip.offset = end
-        end += clip.n_bytes
+        end += clip.n_frames * clip.window.packed_bytes
     os.ftruncate(raw, end)
+
+
+def _frames(raw: int, clip: _Clip) -> npt.NDArray[np.uint8]:
+    data = os.pread(raw, clip.n_bytes, clip.offset)
+    return np.frombuffer(data, np.uint8).reshape(clip.n_frames, -1)
 
 
 def _partial(out: Path, clip: _Clip) -> Path:
@@ -233,10 +255,10 @@ def _write_all(raw: int, data: Any, offset: int) -> None:
 
 def _table(clips: Sequence[_Clip], pack: str | None) -> pd.DataFrame:
     rows = [
-        (c.clip_id, None, None, None, None, None, None, None, c.reason)
+        (c.clip_id, *[None] * (len(COLUMNS) - 2), c.reason)
         if c.reason
         else (c.clip_id, f"{c.clip_id}.mp4", c.n_frames, c.held, c.damaged, c.sha256)
-        + (pack, c.offset if pack else None, None)
+        + (pack, c.offset if pack else None, str(c.fps), None)
         for c in clips
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
@@ -253,6 +275,7 @@ class _Job:
     profile: Profile
     report: Callable[[int], None]
     finished: set[str] = field(default_factory=set)  # clips that progress knows of
+    doubtful: float = math.inf  # the first frame whose number the decoder contradicts
 
     def run(self, clips: Sequence[_Clip], *, careful: bool) -> None:
         """Decode once and finish every clip; ``careful`` from the first packet on."""
@@ -269,7 +292,7 @@ class _Job:
         # The frame that each needed one shows: itself, or the one before where it was lost.
         shows = index.present[shown_for(index, frames)]
         waiting = 0
-        planes: list[Plane] = []
+        planes: list[Plane] | str = "frames_missing"
         before = -1
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
@@ -299,13 +322,15 @@ class _Job:
             open_clips.take(int(frames[waiting]), planes, held=True)
             waiting += 1
 
-    def _planes(self, frame: Any) -> list[Plane]:
-        """The frame's planes; none where its size or format is not the video's."""
+    def _planes(self, frame: Any) -> list[Plane] | str:
+        """The frame's planes, or the reason for which the video's clips cannot hold it."""
         index = self.index
         if (frame.width, frame.height) != (index.width, index.height):
-            return []
-        if frame.format.name != index.pix_fmt:
-            return []
+            return "size_change"
+        if frame.format.name.replace("yuvj", "yuv") != index.pix_fmt.replace("yuvj", "yuv"):
+            return "format_change"
+        if (sample_range(frame) == FULL_RANGE) != (index.colour.range == FULL_RANGE):
+            return "range_change"
         return picture_planes(frame)
 
     def _decode(
@@ -316,6 +341,7 @@ class _Job:
         for run in runs:
             numbers = index.frame[run.first : run.last + 1]
             whole = index.uncertain.size == 0 and _contiguous(numbers)
+            following = _Following(numbers[~run.skip]) if index.container != "avi" else None
             for place, packet in _with_end(packets.read(run.first, run.last)):
                 if packet is not None and run.skip[place - run.first]:
                     continue
@@ -329,9 +355,21 @@ class _Job:
                     if frame.is_corrupt and whole and not careful:
                         raise _DamagedError
                     number = int(index.frame[frame.pts])
+                    if following is not None:
+                        self._doubt(following.missed(number), careful)
                     if number >= 0:
                         yield number, frame
+            if following is not None:
+                self._doubt(following.missed(None), careful)
             packets.codec.flush_buffers()
+
+    def _doubt(self, missed: int | None, careful: bool) -> None:
+        """Note that a player counts on without a frame, or begin again to see which."""
+        if missed is None:
+            return
+        if not careful:
+            raise _DamagedError
+        self.doubtful = min(self.doubtful, missed)
 
     def _decode_packet(self, codec: Any, place: int, packet: Any, careful: bool) -> list[Any]:
         if packet is not None:
@@ -347,14 +385,15 @@ class _Job:
         """Encode a clip whose last frame has come, and put its file in place."""
         if clip.held > _most_held(clip, self.max_held):
             clip.reason = "frames_missing"
+        if clip.end > self.doubtful:
+            clip.reason = "uncertain_frames"
         if clip.reason is None:
             began = perf_counter()
-            raw = os.pread(self.raw, clip.n_bytes, clip.offset)
-            data = np.frombuffer(raw, np.uint8).reshape(clip.n_frames, -1)
+            data = _frames(self.raw, clip)
             read = perf_counter()
             try:
                 file = encode_clip(
-                    data, clip.window, self.index.fps, self.index.colour, self.encode
+                    data, clip.window, clip.fps, self.index.colour, self.encode, self.index.sar
                 )
             except VideoError as e:
                 clip.reason = e.reason
@@ -380,8 +419,9 @@ class _OpenClips:
         self._open: list[_Clip] = []
 
     def take(
-        self, number: int, planes: Sequence[Plane], *, held: bool, damaged: bool = False
+        self, number: int, planes: Sequence[Plane] | str, *, held: bool, damaged: bool = False
     ) -> None:
+        """Give the open clips a frame's planes, or the reason for which they cannot have it."""
         began = perf_counter()
         while self._waiting and self._waiting[-1].start <= number:
             clip = self._waiting.pop()
@@ -389,8 +429,8 @@ class _OpenClips:
             self._open.append(clip)
         raw = self._job.raw
         for clip in self._open:
-            if not planes:
-                clip.reason = clip.reason or ("frames_missing" if held else "size_change")
+            if isinstance(planes, str):
+                clip.reason = clip.reason or planes
                 continue
             i = number - clip.start
             clip.window.crop(planes, i, clip.planes)
@@ -404,6 +444,28 @@ class _OpenClips:
                     clip.close()
                     self._job.finish(clip)
             self._open = [c for c in self._open if c.end > number + 1]
+
+
+class _Following:
+    """Whether a run's frames come as numbered: each once, in ascending order, none left out."""
+
+    def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
+        # Pictures shown before the run's own first may refer to what was not decoded.
+        self._first = max(0, int(numbers[0]))
+        self._expected = np.sort(numbers[numbers >= self._first]).tolist()
+        self._at = 0
+
+    def missed(self, number: int | None) -> int | None:
+        """The first frame that is out of order once ``number`` has come; None for the end."""
+        if number is not None and number < self._first:
+            return None
+        if self._at == len(self._expected):
+            return number
+        expected: int = self._expected[self._at]
+        if number == expected:
+            self._at += 1
+            return None
+        return expected if number is None else min(expected, number)
 
 
 def _among(numbers: npt.NDArray[np.int64], number: int) -> bool:

@@ -25,6 +25,7 @@ from tinyvirat_build.video.windows import Plane, Window
 LOSSLESS: Final = ("h264", "ffv1")
 
 _UNTAGGED: Final = Colour()
+_SQUARE: Final = Fraction(1)
 _BT601: Final = 5
 # Primaries and transfer of a matrix: BT.709, BT.601 of 625 and of 525 lines, BT.2020.
 _USUAL: Final = {1: (1, 1), _BT601: (5, 6), 6: (6, 6), 9: (9, 14)}
@@ -44,14 +45,21 @@ def _options(encode: Encode) -> dict[str, str]:
 
 
 def encode_clip(
-    data: npt.NDArray[np.uint8], window: Window, fps: Fraction, colour: Colour, encode: Encode
+    data: npt.NDArray[np.uint8],
+    window: Window,
+    fps: Fraction,
+    colour: Colour,
+    encode: Encode,
+    sar: Fraction = _SQUARE,
 ) -> bytes:
     """Encode a clip; frame i is shown at i / fps, without audio.
 
-    ``data`` is ``(T, window.frame_bytes)``: the enclosing even window, planar 4:2:0. An odd
-    window becomes 4:4:4 with the source's chroma samples repeated (MPEG-4, which knows 4:2:0
-    alone, takes every second of them). Tags of colour that the source has are carried over; MP4
-    writes all of them beside MPEG-4 or none, so the usual ones complete them there.
+    ``data`` is ``(T, window.frame_bytes)``: the enclosing even window, planar. An odd window, and
+    one of 4:2:2, becomes 4:4:4 with the source's chroma samples repeated (MPEG-4, which knows
+    4:2:0 alone, takes every second of them). Tags of colour that the source has are carried over;
+    MP4 writes all of them beside MPEG-4 or none, so the usual ones complete them there. ``sar`` is
+    the aspect ratio of the source's samples; square ones are not mentioned, and none are beside
+    FFV1, for PyAV cannot have Matroska say it.
 
     Raises:
         VideoError: ``encode_error``, with the encoder's words.
@@ -75,6 +83,8 @@ def encode_clip(
             context.thread_count = 1
             context.flags |= Flags.bitexact
             _tag(context, colour)
+            if sar != _SQUARE:
+                context.sample_aspect_ratio = sar
             for i in range(len(data)):
                 frame = _frame([p[i] for p in planes], pix_fmt)
                 frame.pts, frame.time_base = i, context.time_base

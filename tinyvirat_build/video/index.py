@@ -1,4 +1,4 @@
-"""Packets to frame numbers, by demuxing alone.
+"""Packets to frame numbers: by demuxing, and by decoding where packets do not tell.
 
 The rule that numbers frames is in :mod:`tinyvirat_build.video.numbering`.
 """
@@ -19,19 +19,33 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
-from av.stream import Disposition
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video import bitstream
+from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
-from tinyvirat_build.video.numbering import NO_TIME, Bools, Ints, Numbers, number_frames
+from tinyvirat_build.video.numbering import (
+    NO_TIME,
+    Bools,
+    Ints,
+    Numbers,
+    Packets,
+    number_shown,
+    number_slots,
+)
+from tinyvirat_build.video.observe import Observer
+from tinyvirat_build.video.opening import open_source, unreadable, video_stream, video_streams
+from tinyvirat_build.video.program import first_picture
+from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate
+from tinyvirat_build.video.structure import breaks
+from tinyvirat_build.video.windows import picture_planes
 
-PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "gray")
+PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "gray")
+FULL_RANGE: Final = 2
 _UNSPECIFIED: Final = 2  # of matrix, primaries and transfer
 _MIB: Final = 1 << 20
 _INTERLACED: Final = (2, 3, 4, 5)  # AVFieldOrder: tt, bb, tb, bt
 _UPRIGHT: Final = np.array([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], np.int32).tobytes()
-_FINEST_RATE: Final = 65535  # the numerator that MPEG-4, the coarsest of the clocks, can tick
 _ARRAYS: Final = ("pts", "dts", "pos", "size", "frame", "sync", "disposable", "uncertain")
 
 
@@ -39,7 +53,7 @@ _ARRAYS: Final = ("pts", "dts", "pos", "size", "frame", "sync", "disposable", "u
 class Colour:
     """A video's colour tags as FFmpeg's numbers; 2 is unspecified, 0 for the range."""
 
-    range: int = 0  # 1 limited, 2 full
+    range: int = 0  # 1 limited, FULL_RANGE
     matrix: int = _UNSPECIFIED
     primaries: int = _UNSPECIFIED
     transfer: int = _UNSPECIFIED
@@ -61,10 +75,12 @@ class VideoIndex:
     height: int
     pix_fmt: str
     colour: Colour
+    sar: Fraction  # of a sample's sides, width to height; 1 where it is unknown
     time_base: Fraction
     timed: bool  # ``pts`` are the container's own, and order the frames
     fingerprint: str
-    streams: int  # videos in the file; the first is this one
+    streams: int  # videos in the file
+    stream: int  # the number of this one among all streams of the file
     pts: Ints
     dts: Ints
     pos: Ints
@@ -83,6 +99,11 @@ class VideoIndex:
     def n_frames(self) -> int:
         """Frames in the sequence, lost ones included."""
         return int(self.frame.max()) + 1
+
+    @property
+    def tall(self) -> bool:
+        """Whether chroma has a row for every row of luma (4:2:2)."""
+        return "422" in self.pix_fmt
 
     @cached_property
     def present(self) -> Ints:
@@ -120,10 +141,12 @@ class VideoIndex:
             "height": self.height,
             "pix_fmt": self.pix_fmt,
             "colour": asdict(self.colour),
+            "sar": str(self.sar),
             "time_base": str(self.time_base),
             "timed": self.timed,
             "fingerprint": self.fingerprint,
             "streams": self.streams,
+            "stream": self.stream,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)
@@ -138,52 +161,34 @@ class VideoIndex:
             head = json.loads(npz["head"].tobytes())
             arrays = {name: npz[name] for name in _ARRAYS}
         head["fps"] = Fraction(head["fps"])
+        head["sar"] = Fraction(head["sar"])
         head["time_base"] = Fraction(head["time_base"])
         head["colour"] = Colour(**head["colour"])
         return cls(**head, **arrays)
 
 
 def index_video(path: str | Path) -> VideoIndex:
-    """Read a video's packets and number its frames; only the first frame is decoded.
+    """Read a video's packets and number its frames; little more than its start is decoded.
 
     Raises:
         VideoError: the video cannot be cut exactly: ``unreadable``, ``no_frames``,
-            ``pixel_format``, ``rotated``, ``interlaced``, ``size_change`` or, where no rule
-            names the frames, ``uncertain_frames``.
+            ``pixel_format``, ``rotated``, ``interlaced``, ``edit_list`` or ``first_picture``.
     """
     path = Path(path)
     try:
         with open_source(path) as container:
-            if not container.streams.video:
+            stream = video_stream(container)
+            if stream is None:
                 raise VideoError("no_frames", f"{path} holds no video; replace the file")
-            stream = container.streams.video[0]
-            stream.thread_count = 1
             return _index(path, container, stream)
     except (OSError, av.error.FFmpegError) as e:
         raise unreadable(path, e) from e
-
-
-def open_source(path: Path) -> Any:
-    """Open a video with PyAV, whatever its titles are encoded in.
-
-    An absolute path, for FFmpeg takes what stands before a colon for a protocol.
-    """
-    return av.open(str(path.absolute()), metadata_errors="replace")
-
-
-def unreadable(path: Path, error: OSError | av.error.FFmpegError) -> VideoError:
-    """What is said of a video that cannot be opened: of its access, or of what it holds."""
-    remedy = "replace the file"
-    if isinstance(error, OSError):
-        remedy = "make the file readable, then build again"
-    return VideoError("unreadable", f"{path}: {error.strerror or type(error).__name__}; {remedy}")
 
 
 def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     read = _picture_reader(stream.codec_context)
     rows: list[tuple[int, int, int, int, bool, bool]] = []
     pictures: list[Picture] = []
-    first = None
     for packet in _packets(container, stream, rows):
         if packet.size == 0:  # the end, or a slot whose packet was lost
             continue
@@ -199,35 +204,40 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         )
         if read is not None:
             pictures.append(read(bytes(packet)))
-        if first is None:
-            first = _first_frame(stream.codec_context, packet)
-    if first is None:
-        frames = _decoded(stream.codec_context, None)
-        first = frames[0] if frames else None
-    if not rows or first is None:
+    if not rows:
         raise VideoError("no_frames", f"{path}: no frame decodes; replace the file")
-    _refuse_inexact(path, stream, first, pictures)
     pts, dts, pos, size = (np.array([r[k] for r in rows], np.int64) for k in range(4))
     key, hidden = (np.array([r[k] for r in rows], bool) for k in (4, 5))
-    numbers = number_frames(path, container.format.name, stream, pts, dts, hidden, pictures)
     intra = np.array([p.kind == I for p in pictures], bool) if pictures else key
     sync = key & intra
     sync[0] = True
+    name = container.format.name.split(",")[0]
+    packets = Packets(
+        path, name, stream.codec_context.name, stream.frames, pts, dts, pos, hidden, sync, pictures,
+        [] if name == "avi" else breaks(path, name, stream.id),
+    )  # fmt: skip
+    observer = Observer(lambda: _open_again(path))
+    numbers = _number(packets, stream.index, observer)
+    first = observer.first
+    _refuse_inexact(path, stream, first, pictures)
+    _compare_start(path, stream.index, first)
     disposable = np.zeros(len(rows), bool)
     if stream.codec_context.name == "h264":
         disposable = np.array([p.disposable for p in pictures], bool) & ~sync
     return VideoIndex(
         codec=stream.codec_context.name,
-        container=container.format.name.split(",")[0],
-        fps=_rate(container.format.name, stream, numbers, pts),
+        container=name,
+        fps=_rate(name, stream, numbers, pts),
         width=first.width,
         height=first.height,
         pix_fmt=first.format.name,
         colour=_colour(first),
+        sar=Fraction(stream.sample_aspect_ratio or 1),
         time_base=Fraction(stream.time_base),
         timed=numbers.timed,
         fingerprint=_fingerprint(path, pts, dts, pos, size, key),
-        streams=sum(not s.disposition & Disposition.attached_pic for s in container.streams.video),
+        streams=len(video_streams(container)),
+        stream=stream.index,
         pts=pts,
         dts=dts,
         pos=pos,
@@ -252,22 +262,40 @@ def _picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
     if codec.name == "h264":
         return bitstream.H264Reader(codec.extradata).read
     if codec.name == "mpeg4":
-        return bitstream.read_mpeg4
+        return bitstream.Mpeg4Reader(codec.extradata).read
     if codec.name in ("mpeg1video", "mpeg2video"):
         return bitstream.read_mpeg12
-    return None
+    if codec.name in ("av1", "libdav1d"):
+        return bitstream.Av1Reader(codec.extradata).read
+    return {"vp8": bitstream.read_vp8, "vp9": bitstream.read_vp9}.get(codec.name)
 
 
-def _decoded(codec: Any, packet: Any) -> list[Any]:
-    try:
-        return list(codec.decode(packet))
-    except av.error.FFmpegError:
-        return []  # a damaged packet; a later one may decode
+def _open_again(path: Path) -> tuple[Any, Any]:
+    container = open_source(path)
+    return container, video_stream(container)
 
 
-def _first_frame(codec: Any, packet: Any) -> Any:
-    frames = _decoded(codec, packet)
-    return frames[0] if frames else None
+def _number(packets: Packets, stream: int, observer: Observer) -> Numbers:
+    if packets.container != "avi":
+        return number_shown(packets, observer.look)
+    observer.look([(0, 0)])
+    if observer.first is None:
+        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
+    slots = read_slots(packets.path, stream, packets.pos)
+    return number_slots(packets, slots.slot, slots.sure, slots.total)
+
+
+def _compare_start(path: Path, stream: int, first: Any) -> None:
+    """Refuse a video of which another decoder shows another picture first."""
+    here = hashlib.md5(usedforsecurity=False)
+    for plane in picture_planes(first):
+        here.update(plane.tobytes())
+    if first_picture(path, stream) != here.hexdigest():
+        raise VideoError(
+            "first_picture",
+            f"{path}: two decoders do not show the same picture first; encode it anew from its "
+            "source, or cut off its beginning",
+        )
 
 
 def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]) -> None:
@@ -275,7 +303,7 @@ def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]
         raise VideoError(
             "pixel_format",
             f"{path}: {first.format.name} cannot be cut exactly (only {', '.join(PIXEL_FORMATS)}); "
-            "convert it to 8-bit 4:2:0",
+            "convert it to 8-bit 4:2:0 or 4:2:2",
         )
     if _display_matrix(first) != _UPRIGHT:
         raise VideoError(
@@ -294,41 +322,33 @@ def _display_matrix(frame: Any) -> bytes:
 
 
 def _rate(container: str, stream: Any, numbers: Numbers, pts: Ints) -> Fraction:
-    """The exact rate where all frames are equally long, else the container's own estimate.
+    """The exact rate where all frames are equally long, else what the container says of it.
 
-    An estimate that no clock can tick, or that is far from the mean, gives way to the mean.
+    What no clock can tick, or what the frames do not keep, is not the container's to say.
     """
     base = Fraction(stream.time_base)
     if container == "avi":
         return 1 / base
-    if numbers.timed:
-        steps = np.unique(np.diff(np.sort(pts[numbers.frame >= 0])))
-        # A coarse clock (milliseconds) rounds the steps: only a fine one gives the rate itself.
-        if len(steps) == 1 and base * 1000 < 1:
-            return 1 / (int(steps[0]) * base)
-    guess = stream.guessed_rate or stream.average_rate or stream.base_rate
-    rate = Fraction(guess) if guess else Fraction(0)
-    mean = _mean_rate(pts[numbers.frame >= 0], base) if numbers.timed else None
-    if mean is not None and not (rate.numerator <= _FINEST_RATE and mean / 2 < rate < mean * 2):
-        return mean
-    return rate or Fraction(25)
-
-
-def _mean_rate(pts: Ints, base: Fraction) -> Fraction | None:
-    """Frames a second from the first frame to the last, as a fraction of bounded size.
-
-    >>> _mean_rate(np.array([0, 1, 5, 6]), Fraction(1, 10))
-    Fraction(5, 1)
-    """
-    if len(pts) < 2:
-        return None
-    rate = (len(pts) - 1) / (int(pts.max() - pts.min()) * base)
-    return rate.limit_denominator(max(1, min(1001, _FINEST_RATE // (int(rate) + 1))))
+    order = np.argsort(numbers.frame, kind="stable")
+    times = pts[order[np.searchsorted(numbers.frame[order], 0) :]]
+    steps = times[1:] - times[:-1] if numbers.timed else times[:0]
+    # A coarse clock (milliseconds) rounds the steps: only a fine one gives the rate itself.
+    if len(steps) and np.all(steps == steps[0]) and base * 1000 < 1:
+        return 1 / (int(steps[0]) * base)
+    found = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+    said = [Fraction(rate) for rate in found if rate and rate.numerator <= FINEST_RATE]
+    return agreed_rate(said, steps, base)
 
 
 def _colour(frame: Any) -> Colour:
-    full = 2 if frame.format.name == "yuvj420p" else int(frame.color_range)
-    return Colour(full, int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
+    return Colour(
+        sample_range(frame), int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc)
+    )
+
+
+def sample_range(frame: Any) -> int:
+    """Of a decoded frame's samples, by its pixel format or its tag; as in :class:`Colour`."""
+    return FULL_RANGE if frame.format.name.startswith("yuvj") else int(frame.color_range)
 
 
 def _fingerprint(path: Path, *arrays: npt.NDArray[Any]) -> str:

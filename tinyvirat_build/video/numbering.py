@@ -1,32 +1,72 @@
 """Which frame a packet holds: its place in the picture sequence that the annotators saw.
 
-- AVI carries decoding timestamps alone, one a slot of constant duration; a slot without a packet
-  is a lost frame. The number is the slot, which is what setting a packet's ``pts`` to its ``dts``
-  gives (the ``pts`` that demuxers guess for AVI are wrong and are not used).
-- AVI with reordered pictures (B-frames): the slots of a group, from one picture that resets the
-  decoder to the next, are given to its pictures in the order in which the bitstream says they are
-  shown. A group with lost packets is *uncertain*, and no clip is cut from it: what is left of it
-  may look as if nothing were reordered.
-- Elsewhere presentation timestamps order the frames: the number is the rank among the packets
-  that are shown (an edit list hides some), whatever the rate does and wherever time starts.
+They saw what players show, so frame k is the k-th picture that a plain decode from the file's
+first packet puts out. Packets tell most of it, and what they cannot tell is looked at:
+
+- The order is that of presentation times within a section; where the clock restarts, sections
+  follow each other as they lie in the file. Where times are wanting, collide, or disagree with
+  the order that the bitstream writes, the whole file is decoded once and watched.
+- Packets that an edit list hides, or that show nothing, have no number.
+- The start, every joint of two sections and every damaged spot are decoded: pictures before the
+  first that a section puts out have no number.
+- Lost packets change no number, for players do not see them either. But where the structure of
+  the file or of the bitstream is broken *and* time steps as never before, nobody knows whether
+  the annotators saw the loss: what follows is *uncertain*, and no clip is cut from it.
+
+AVI is counted otherwise: by the slots of its constant clock, lost ones and those whose picture
+does not decode included (:mod:`tinyvirat_build.video.avi`). With reordered pictures the slots of
+a group, from one picture that resets the decoder to the next, are given to its pictures in the
+order in which the bitstream says they are shown; a group with lost packets is uncertain, for
+what is left of it may look as if nothing were reordered.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video.bitstream import B, I, Picture
+from tinyvirat_build.video.structure import Break
 
 NO_TIME: Final = np.iinfo(np.int64).min
+_REORDER: Final = 16  # pictures that any of the codecs holds back at most
+_LOOKS: Final = 200  # places that are decoded at most; after so many nothing is certain
+_IN_FILE_ORDER: Final = frozenset({"vp8", "vp9", "av1", "mjpeg", "msmpeg4v3", "png", "ffv1"})
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+Look = Callable[[Sequence[tuple[int, int]]], list[Ints]]
+"""Decodes from each ``first`` to beyond ``last``; gives the packets shown, in the order shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """What demuxing tells of a video's packets, in file order; arrays of shape ``(P,)``."""
+
+    path: Path
+    container: str  # FFmpeg's first name of the format
+    codec: str
+    announced: int  # frames by the container's header; 0 where it does not say
+    pts: Ints  # NO_TIME where there is none
+    dts: Ints
+    pos: Ints
+    hidden: Bools  # by an edit list
+    sync: Bools
+    pictures: list[Picture]  # what the bitstream says; empty for codecs that are not read
+    breaks: list[Break] = field(default_factory=list)
+
+    def of_pictures(self, what: Callable[[Picture], bool], default: bool) -> Bools:
+        """A flag a packet, from its picture."""
+        if not self.pictures:
+            return np.full(len(self.pts), default)
+        return np.array([what(p) for p in self.pictures], bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,57 +86,271 @@ def _spans(*spans: tuple[int, int]) -> Ints:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def number_frames(
-    path: Path,
-    container: str,
-    stream: Any,
-    pts: Ints,
-    dts: Ints,
-    hidden: Bools,
-    pictures: list[Picture],
-) -> Numbers:
-    """Number the frames of a video from its packets.
+def join_spans(*parts: Ints) -> Ints:
+    """Half-open spans ``(K, 2)`` as ordered ones that neither overlap nor touch.
 
-    Args:
-        path: of the video, for messages.
-        container: FFmpeg's name of the format.
-        stream: PyAV's stream.
-        pts, dts: of the packets in file order, ``(P,)``; :data:`NO_TIME` where there is none.
-        hidden: packets that an edit list hides, ``(P,)``.
-        pictures: what the bitstream says of each packet; empty for codecs that are not read.
+    >>> join_spans(np.array([[4, 6]]), np.array([[0, 2], [5, 9]])).tolist()
+    [[0, 2], [4, 9]]
+    """
+    joined: list[list[int]] = []
+    for start, end in sorted(np.concatenate(parts).tolist()):
+        if joined and start <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], end)
+        elif start < end:
+            joined.append([start, end])
+    return np.array(joined, np.int64).reshape(-1, 2)
+
+
+def number_shown(packets: Packets, look: Look) -> Numbers:
+    """Number the frames of a video that is no AVI.
 
     Raises:
-        VideoError: ``uncertain_frames``, where no rule names any frame.
+        VideoError: ``edit_list``, where it shows packets more than once; ``no_frames``.
     """
-    shown_pts = pts[~hidden]
-    if container != "avi" and not np.any(shown_pts == NO_TIME):
-        if len(np.unique(shown_pts)) < len(shown_pts):
-            raise VideoError("uncertain_frames", f"{path}: two frames share a time; remux it")
-        frame = np.full(len(pts), -1, np.int64)
-        frame[~hidden] = np.argsort(np.argsort(shown_pts, kind="stable"), kind="stable")
-        return Numbers(frame, _spans(), True)
-    slot = np.arange(len(dts)) if container != "avi" else dts
-    if np.any(slot == NO_TIME) or np.any(np.diff(slot) <= 0) or slot[0] < 0:
+    shown = ~packets.hidden & packets.of_pictures(lambda p: p.shown, True)
+    if packets.container == "mov" and len(np.unique(packets.pos[shown])) < shown.sum():
         raise VideoError(
-            "uncertain_frames", f"{path}: the times of packets do not ascend; remux it"
+            "edit_list", f"{packets.path}: its edit list shows frames twice; remux it without"
         )
+    section = _sections(packets.dts)
+    timed = not np.any(packets.pts[shown] == NO_TIME)
+    if timed:
+        order = np.lexsort((packets.pts, section))
+        order = order[shown[order]]
+    else:
+        order = _order_of_bitstream(packets, shown)
+    joints = np.flatnonzero(np.diff(section)) + 1
+    if timed and _is_doubtful(packets, order, section):
+        seen, lost = _watch_all(look, order)
+    else:
+        seen, lost = _watch(packets, look, order, joints)
+    if not len(seen):
+        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
+    frame = np.full(len(packets.pts), -1, np.int64)
+    frame[seen] = np.arange(len(seen))
+    lost += _losses(packets, seen, frame, section) if timed else []
+    end = len(seen)
+    return Numbers(frame, join_spans(_spans(*((n, end) for n in lost))), timed)
+
+
+def _sections(dts: Ints) -> Ints:
+    """The section of each packet: a new one begins where decoding time goes back."""
+    known = np.flatnonzero(dts != NO_TIME)
+    section = np.zeros(len(dts), np.int64)
+    section[known[1:]] = np.diff(dts[known]) < 0
+    return np.asarray(np.cumsum(section), np.int64)
+
+
+def _order_of_bitstream(packets: Packets, shown: Bools) -> Ints:
+    """Packets as the bitstream says that they are shown, for want of times."""
+    places = np.flatnonzero(shown)
+    if not packets.pictures or packets.codec in _IN_FILE_ORDER:
+        return places
+    pictures = [packets.pictures[p] for p in places]
+    slot = np.arange(len(places))
+    if packets.codec == "h264":
+        frame = _number_by_order(slot, pictures).frame
+    else:
+        frame = _number_by_kind(slot, np.array([p.kind for p in pictures]), 0).frame
+    return np.asarray(places[np.argsort(frame, kind="stable")], np.int64)
+
+
+def _is_doubtful(packets: Packets, order: Ints, section: Ints) -> bool:
+    """Whether the times cannot be the order in which the decoder shows its pictures."""
+    pts, of = packets.pts[order], section[order]
+    if np.any((np.diff(pts) == 0) & (np.diff(of) == 0)):
+        return True
+    rank = np.argsort(np.argsort(order))
+    reorder = 0 if packets.codec in _IN_FILE_ORDER else _REORDER
+    if np.any(np.abs(rank - np.arange(len(rank))) > reorder):
+        return True
+    if packets.codec != "h264":
+        return False
+    groups = np.cumsum([p.reset for p in packets.pictures])
+    counts = np.array([NO_TIME if p.order is None else p.order for p in packets.pictures])
+    group, count = groups[order], counts[order]
+    known = (count[1:] != NO_TIME) & (count[:-1] != NO_TIME) & (np.diff(of) == 0)
+    return bool(np.any(known & (np.diff(group) == 0) & (np.diff(count) < 0)))
+
+
+def _watch_all(look: Look, order: Ints) -> tuple[Ints, list[int]]:
+    """Decode everything: what is shown, and from where on frames are missing among it."""
+    seen = look([(0, int(order.max()))])[0]
+    expected = np.isin(np.arange(int(order.max()) + 1), order)
+    expected[seen] = False
+    if len(seen):
+        expected[: int(seen.min())] = False  # what does not decode at the start
+    missing = np.flatnonzero(expected)
+    return seen, [int(np.count_nonzero(seen < m)) for m in missing[:1]]
+
+
+def _watch(packets: Packets, look: Look, order: Ints, joints: Ints) -> tuple[Ints, list[int]]:
+    """Decode the start, the joints and what looks damaged; the order without what is not shown.
+
+    Also the numbers from which on frames are missing in the middle.
+    """
+    spots = _damaged_spots(packets)
+    starts = np.unique(np.r_[0, joints])
+    wanted = np.unique(np.r_[starts, spots])
+    windows = [(_sync_before(packets.sync, p), p) for p in wanted.tolist()]
+    rank = np.full(len(packets.pts), -1, np.int64)
+    rank[order] = np.arange(len(order))
+    gone = np.zeros(len(rank), bool)
+    damage: list[int] = []
+    for (first, at), seen in zip(windows, look(windows[:_LOOKS]), strict=False):
+        ranks = rank[seen]
+        if not len(seen) or np.any(ranks < 0) or np.any(np.diff(ranks) < 0):
+            return _watch_all(look, order)
+        fed = np.arange(first, int(seen.max()) + 1)
+        missing = fed[(rank[fed] >= 0) & ~np.isin(fed, seen)]
+        if first:  # pictures before the first one that is shown refer to what was not decoded
+            missing = missing[rank[missing] > ranks[0]]
+        begins = at if at in starts else len(rank)
+        mine = ranks[seen >= begins]
+        leading = (missing >= begins) & (rank[missing] < mine.min(initial=len(rank)))
+        gone[missing[leading]] = True
+        damage += rank[missing[~leading]].tolist()
+    seen = order[~gone[order]]
+    damage += [int(rank[p]) for _, p in windows[_LOOKS : _LOOKS + 1]]
+    return seen, [n - int(np.count_nonzero(gone[order[:n]])) for n in damage]
+
+
+def _damaged_spots(packets: Packets) -> Ints:
+    """Packets that may not decode: torn ones, and those beside a break of the file."""
+    torn = np.flatnonzero(packets.of_pictures(lambda p: p.torn, False))
+    after = np.searchsorted(_filled(packets.pos), [b.at for b in packets.breaks])
+    beside = np.r_[after - 1, after].astype(np.int64)
+    beside = beside[(beside >= 0) & (beside < len(packets.pos))]
+    return np.asarray(np.r_[torn, beside], np.int64)
+
+
+def _filled(pos: Ints) -> Ints:
+    """Places in the file, those that are not told being after the one before."""
+    return np.asarray(np.maximum.accumulate(pos), np.int64)
+
+
+def _sync_before(sync: Bools, place: int) -> int:
+    """The last picture that needs no other, before a packet."""
+    before = np.flatnonzero(sync[:place])
+    return int(before[-1]) if len(before) else 0
+
+
+def _losses(packets: Packets, seen: Ints, frame: Ints, section: Ints) -> list[int]:
+    """The numbers from which on frames may be missing: evidence of a loss beside a step in time."""
+    steps = np.diff(packets.pts[seen])
+    inside = np.diff(section[seen]) == 0
+    usual = int(np.median(steps[inside])) if inside.any() else 0
+    slack = max(1, usual // 50)
+    odd = inside & (np.abs(steps - usual) > slack)
+    steady = np.count_nonzero(odd) * 10 <= len(odd)
+    places = _filled(packets.pos)
+    lost = []
+    for found in packets.breaks:
+        after = int(np.searchsorted(places, found.at))
+        if after in (0, len(places)):
+            continue
+        if not (found.joint and packets.sync[after]):  # else whole recordings, joined
+            lost += _step_beside(after, frame, ~inside | odd if steady else ~odd | odd)
+    for after in np.flatnonzero(packets.of_pictures(lambda p: p.gap, False)).tolist():
+        lost += _step_beside(after, frame, odd)
+    return lost + _missing_counts(packets, seen, odd)
+
+
+def _step_beside(after: int, frame: Ints, suspicious: Bools) -> list[int]:
+    """The first frame behind a suspicious step around a packet."""
+    near = frame[max(0, after - _REORDER) : after + _REORDER]
+    near = near[near >= 0]
+    if not len(near):
+        return []
+    low = int(near.min())
+    at = np.flatnonzero(suspicious[low : int(near.max())])
+    return [low + 1 + int(at[0])] if len(at) else []
+
+
+def _missing_counts(packets: Packets, seen: Ints, odd: Bools) -> list[int]:
+    """Frames behind an odd step at which H.264's picture order count leaves pictures out."""
+    if packets.codec != "h264":
+        return []
+    counts = np.array([NO_TIME if p.order is None else p.order for p in packets.pictures])[seen]
+    groups = np.cumsum([p.reset for p in packets.pictures])[seen]
+    known = (np.diff(groups) == 0) & (counts[1:] != NO_TIME) & (counts[:-1] != NO_TIME)
+    steps = np.where(known, np.diff(counts), 0)
+    least = int(steps[steps > 0].min(initial=np.iinfo(np.int64).max))
+    return (np.flatnonzero(odd & (steps > least)) + 1).tolist()
+
+
+def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbers:
+    """Number the frames of an AVI by the slots of its packets.
+
+    Args:
+        packets: of the file.
+        slot: of each packet, ascending, −1 for none.
+        sure: whether the slot is certain.
+        total: the number of slots.
+    """
+    nothing = ~packets.of_pictures(lambda p: p.shown, True)
+    frame = np.full(len(slot), -1, np.int64)
+    if packets.codec in ("vp8", "vp9", "av1"):  # such packets take no slot either
+        slot = np.where(slot >= 0, slot - np.cumsum(nothing) + nothing, -1)
+        total -= int(nothing.sum())
+        slot = np.where(nothing, -1, slot)
+    placed = np.flatnonzero(slot >= 0)
+    if not len(placed):
+        return Numbers(frame, _spans(), False)
+    numbers = _number_placed(packets, placed, slot[placed])
+    frame[placed] = numbers.frame
+    frame[nothing & ~_holds_packed(packets.pictures, len(slot))] = -1
+    sure = sure | nothing & (slot < 0)
+    return Numbers(frame, join_spans(numbers.uncertain, _unsure(slot, sure, total)), False)
+
+
+def _unsure(slot: Ints, sure: Bools, total: int) -> Ints:
+    """Spans of slots from the last sure one before each packet that is not, to the next sure."""
+    spans: list[tuple[int, int]] = []
+    certain = np.flatnonzero(sure & (slot >= 0))
+    for place in np.flatnonzero(~sure).tolist():
+        k = int(np.searchsorted(certain, place))
+        before = int(slot[certain[k - 1]]) + 1 if k else 0
+        after = int(slot[certain[k]]) if k < len(certain) else total
+        if not spans or spans[-1] != (before, after):
+            spans.append((before, after))
+    return _spans(*spans)
+
+
+def _holds_packed(pictures: list[Picture], count: int) -> Bools:
+    """Packets that stand for the second picture of the one before."""
+    held = np.zeros(count, bool)
+    if pictures:
+        held[1:] = [p.pictures == 2 for p in pictures[:-1]]
+    return held
+
+
+def _number_placed(packets: Packets, placed: Ints, slot: Ints) -> Numbers:
     everything = _spans((0, int(slot[-1]) + 1))
-    codec = stream.codec_context.name
-    if codec in ("hevc", "vc1", "wmv3", "vvc", "av1", "vp9") or any(
-        p.pictures > 1 for p in pictures
+    pictures = [packets.pictures[p] for p in placed] if packets.pictures else []
+    packed = _holds_packed(pictures, len(slot))
+    if packets.codec in ("hevc", "vc1", "wmv3", "vvc", "av1", "libdav1d") or np.any(
+        np.diff(slot) <= 0
     ):
-        return Numbers(slot.astype(np.int64), everything, False)
+        return Numbers(slot, everything, False)
+    if any(
+        p.pictures > 2 or (p.pictures == 2 and h) for p, h in zip(pictures, packed, strict=False)
+    ):
+        return Numbers(slot, everything, False)
+    if packets.codec == "h264":
+        return _number_by_order(slot, pictures)
     kinds = np.array([p.kind for p in pictures], np.int64)
-    if codec == "h264":
-        return _number_by_order(slot, pictures, kinds)
+    if len(kinds) and packed.any():
+        kinds[packed] = B
     if np.any(kinds == B):
-        return _number_by_kind(slot, kinds, stream.frames)
-    return Numbers(slot.astype(np.int64), _spans(), False)
+        return _number_by_kind(slot, kinds, packets.announced)
+    return Numbers(slot, _spans(), False)
 
 
-def _number_by_order(slot: Ints, pictures: list[Picture], kinds: Ints) -> Numbers:
+def _number_by_order(slot: Ints, pictures: list[Picture]) -> Numbers:
     """Slots in picture order within each group from an IDR picture to the next (H.264 §8.2.1)."""
     frame = slot.astype(np.int64)
+    kinds = np.array([p.kind for p in pictures], np.int64)
     known = np.array([p.order is not None for p in pictures], bool)
     order = np.array([p.order or 0 for p in pictures], np.int64)
     reset = np.array([p.reset for p in pictures], bool)
@@ -153,11 +407,4 @@ def _number_by_kind(slot: Ints, kinds: Ints, announced: int) -> Numbers:
     lossy = (ends - begins) != np.diff(np.r_[starts, len(slot)])
     lossy[-1] |= announced > after
     # A group's B pictures that are shown before its first one refer to the group before.
-    marks = np.c_[begins, ends + 2][lossy]
-    spans: list[tuple[int, int]] = []
-    for begin, end in marks.tolist():
-        if spans and begin <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], end)
-        else:
-            spans.append((begin, end))
-    return Numbers(frame, _spans(*spans), False)
+    return Numbers(frame, join_spans(np.c_[begins, ends + 2][lossy]), False)

@@ -13,8 +13,9 @@ from av.codec.context import Flags
 from av.stream import Discard
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.index import VideoIndex, open_source, unreadable
+from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import NO_TIME
+from tinyvirat_build.video.opening import open_source, unreadable, video_stream
 
 _READ_ON = 64  # packets that are cheaper to read past than to seek over
 
@@ -29,6 +30,7 @@ class PacketReader:
     def __init__(self, path: Path, index: VideoIndex) -> None:
         self._path, self._index = path, index
         self._place = _places(index)
+        self._named = frozenset(self._place.values())
         self._open()
 
     def _open(self) -> None:
@@ -36,12 +38,15 @@ class PacketReader:
             self._container = open_source(self._path)
         except (OSError, av.error.FFmpegError) as e:
             raise unreadable(self._path, e) from e
-        self._stream: Any = self._container.streams.video[0]
+        self._stream = video_stream(self._container)
+        if self._stream is None or self._stream.index != self._index.stream:
+            raise VideoError(
+                "source_changed", f"{self._path}: other streams than were indexed; build again"
+            )
         for other in self._container.streams:
             if other.index != self._stream.index:
                 other.discard = Discard.all
         self.codec: Any = self._stream.codec_context
-        self.codec.thread_count = 1
         # MPEG-4 and its kin are exact between decoders only with this flag; others ignore it.
         self.codec.flags |= Flags.bitexact
         self._packets = self._demux()
@@ -85,13 +90,21 @@ class PacketReader:
     def _following(self) -> Iterator[tuple[int, Any]]:
         for packet in self._packets:
             place = self._next
-            if self._place and self._place.get(_name(self._index, packet), -1) != place:
+            if self._place and not self._is_at(packet, place):
                 raise VideoError(
                     "source_changed",
                     f"{self._path}: packet {place} is not the one that was indexed; build again",
                 )
             self._next = place + 1
             yield place, packet
+
+    def _is_at(self, packet: Any, place: int) -> bool:
+        """Whether a packet may be the one that was indexed at a place."""
+        index = self._index
+        if place >= index.n_packets or packet.size != index.size[place]:
+            return False
+        found = self._place.get(_name(index, packet))
+        return found == place or (found is None and place not in self._named)
 
     def _seek(self, first: int) -> None:
         index = self._index
@@ -118,11 +131,11 @@ def _prepend(packet: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _places(index: VideoIndex) -> dict[int, int]:
-    """From what names a packet to its place; empty where nothing names packets."""
+    """From what names a packet to its place, for the packets that have a name of their own."""
     names = index.pos if _positioned(index) else index.dts
-    if len(np.unique(names)) < len(names) or np.any(names == NO_TIME):
-        return {}
-    return {int(n): i for i, n in enumerate(names.tolist())}
+    known, first, count = np.unique(names, return_index=True, return_counts=True)
+    own = (count == 1) & (known >= 0 if _positioned(index) else known != NO_TIME)
+    return dict(zip(known[own].tolist(), first[own].tolist(), strict=True))
 
 
 def _positioned(index: VideoIndex) -> bool:

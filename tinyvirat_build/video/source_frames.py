@@ -1,107 +1,89 @@
-"""A source's frames from the ffmpeg program, each with its number found by its timestamp.
+"""A source's frames from the ffmpeg program, counted as a player counts them.
 
 This is the decoder that the cutter is checked against: another build of FFmpeg, another process,
-no seeking, nothing left out. The program is driven through ffmpeg-python, here alone.
+from the first packet on, nothing left out. Of what it shows the k-th picture is frame k, whatever
+the index says. An AVI alone is counted by its own clock: its packets are passed on with their
+slots as times. The program is driven through ffmpeg-python, here alone.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import av
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.errors import DataError
-from tinyvirat_build.video.index import VideoIndex, open_source
+from tinyvirat_build.video.avi import read_slots
+from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
+from tinyvirat_build.video.program import program
 
 Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span
 _MOST_SPANS: Final = 200
-_OWN_BASE: Final = Fraction(1, 1000)
-
-
-@cache
-def program() -> str:
-    """The path of the ffmpeg program: that of imageio-ffmpeg, else the system's.
-
-    Raises:
-        DataError: there is none.
-    """
-    try:
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:
-        found = shutil.which("ffmpeg")
-    if found is None:
-        raise DataError("no ffmpeg program; pip install imageio-ffmpeg, or install ffmpeg")
-    return found
-
-
-@cache
-def _source_time_base() -> str:
-    """How this version is asked to keep the source's own time base."""
-    text = subprocess.run([program(), "-version"], capture_output=True, text=True).stdout
-    major = re.search(r"version n?(\d+)", text)
-    return "-1" if major is not None and int(major[1]) < 7 else "demux"
+_CLOCK: Final = Fraction(1, 1000)  # one tick a frame
 
 
 def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
-    """Decode a video once with one thread; yield ``(number, planes)``, numbers ascending.
+    """Decode a video once with one thread; yield ``(number, planes)`` in the order shown.
 
-    At least those of ``frames`` (ascending numbers) that decode are yielded; nothing after the
-    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, or Y alone
-    for gray. The number is found by the frame's timestamp, never by counting.
+    At least those of ``frames`` (ascending numbers) that are shown are yielded; nothing after the
+    last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, with all
+    rows ``(H, ceil(W/2))`` for 4:2:2, or Y alone for gray; none where the picture's size is not
+    the video's.
     """
     if not len(frames):
         return
-    numbers = _Numbers(index)
-    # Where the program would have to guess the times, its packets are passed on with some.
-    own_times = not index.timed
+    slots = index.container == "avi"
+    delay = _delay(index) if slots else 0
     stream = ffmpeg.input(
-        "pipe:0" if own_times else str(path.absolute()),
-        **{"flags:v": "bitexact", "threads": 1, "copyts": None},
-        **({"f": "nut"} if own_times else {}),
-    )["v:0"]
+        "pipe:0" if slots else str(path.absolute()),
+        **{"flags:v": "bitexact", "threads": 1},
+        # A change of size or range must not begin the count anew.
+        **(
+            {"f": "nut", "copyts": None}
+            if slots
+            else {"reinit_filter": 0, "format_whitelist": DEMUXERS}
+        ),
+    )["v:0" if slots else str(index.stream)]
+    stream = stream.filter("settb", str(_CLOCK))
+    if not slots:
+        stream = stream.filter("setpts", "N")
     spans = _spans(frames)
     if len(spans) <= _MOST_SPANS:
-        wanted = "+".join(numbers.between(a, b, own_times) for a, b in spans)
+        wanted = "+".join(f"between(pts,{a + delay},{b + delay})" for a, b in spans)
         stream = stream.filter("select", wanted)
-    if numbers.shift:
-        stream = stream.filter("setpts", f"PTS+{numbers.shift}")
     command = ffmpeg.output(
         stream,
         "pipe:1",
         format="nut",
         vcodec="rawvideo",
         fps_mode="passthrough",
-        enc_time_base=_source_time_base(),
+        enc_time_base=str(_CLOCK),
         avoid_negative_ts="disabled",
         loglevel="quiet",
     ).compile(cmd=program())
     process = subprocess.Popen(
         command,
-        stdin=subprocess.PIPE if own_times else subprocess.DEVNULL,
+        stdin=subprocess.PIPE if slots else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     feeder = None
-    if own_times:
+    if slots:
         feeder = threading.Thread(target=_feed, args=(path, index, process.stdin), daemon=True)
         feeder.start()
     try:
         assert process.stdout is not None
-        yield from _read(process.stdout, index, numbers, int(frames[-1]), own_times)
+        yield from _read(process.stdout, index, delay, int(frames[-1]))
     finally:
         process.kill()
         if process.stdout is not None:
@@ -109,44 +91,6 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
         process.wait()
         if feeder is not None:
             feeder.join()
-
-
-class _Numbers:
-    """Between frame numbers and times in the source's time base."""
-
-    def __init__(self, index: VideoIndex) -> None:
-        self._index = index
-        self.delay = _delay(index)
-        # What the program writes (NUT) knows no time before 0: a clock that wraps has such.
-        self.shift = max(0, -int(index.pts[index.frame >= 0].min())) if index.timed else 0
-        if index.timed:
-            self._of_time = dict(
-                zip(
-                    index.pts[index.packet_of_present].tolist(), index.present.tolist(), strict=True
-                )
-            )
-
-    def between(self, first: int, last: int, own_times: bool) -> str:
-        """What selects frames ``[first, last]`` in a filter."""
-        if own_times:  # in seconds, for the container chooses its own clock
-            ends = [float((n + self.delay) * _OWN_BASE) for n in (first, last)]
-            margin = float(_OWN_BASE) / 2
-            return f"between(t,{ends[0] - margin:.6f},{ends[1] + margin:.6f})"
-        return f"between(pts,{self._time(first)},{self._time(last)})"
-
-    def _time(self, number: int) -> int:
-        index = self._index
-        if not index.timed:
-            return number
-        place = int(np.searchsorted(index.present, number, "right")) - 1
-        return int(index.pts[index.packet_of_present[max(place, 0)]])
-
-    def number(self, time: int, own_times: bool) -> int | None:
-        if own_times:
-            return time - self.delay
-        if not self._index.timed:
-            return time
-        return self._of_time.get(time - self.shift)
 
 
 def reorders(index: VideoIndex) -> bool:
@@ -165,10 +109,7 @@ def _spans(frames: Ints) -> list[tuple[int, int]]:
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
-def _read(
-    pipe: Any, index: VideoIndex, numbers: _Numbers, last: int, own_times: bool
-) -> Iterator[tuple[int, Planes]]:
-    base = _OWN_BASE if own_times else index.time_base
+def _read(pipe: Any, index: VideoIndex, delay: int, last: int) -> Iterator[tuple[int, Planes]]:
     try:
         container: Any = av.open(pipe, format="nut", metadata_errors="replace")
     except (OSError, av.error.FFmpegError):
@@ -178,13 +119,9 @@ def _read(
         for packet in container.demux(stream):
             if not packet.size or packet.pts is None:
                 continue
-            time = Fraction(packet.pts) * packet.time_base / base
-            number = numbers.number(round(time), own_times)
-            if number is None or (time.denominator != 1 and not own_times):
-                continue
-            planes = _planes(bytes(packet), index)
-            if planes:
-                yield number, planes
+            number = round(Fraction(packet.pts) * packet.time_base / _CLOCK) - delay
+            if number >= 0:
+                yield number, _planes(bytes(packet), index)
             if number >= last:
                 return
 
@@ -194,7 +131,7 @@ def _planes(data: bytes, index: VideoIndex) -> Planes:
     h, w = index.height, index.width
     shapes = [(h, w)]
     if index.pix_fmt != "gray":
-        shapes += [((h + 1) // 2, (w + 1) // 2)] * 2
+        shapes += [(h if index.tall else (h + 1) // 2, (w + 1) // 2)] * 2
     if len(data) != sum(a * b for a, b in shapes):
         return []
     planes, at = [], 0
@@ -205,27 +142,28 @@ def _planes(data: bytes, index: VideoIndex) -> Planes:
 
 
 def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
-    """Pass the video's packets on with frame numbers as presentation times.
+    """Pass an AVI's packets on with slots of its clock as presentation times.
 
-    Decoded in the order shown, an AVI's pictures are named by the file's own slots; where
-    pictures are reordered it is the index that says which slot is whose.
+    The slots are counted in the file once more. Where pictures are reordered it is the index that
+    says which slot of a group is whose; that the decoder shows them in that order is the proof.
     """
     delay = _delay(index)
-    slots = index.container == "avi" and not reorders(index)
+    slots = index.frame
     try:
         with open_source(path) as source, av.open(pipe, "w", format="nut") as out:
-            stream = source.streams.video[0]
+            stream = video_stream(source)
+            if not reorders(index) and np.all(index.frame >= 0):
+                slots = read_slots(path, stream.index, index.pos).slot
             copy = out.add_stream_from_template(stream)
-            copy.time_base = _OWN_BASE
+            copy.time_base = _CLOCK
             place = 0
             for packet in source.demux(stream):
                 if not packet.size:
                     continue
-                number = int(packet.dts if slots else index.frame[place])
-                packet.pts, packet.dts = number + delay, place
-                packet.time_base, packet.stream = _OWN_BASE, copy
+                packet.pts, packet.dts = int(slots[place]) + delay, place
+                packet.time_base, packet.stream = _CLOCK, copy
                 out.mux(packet)
                 place += 1
         pipe.close()
-    except (OSError, ValueError, av.error.FFmpegError):
+    except (OSError, ValueError, IndexError, av.error.FFmpegError):
         return  # the reader had enough and closed the pipe

@@ -65,7 +65,7 @@ def decoding_runs(index: VideoIndex, frames: Ints) -> list[Run]:
     packets = np.sort(index.packet_of_present[places[places >= 0]])
     if not len(packets):
         return []
-    shown = index.pts if index.timed else index.frame
+    shown = index.frame
     syncs = np.flatnonzero(index.sync)
     at = np.searchsorted(syncs, packets, "right") - 1
     while np.any(late := (at > 0) & (shown[syncs[at]] > shown[packets])):

@@ -1,7 +1,8 @@
 """Clips against their source, decoded by another program.
 
 Everything is compared at the clip's own pixels, each with its chroma sample: a clip in 4:2:0 with
-its samples repeated, a clip in 4:4:4 as it is, the pack inside its enclosing window. What the
+its samples repeated, a clip in 4:4:4 as it is, the pack inside its enclosing window (of a source
+in 4:2:2 with the upper of two rows of chroma). What the
 source should show there is worked out pixel by pixel from the manifest, by none of the cutter's
 code.
 """
@@ -23,16 +24,19 @@ import pandas as pd
 
 from tinyvirat_build.video.index import Colour, VideoIndex
 from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders
 from tinyvirat_build.video.spans import needed_frames, shown_for
 
 LEAST_PSNR: Final = 20.0  # decibels of a lossy clip's luma; below it shows something else
 _ROUNDED_RATE: Final = 1e-6  # of itself: Matroska counts a frame's duration in nanoseconds
+# MPEG-4 has a byte for either side of a sample; FFV1's clips say nothing of it.
+_ROUNDED_ASPECT: Final = {"mpeg4": 0.01, "ffv1": float("inf")}
 
 Pixels = npt.NDArray[np.uint8]
 _COLUMNS: Final = (
     "clip_id", "start", "end", "width", "height", "x", "y",
-    "file", "n_frames", "held", "sha256", "pack_file", "pack_offset",
+    "file", "n_frames", "held", "sha256", "fps", "pack_file", "pack_offset",
 )  # fmt: skip
 
 
@@ -58,6 +62,7 @@ class _Clip:
     n_frames: int
     held: int
     sha256: str
+    fps: str
     pack_file: str | None
     pack_offset: int | None
     pixels: Pixels | None = None  # (T, 3, height, width)
@@ -83,14 +88,15 @@ def verify_video(
 
     ``clips`` are rows of ``clips`` with the columns of ``cuts`` (files relative to ``root``),
     those without a file left out. Also checked: the checksum, the number of frames by two readers
-    (PyAV and OpenCV) and by the container, the rate, timestamps from 0, colour tags, the count
-    of held frames and the pack's planes. Clips of a lossy codec (``lossless=False``) must be
-    within :data:`LEAST_PSNR` of the source instead of equal. Memory: the clips that are open at
-    one time, decoded.
+    (PyAV and OpenCV) and by the container, the rate, timestamps from 0, colour tags, the aspect
+    ratio of samples, the count of held frames and the pack's planes. A clip that is planned one
+    frame past the video's last must lack just this frame. Clips of a lossy codec
+    (``lossless=False``) must be within :data:`LEAST_PSNR` of the source instead of equal. Memory:
+    the clips that are open at one time, decoded.
     """
     if clips.empty:
         return []
-    waiting = sorted(_rows(clips), key=lambda c: -c.start)
+    waiting = sorted(_rows(clips, index), key=lambda c: -c.start)
     problems: list[Problem] = []
     frames = needed_frames(index.n_frames, [c.start for c in waiting], [c.end for c in waiting])
     unnamed = _unnamed(index)
@@ -122,19 +128,16 @@ def verify_video(
 def _unnamed(index: VideoIndex) -> Ints:
     """Spans ``(K, 2)`` of slots that a loss among reordered pictures leaves without a number.
 
-    From the keyframe before each gap of an AVI's slots to the one after it.
+    From the keyframe before each lost slot of an AVI to the one after it.
     """
-    slot = index.dts
-    if index.timed or index.container != "avi" or not reorders(index):
+    if index.container != "avi" or not reorders(index):
         return np.empty((0, 2), np.int64)
-    before = np.flatnonzero(np.diff(slot) > 1)
-    keys = np.flatnonzero(index.sync)
-    edges = np.r_[slot[keys], slot[-1] + 1]
-    first, last = np.searchsorted(keys, before, "right") - 1, np.searchsorted(keys, before + 1)
-    return np.asarray(np.c_[edges[first], edges[last]], np.int64)
+    edges = np.r_[0, np.unique(index.frame[index.sync]), index.n_frames]
+    after = np.searchsorted(edges, index.lost, "right")
+    return np.unique(np.c_[edges[after - 1], edges[after]], axis=0)
 
 
-def _rows(clips: pd.DataFrame) -> Iterator[_Clip]:
+def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Clip]:
     pack = "pack_file" in clips
     columns: list[list[Any]] = [
         [None] * len(clips) if name.startswith("pack_") and not pack else clips[name].tolist()
@@ -144,6 +147,8 @@ def _rows(clips: pd.DataFrame) -> Iterator[_Clip]:
         clip = _Clip(*row)
         if clip.pack_file is None or pd.isna(clip.pack_file) or pd.isna(clip.pack_offset):
             clip.pack_file = clip.pack_offset = None
+        if clip.start < index.n_frames == clip.end - 1:
+            clip.end -= 1
         yield clip
 
 
@@ -163,7 +168,7 @@ def _shown(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, P
             yield number, planes, False
             at += 1
         before = planes
-    while at < len(frames) and before:
+    while at < len(frames) and before and index.container == "avi":
         yield int(frames[at]), before, True
         at += 1
 
@@ -178,8 +183,12 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
         problems.append(clip.problem("checksum", f"{clip.file} is not the file that was written"))
     expected = clip.end - clip.start
     counts = {"table": int(clip.n_frames), "OpenCV": _count_opencv(file)}
+    fps = Fraction(clip.fps)
+    kept = clip_rate(index, clip.start, clip.end)
+    if fps != kept:
+        problems.append(clip.problem("rate", f"{fps} by the tables, but its frames keep {kept}"))
     try:
-        found = _decode(file, index)
+        found = _decode(file, fps)
     except (OSError, av.error.FFmpegError, IndexError, ValueError) as e:
         return [*problems, clip.problem("file", f"{clip.file} does not decode: {e}")]
     pixels = found.pixels
@@ -192,8 +201,10 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
         problems.append(clip.problem("size", f"{size}, not {clip.width}x{clip.height}"))
     else:
         clip.pixels = pixels
-    if abs(found.rate / index.fps - 1) > (_ROUNDED_RATE if found.codec == "ffv1" else 0):
-        problems.append(clip.problem("rate", f"{found.rate} frames a second, not {index.fps}"))
+    if abs(found.rate / fps - 1) > (_ROUNDED_RATE if found.codec == "ffv1" else 0):
+        problems.append(clip.problem("rate", f"{found.rate} frames a second, not {fps}"))
+    if abs(found.sar / index.sar - 1) > _ROUNDED_ASPECT.get(found.codec, 0):
+        problems.append(clip.problem("aspect", f"samples of {found.sar}, not of {index.sar}"))
     if _as_read(found.colour, found.codec) != _as_read(index.colour, found.codec):
         tags = (found.colour.range, found.colour.matrix)
         problems.append(clip.problem("colour", f"tags {tags} are not the source's"))
@@ -221,9 +232,10 @@ class _Decoded:
     rate: Fraction
     codec: str
     colour: Colour
+    sar: Fraction
 
 
-def _decode(file: Path, index: VideoIndex) -> _Decoded:
+def _decode(file: Path, fps: Fraction) -> _Decoded:
     """A clip's frames, and what its file says of them.
 
     Raises:
@@ -236,7 +248,7 @@ def _decode(file: Path, index: VideoIndex) -> _Decoded:
         pictures = []
         for i, frame in enumerate(container.decode(stream)):
             # Matroska's clock ticks in milliseconds, MP4's divides the frame exactly.
-            if abs(frame.pts * stream.time_base - i / index.fps) * 1000 > 1:
+            if abs(frame.pts * stream.time_base - i / fps) * 1000 > 1:
                 raise ValueError(f"frame {i} is shown at {frame.time} s")
             pictures.append(_full(frame))
         return _Decoded(
@@ -245,6 +257,7 @@ def _decode(file: Path, index: VideoIndex) -> _Decoded:
             rate=Fraction(stream.average_rate),
             codec=context.name,
             colour=Colour(int(context.color_range), int(context.colorspace)),
+            sar=Fraction(stream.sample_aspect_ratio or 1),
         )
 
 
@@ -294,8 +307,11 @@ def _unpack(clip: _Clip, root: Path) -> Pixels | None:
 def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: bool) -> None:
     i = number - clip.start
     clip.held_here += held
-    truth = _truth(clip, i, planes)
-    if clip.packed is not None and not np.array_equal(clip.packed[i], truth):
+    if not planes:
+        clip.wrong.append(number)
+        return
+    truth, packed = _truth(clip, i, planes)
+    if clip.packed is not None and not np.array_equal(clip.packed[i], packed):
         clip.wrong_pack.append(number)
     if clip.pixels is None:
         return
@@ -307,16 +323,25 @@ def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: boo
         clip.squares += float((difference**2).mean())
 
 
-def _truth(clip: _Clip, i: int, planes: Planes) -> Pixels:
-    """What the window shows at the clip's frame ``i``: ``(3, height, width)``."""
+def _truth(clip: _Clip, i: int, planes: Planes) -> tuple[Pixels, Pixels]:
+    """What the window shows at the clip's frame ``i``, and the pack: ``(3, height, width)``."""
     high, wide = planes[0].shape
-    rows = np.clip(np.arange(clip.height) + int(clip.y[i]), 0, high - 1)
+    places = np.arange(clip.height) + int(clip.y[i])
+    rows = np.clip(places, 0, high - 1)
     cols = np.clip(np.arange(clip.width) + int(clip.x[i]), 0, wide - 1)
     luma = planes[0][np.ix_(rows, cols)]
     if len(planes) == 1:
         gray = np.full_like(luma, 128)
-        return np.stack([luma, gray, gray])
-    return np.stack([luma, *(p[np.ix_(rows // 2, cols // 2)] for p in planes[1:])])
+        found = np.stack([luma, gray, gray])
+        return found, found
+    if len(planes[1]) < high:
+        found = np.stack([luma, *(p[np.ix_(rows // 2, cols // 2)] for p in planes[1:])])
+        return found, found
+    upper = np.clip(places // 2 * 2, 0, high - 1)
+    shown, packed = (
+        np.stack([luma, *(p[np.ix_(r, cols // 2)] for p in planes[1:])]) for r in (rows, upper)
+    )
+    return shown, packed
 
 
 def _close(clip: _Clip, lossless: bool) -> Iterator[Problem]:

@@ -1,9 +1,9 @@
-"""A clip's window on a decoded picture: planes in, planar 4:2:0 bytes out.
+"""A clip's window on a decoded picture: planes in, planar bytes out.
 
 The planes are cut as they lie in the decoder's memory. What is stored is the *enclosing even
 window*, whose chroma samples are whole: a window that is odd, or at an odd corner, is widened to
 even edges, and ``dx, dy`` (0 or 1) say where its own pixels begin. Outside the picture the
-picture's edge pixels repeat.
+picture's edge pixels repeat. The bytes are those of the picture's own chroma, 4:2:0 or 4:2:2.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ class Window:
     dy: int
     left: tuple[int, ...]  # even
     top: tuple[int, ...]
+    tall: bool = False  # chroma has a row for every row of luma (4:2:2)
 
     @classmethod
-    def of(cls, width: int, height: int, x: Sequence[int], y: Sequence[int]) -> Window:
+    def of(
+        cls, width: int, height: int, x: Sequence[int], y: Sequence[int], *, tall: bool = False
+    ) -> Window:
         """The window of a clip whose corner at frame start + i is ``x[i], y[i]``.
 
         Raises:
@@ -47,9 +50,8 @@ class Window:
             raise ValueError(f"a window of {width}x{height} pixels")
         if any((int(v) & 1) != dx for v in x) or any((int(v) & 1) != dy for v in y):
             raise ValueError("the corners of a window are all odd or all even")
-        return cls(
-            width, height, dx, dy, tuple(int(v) - dx for v in x), tuple(int(v) - dy for v in y)
-        )
+        left, top = tuple(int(v) - dx for v in x), tuple(int(v) - dy for v in y)
+        return cls(width, height, dx, dy, left, top, tall)
 
     @property
     def enclosing(self) -> tuple[int, int]:
@@ -59,25 +61,43 @@ class Window:
 
     @property
     def even(self) -> bool:
-        """Whether the window is its own enclosing window, so that 4:2:0 holds it exactly."""
-        return self.enclosing == (self.height, self.width)
+        """Whether 4:2:0 holds the clip exactly: whole samples of chroma, one for two rows."""
+        return self.enclosing == (self.height, self.width) and not self.tall
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame: Y, then U and V at half the sides."""
+        """Bytes of one frame: Y, then U and V."""
+        h, w = self.enclosing
+        return h * w + 2 * self._chroma_rows * (w // 2)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of one frame in the pack, which is 4:2:0 always."""
         h, w = self.enclosing
         return h * w * 3 // 2
+
+    @property
+    def _chroma_rows(self) -> int:
+        return self.enclosing[0] // (1 if self.tall else 2)
 
     def planes(self, data: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
         """Views of Y, U and V in frames of ``(..., frame_bytes)``."""
         h, w = self.enclosing
-        luma, chroma = h * w, h * w // 4
+        shape = self._chroma_rows, w // 2
+        luma, chroma = h * w, shape[0] * shape[1]
         lead = data.shape[:-1]
         return (
             data[..., :luma].reshape(*lead, h, w),
-            data[..., luma : luma + chroma].reshape(*lead, h // 2, w // 2),
-            data[..., luma + chroma :].reshape(*lead, h // 2, w // 2),
+            data[..., luma : luma + chroma].reshape(*lead, *shape),
+            data[..., luma + chroma :].reshape(*lead, *shape),
         )
+
+    def packed(self, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Frames ``(T, frame_bytes)`` as the pack has them: of two rows of chroma the upper one."""
+        if not self.tall:
+            return data
+        y, u, v = self.planes(data)
+        return np.concatenate([p.reshape(len(data), -1) for p in (y, u[:, ::2], v[:, ::2])], axis=1)
 
     def crop(self, picture: Sequence[Plane], i: int, out: Sequence[Plane]) -> None:
         """Copy the window's part of ``picture`` at the clip's frame ``i`` to the planes ``out``."""
@@ -85,8 +105,9 @@ class Window:
         if len(picture) == 1:
             out[1][...] = out[2][...] = _GRAY
             return
-        _crop(picture[1], self.left[i] >> 1, self.top[i] >> 1, out[1])
-        _crop(picture[2], self.left[i] >> 1, self.top[i] >> 1, out[2])
+        top = self.top[i] if self.tall else self.top[i] >> 1
+        _crop(picture[1], self.left[i] >> 1, top, out[1])
+        _crop(picture[2], self.left[i] >> 1, top, out[2])
 
     def full_chroma(self, data: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
         """The clip's own pixels as 4:4:4, ``(..., height, width)`` each.
@@ -96,10 +117,11 @@ class Window:
         rows = slice(self.dy, self.dy + self.height)
         cols = slice(self.dx, self.dx + self.width)
         y, u, v = self.planes(data)
+        down = 1 if self.tall else 2
         return (
             y[..., rows, cols],
-            u.repeat(2, -2).repeat(2, -1)[..., rows, cols],
-            v.repeat(2, -2).repeat(2, -1)[..., rows, cols],
+            u.repeat(down, -2).repeat(2, -1)[..., rows, cols],
+            v.repeat(down, -2).repeat(2, -1)[..., rows, cols],
         )
 
 

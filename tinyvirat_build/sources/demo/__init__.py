@@ -20,6 +20,7 @@ from typing import Final
 
 import filelock
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from tinyvirat_build.config import Settings
@@ -89,6 +90,10 @@ class Demo:
     def default_data(self, out: Path) -> Path:
         """The corpus belongs to the build where the user names no other place."""
         return out / "data"
+
+    def misplaced(self, clips: pd.DataFrame, root: Path) -> list[str]:
+        """The clips whose frames tell another number or place than their rows do."""
+        return misplaced(clips, root)
 
     def prepare(self, data: Path, settings: Settings, *, quiet: bool) -> None:
         """Render the corpus into ``data/demo`` unless it lies there, or in ``data``, already.

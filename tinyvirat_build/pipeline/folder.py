@@ -11,23 +11,37 @@ import shutil
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import filelock
 import yaml
 
 from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
+from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.pipeline.stages import clip_tables
+from tinyvirat_build.sources import Entry
 from tinyvirat_build.store import PARTIAL
 
-if TYPE_CHECKING:
-    from tinyvirat_build.request import Request
-
 FORMAT: Final = 1  # of the build folder
-CLIP_TABLES: Final = ("clips", "clips_filtered", "clips_partitioned", "clips_planned")
 _NOTED: Final = "log/tables.json"
 FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
+
+
+def table_path(out: Path, table: str) -> Path:
+    """The file of a table."""
+    return out / "tables" / f"{table}.parquet"
+
+
+def of_video(root: Path, entry: Entry) -> Path:
+    """One video's own path below a folder."""
+    return root / entry.source / entry.annotation_set / entry.video_id
+
+
+def unit_path(out: Path, stage: str, entry: Entry) -> Path:
+    """The file of one stage's work on one video."""
+    return of_video(out / "units" / stage, entry)
 
 
 def write_build_file(request: Request) -> bytes:
@@ -84,7 +98,7 @@ def holds(table: Path) -> bool:
 
 def clip_table(out: Path) -> Path | None:
     """The last table of clips that holds; None where none is written, or none holds any more."""
-    paths = (out / "tables" / f"{name}.parquet" for name in CLIP_TABLES)
+    paths = (table_path(out, name) for name in clip_tables())
     return next((p for p in paths if p.is_file() and holds(p)), None)
 
 

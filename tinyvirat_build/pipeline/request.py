@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-import pandas as pd
 
 from tinyvirat_build import engine, labels, sources
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.video.spans import Estimate
-
-STAGES: Final = (
-    "index", "parse", "merge", "segment", "chunk", "crop",
-    "partition", "filter", "plan", "cut", "publish", "stats",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +51,6 @@ class Outcome:
     def status(self) -> int:
         """The exit status: 0 built, 1 built with clips or annotation files missing, or empty."""
         return 1 if self.quarantined or self.unread or self.planned == 0 else 0
-
-
-def order_of(stage: str) -> int:
-    """A stage's place in the order.
-
-    Raises:
-        SettingsError: there is no such stage.
-    """
-    if stage not in STAGES:
-        raise SettingsError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
-    return STAGES.index(stage)
-
-
-def unit_path(out: Path, stage: str, entry: Entry) -> Path:
-    """The file of one stage's work on one video."""
-    return out / "units" / stage / entry.source / entry.annotation_set / entry.video_id
 
 
 def entries_of(request: Request) -> list[Entry]:
@@ -132,10 +108,4 @@ def data_of(source: Source, request: Request) -> Path:
 def in_order(found: Sequence[Discovery]) -> list[Entry]:
     """The videos of several sources, in key order."""
     entries = [e for d in found for e in d.entries]
-    return sorted(entries, key=lambda e: (e.source, e.video_id, e.annotation_set))
-
-
-def videos_frame(entries: Sequence[Entry]) -> pd.DataFrame:
-    """What the partition's groups are made of, one row a video."""
-    names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
-    return pd.DataFrame([[getattr(e, name) for name in names] for e in entries], columns=names)
+    return sorted(entries, key=lambda e: e.key)

@@ -1,0 +1,96 @@
+"""What a stage is given: the tables that it reads, by name, with settings and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from tinyvirat_build import store
+from tinyvirat_build.config import Settings
+from tinyvirat_build.pipeline.folder import table_path, unit_path
+from tinyvirat_build.pipeline.stages import writer_of
+from tinyvirat_build.records import Key
+from tinyvirat_build.sources import Entry, Source
+from tinyvirat_build.stages.tables import by_video
+
+
+class Video(dict[str, pd.DataFrame]):
+    """One video: each table is read from the unit that holds it when it is first asked for."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        settings: Settings,
+        classes: tuple[str, ...],
+        out: Path,
+        tables: Mapping[str, pd.DataFrame],
+        held: Mapping[str, Path],
+    ) -> None:
+        super().__init__(tables)
+        self.entry, self.settings, self.classes, self.out = entry, settings, classes, out
+        self._held = dict(held)
+
+    def hold(self, names: Iterable[str], unit: Path) -> None:
+        """Note that these tables are now those of another unit."""
+        for name in names:
+            self.pop(name, None)
+            self._held[name] = unit
+
+    def unit(self, stage: str) -> Path:
+        """The file of an earlier stage's work on this video."""
+        return unit_path(self.out, stage, self.entry)
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        self[name] = store.from_arrow(store.read_unit(self._held[name], [name])[name])
+        return self[name]
+
+
+class Corpus(dict[str, pd.DataFrame]):
+    """All videos: each table is read from its file when it is first asked for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        classes: tuple[str, ...],
+        out: Path,
+        entries: Sequence[Entry],
+        *,
+        planned: Sequence[Entry] = (),
+        sources: Sequence[Source] = (),
+        trial: bool = False,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+    ) -> None:
+        super().__init__(tables or {})
+        self.settings, self.classes, self.out = settings, classes, out
+        self.entries, self.planned, self.sources = entries, planned, sources
+        self.trial = trial  # of a part of the corpus
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        read = self._all_activities if name == "all_activities" else self._table
+        self[name] = read(name)
+        return self[name]
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return store.read_table(table_path(self.out, name))
+
+    def _all_activities(self, _: str) -> pd.DataFrame:
+        """Of all videos, planned or not, and with those that fell for want of a box."""
+        stage = writer_of("activities").name
+        parts = [
+            part
+            for e in self.entries
+            for part in store.read_unit(
+                unit_path(self.out, stage, e), ["activities", "without_geometry"]
+            ).values()
+        ]
+        return store.from_arrow(pa.concat_tables(parts).unify_dictionaries())
+
+    def by_video(self, name: str) -> dict[Key, pd.DataFrame]:
+        """A table's rows, video by video."""
+        table = self[name]
+        return {
+            key: table.iloc[rows].reset_index(drop=True) for key, rows in by_video(table).items()
+        }

@@ -1,0 +1,80 @@
+"""The stages that a run knows finished: their units and keys, tables, issues and balances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from tinyvirat_build import store
+from tinyvirat_build.pipeline.stages import Stage, names, writer_of
+
+
+class Ledger:
+    """What a run knows finished, stage by stage."""
+
+    def __init__(self, tables: Path) -> None:
+        self.tables = tables
+        self.keys: dict[str, list[str]] = {}
+        self.units: dict[str, list[Path]] = {}
+        self.tables_held: dict[str, str] = {}  # the tables that are of these units, by key
+        self.discovered: list[pd.DataFrame] = []  # issues of discovery, one frame a source
+
+    def finish(
+        self, stage: Stage, keys: Sequence[str], units: Sequence[Path], *, write: bool
+    ) -> bool:
+        """Note that a stage's units are done, and write its tables of them.
+
+        Without ``write``: only where they are written already; whether they are.
+        """
+        for name in stage.writes:
+            if writer_of(name) == stage:
+                parts = (store.read_unit(u, [name])[name] for u in units)
+                if not self._table(name, store.digest(name, keys), parts, write=write):
+                    return False
+        if stage.writes:
+            self.keys[stage.name], self.units[stage.name] = list(keys), list(units)
+        return True
+
+    def key(self) -> str:
+        """What the ledger depends on: every stage's keys, and what discovery found."""
+        return store.digest(self.keys, [f.to_csv(index=False) for f in self.discovered])
+
+    def of_raw_streams(self, missing: set[str]) -> str:
+        """What to do with the raw streams that are there in place of missing videos."""
+        found = {
+            str(row.video_id): str(row.file)
+            for frame in self.discovered
+            for row in frame[frame["reason"] == "raw_stream"].itertuples()
+            if row.video_id in missing
+        }
+        if not found:
+            return ""
+        files = ", ".join([*found.values()][:3]) + (", …" if len(found) > 3 else "")
+        rest = "" if found.keys() == missing else ", fetch the others"
+        return f"raw streams have no times: put {files} into a container (mp4, mkv){rest}"
+
+    def write(self) -> None:
+        """Write ``issues`` and ``balance``, unless they are of just these units already."""
+        for name in ("issues", "balance"):
+            self._table(name, store.digest(name, self.key()), self._parts(name), write=True)
+
+    def _table(self, name: str, key: str, parts: Iterator[pa.Table], *, write: bool) -> bool:
+        path = self.tables / f"{name}.parquet"
+        if store.table_key(path) != key:
+            if not write:
+                return False
+            store.write_table(path, name, parts, key=key)
+        self.tables_held[name] = key
+        return True
+
+    def _parts(self, name: str) -> Iterator[pa.Table]:
+        if name == "issues":
+            for frame in self.discovered:
+                yield store.to_arrow("issues", frame)
+        for stage in names():
+            for unit in self.units.get(stage, []):
+                if store.has_part(unit, name):
+                    yield store.read_unit(unit, [name])[name]

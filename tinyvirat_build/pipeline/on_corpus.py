@@ -1,0 +1,99 @@
+"""What the stages do on the whole corpus: splits, rare labels, costs, the dataset, its report.
+
+Each function is a stage's ``run`` in the table of stages, or says whether its files are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from tinyvirat_build import report, splits
+from tinyvirat_build.dataset import tinyvirat
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.pipeline.folder import table_path, unit_path
+from tinyvirat_build.pipeline.given import Corpus
+from tinyvirat_build.pipeline.on_video import load_index
+from tinyvirat_build.records import StageResult
+from tinyvirat_build.stages import filter as rare
+from tinyvirat_build.stages import partition as parts
+from tinyvirat_build.video import spans
+
+
+def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]:
+    """Each video's group, and the lists that fix the split of some."""
+    settings = corpus.settings.partition
+    lists = splits.load_lists(settings)
+    names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
+    rows = [[getattr(e, name) for name in names] for e in corpus.entries]
+    return parts.assign_groups(pd.DataFrame(rows, columns=names), settings, lists=lists), lists
+
+
+def partition(corpus: Corpus) -> StageResult:
+    """Give groups to splits, counting the activities of all videos, planned or not."""
+    group_of, lists = groups(corpus)
+    return parts.partition(
+        corpus["clips_planned"],
+        corpus["all_activities"],
+        group_of,
+        corpus.settings.partition,
+        lists=lists,
+        classes=corpus.classes,
+    )
+
+
+def filter(corpus: Corpus) -> StageResult:
+    """Drop rare labels, but not in a trial: in a part of the corpus every label is rare."""
+    settings = corpus.settings.filter
+    if corpus.trial:
+        settings = replace(settings, min_samples=0)
+    return rare.filter_rare(corpus["clips_partitioned"], settings, classes=corpus.classes)
+
+
+def estimate(corpus: Corpus) -> spans.Estimate:
+    """What cutting would cost."""
+    total = spans.Estimate.zero()
+    clips = corpus.by_video("clips_filtered")
+    for entry in (e for e in corpus.planned if e.key in clips):
+        own = clips[entry.key]
+        if entry.video is None:
+            total += spans.Estimate(clips_without_video=len(own), videos_missing=1)
+            continue
+        try:
+            packets = load_index(unit_path(corpus.out, "index", entry))
+        except VideoError:
+            continue
+        total += spans.estimate(packets, own, corpus.settings.encode)
+    return total
+
+
+def publish(corpus: Corpus) -> StageResult:
+    """Write the released layout, the truth and the pack; the table is the manifest."""
+    return tinyvirat.publish(
+        corpus.out,
+        corpus["clips_filtered"],
+        corpus["cuts"],
+        corpus.classes,
+        corpus.sources,
+        corpus.settings,
+    )
+
+
+def dataset_there(corpus: Corpus) -> bool:
+    """Whether everything that was published is still on disk."""
+    manifest = table_path(corpus.out, "clips")
+    return tinyvirat.files_there(corpus.out, manifest, corpus.settings)
+
+
+def stats(corpus: Corpus) -> StageResult:
+    """Write statistics, figures and the report; no table."""
+    report.publish_statistics(corpus.out, corpus.settings, corpus.classes)
+    return StageResult(pd.DataFrame())
+
+
+def report_there(corpus: Corpus) -> bool:
+    """Whether the report and its tables are still on disk."""
+    names = ("report.html", "stats/stats.json", "stats/table1.md", "stats/table1.csv")
+    return all((corpus.out / name).is_file() for name in names)

@@ -1,0 +1,155 @@
+"""What of a build is stale: the first half of a run, which looks and changes nothing.
+
+How a build goes on: its work is parted into *units*, each one stage's work on one video or on the
+whole corpus. A unit is one file, there whole or not at all, and ends with its *key*, a digest of
+all that the work depended on (:mod:`~tinyvirat_build.pipeline.keys`). It is stale where the key
+that it must have now is another one: nothing is remembered but what is on disk, so a build that
+was killed goes on where it stopped, a changed setting redoes what depends on it, and a finished
+build does nothing. A unit whose work failed for a reason that may pass lies under a *transient*
+key, which no unit must have: the next run that has its stage to do tries it again, any other
+leaves it. A stage is finished where none of its units is stale and its tables were written from
+just these; a stage after those asked for that is finished so keeps its rows in ``issues`` and
+``balance``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from tinyvirat_build import store
+from tinyvirat_build.config import Settings
+from tinyvirat_build.pipeline import keys
+from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.given import Corpus, Video
+from tinyvirat_build.pipeline.ledger import Ledger
+from tinyvirat_build.pipeline.on_corpus import groups
+from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.pipeline.stages import Stage, order_of, resolve, stages_before, writer_of
+from tinyvirat_build.pipeline.tasks import Task, Unit
+from tinyvirat_build.sources import Entry, Source
+
+
+@dataclass(slots=True)
+class Known:
+    """What a run was asked for and has found, and which stages are finished so far."""
+
+    request: Request
+    first: str
+    until: str
+    classes: tuple[str, ...]
+    sources: Sequence[Source]
+    entries: Sequence[Entry]  # every video, in key order
+    of_source: Mapping[str, Settings]
+    hashes: store.HashMemory
+    ledger: Ledger
+    tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # read from units
+
+    @property
+    def planned(self) -> Sequence[Entry]:
+        """The videos within ``--limit``."""
+        return self.entries[: self.request.limit]
+
+    def asked(self, stage: Stage) -> bool:
+        """Whether a stage is to be done, and not only looked at."""
+        return order_of(self.first) <= order_of(stage.name) <= order_of(self.until)
+
+    def corpus(self) -> Corpus:
+        """What a stage on the whole corpus is given."""
+        request = self.request
+        return Corpus(
+            request.settings, self.classes, request.out, self.entries,
+            planned=self.planned, sources=self.sources, trial=request.limit is not None,
+        )  # fmt: skip
+
+    def rows_of(self, table: str, task: Task) -> pa.Table | pd.DataFrame:
+        """One video's rows of a table that an earlier step wrote."""
+        if table in task.rows:
+            return task.rows[table]
+        at = task.held[table], table
+        if at not in self.tables:
+            self.tables[at] = store.read_unit(at[0], [table])[table]
+        return self.tables[at]
+
+
+def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
+    """The units of a step on each of its videos, with the keys that they must have now.
+
+    A step that reads a table of the whole corpus works on the videos that have a row in it.
+    """
+    out, corpus = known.request.out, known.corpus()
+    writers = {t: s for s in stages_before(step[0]) for t in s.writes}
+    read = {t for s in step for t in s.reads_of()}
+    rows = {t: corpus.by_video(t) for t in read if t in writers and writers[t].scope == "corpus"}
+    planned, here = {e.key for e in known.planned}, {e.video for e in known.planned}
+    tasks = []
+    for entry in known.entries:
+        if any(entry.key not in own for own in rows.values()):
+            continue
+        task = Task(
+            entry if entry.video in here else replace(entry, video=None),
+            known.of_source[entry.source],
+            known.classes,
+            out,
+            {t: own[entry.key] for t, own in rows.items()},
+            {t: unit_path(out, s.name, entry) for t, s in writers.items() if s.scope != "corpus"},
+        )
+        stages = [s for s in step if s.beyond_limit or entry.key in planned]
+        tasks.append(replace(task, units=tuple(_units(task, stages, known))))
+    return tasks
+
+
+def _units(task: Task, stages: Sequence[Stage], known: Known) -> Iterator[Unit]:
+    """The units of one video; the key of each holds the key before it."""
+    key = None
+    for stage in stages:
+        inputs = keys.inputs_of_video(task.entry, task.settings, known.hashes)
+        inputs |= {
+            read: functools.partial(keys.columns_of, known.rows_of(name, task), columns)
+            for read, (name, columns) in zip(stage.reads, stage.reads_of().items(), strict=True)
+            if name in task.rows or name in task.held
+        }
+        key = keys.key_of(stage, task.settings, key, inputs)
+        path = unit_path(task.out, stage.name, task.entry)
+        given = replace(task, held={**task.held, **dict.fromkeys(stage.writes, path)}).video
+        yield Unit(stage, path, key, is_stale(stage, path, key, known, given))
+
+
+def plan_corpus(stage: Stage, known: Known) -> Unit:
+    """The unit of a stage on the whole corpus, with the key that it must have now."""
+    out, ledger = known.request.out, known.ledger
+    writers = {t: s.name for s in stages_before(stage) for t in s.writes}
+    annotated = [unit_path(out, writer_of("activities").name, e) for e in known.entries]
+    inputs: dict[str, Callable[[], object]] = {
+        **{t: functools.partial(ledger.keys.get, name) for t, name in writers.items()},
+        "issues": ledger.key,
+        "balance": ledger.key,
+        "all_activities": lambda: [store.unit_key(unit) for unit in annotated],
+        "groups": lambda: _groups(known.corpus()),
+        "trial": lambda: known.request.limit is not None,
+    }
+    key = keys.key_of(stage, known.request.settings, None, inputs)
+    path = out / "units" / stage.name / "all"
+    return Unit(stage, path, key, is_stale(stage, path, key, known, known.corpus))
+
+
+def _groups(corpus: Corpus) -> object:
+    group_of, lists = groups(corpus)
+    return [group_of["group"].tolist(), {name: one.to_dict() for name, one in lists.items()}]
+
+
+def is_stale(
+    stage: Stage, path: Path, key: str, known: Known, given: Callable[[], Video | Corpus]
+) -> bool:
+    """Whether a unit has to be worked on: its key is another one, or its files are not there."""
+    found = store.unit_key(path)
+    if known.request.rehash and "video" in stage.reads and known.asked(stage):
+        return True
+    if found == key:
+        return bool(stage.there) and not resolve(stage.there)(given())
+    return known.asked(stage) or not store.is_transient(found)

@@ -1,0 +1,277 @@
+"""A run: each step of stages is planned, its stale units are done, its tables written.
+
+What is stale, and how a build goes on, stands in :mod:`~tinyvirat_build.pipeline.plan`. Stages
+after those asked for are only planned: one that is finished keeps its rows in the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tinyvirat_build import engine, labels, sources, store
+from tinyvirat_build.errors import BuildError, DataError
+from tinyvirat_build.pipeline import folder
+from tinyvirat_build.pipeline.ledger import Ledger
+from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
+from tinyvirat_build.pipeline.request import Outcome, Request, data_of, in_order, sources_of
+from tinyvirat_build.pipeline.stages import (
+    STAGES,
+    Stage,
+    modules,
+    order_of,
+    resolve,
+    steps,
+    writer_of,
+)
+from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
+from tinyvirat_build.records import issues_frame
+from tinyvirat_build.video.spans import Estimate
+
+
+def run(
+    request: Request,
+    *,
+    first: str = STAGES[0].name,
+    until: str = STAGES[-1].name,
+    before: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Run the stages from ``first`` to ``until``; those before ``first`` must be finished.
+
+    ``before`` is called once the folder is locked.
+
+    Raises:
+        SettingsError: an unknown stage or source.
+        DataError: the sources' data are not there, or videos are missing.
+        BuildError: the folder is locked, full or not writable, or a stage before ``first`` is
+            not done.
+    """
+    order_of(first), order_of(until)
+    folder.refuse_foreign(request.out)
+    with folder.lock_build(request.out):
+        try:
+            folder.remove_partials(request.out)
+            before()
+            return _run(request, first, until)
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+            raise BuildError(
+                f"{e.filename or request.out}: no space left on its disk; free some and run the "
+                "same command to go on, or give another --out"
+            ) from e
+
+
+def _run(request: Request, first: str, until: str) -> Outcome:
+    began = time.monotonic()
+    known = discover(request, first, until)
+    outcome = Outcome(seconds={"discover": time.monotonic() - began})
+    # Where an estimate alone is asked for nothing is written, no new settings either.
+    writes = any(known.asked(s) and s.scope != "estimate" for step in steps() for s in step)
+    file_before = folder.write_build_file(request) if writes else b""
+    refusal = None
+    try:
+        refusal = _work_through(known, outcome)
+        if refusal is None:
+            _sum_up(known, outcome, writes=writes)
+    finally:
+        if writes and refusal is None:
+            with contextlib.suppress(OSError):  # of a full disk the run has told already
+                folder.note_tables(request.out, known.ledger.tables_held)
+    if refusal:
+        if file_before:  # nothing was done: the build stays what it was
+            store.write_bytes(request.out / "build.yaml", file_before)
+        raise refusal
+    return outcome
+
+
+def discover(request: Request, first: str, until: str) -> Known:
+    """Find the videos of all sources."""
+    settings = request.settings
+    chosen = sources_of(request)
+    for source in chosen:
+        sources.prepare(source, data_of(source, request), settings, quiet=request.quiet)
+    found = [s.discover(data_of(s, request), settings) for s in chosen]
+    ledger = Ledger(request.out / "tables")
+    ledger.discovered = [
+        issues_frame([issue], source=s.name, video_id=video)
+        for s, d in zip(chosen, found, strict=True)
+        for video, issue in d.issues
+    ]
+    # A link that leads nowhere is a video that is not here.
+    entries = [
+        replace(e, video=None) if e.video and not e.video.is_file() else e for e in in_order(found)
+    ]
+    return Known(
+        request, first, until, labels.load_classes(settings.classes), chosen, entries,
+        {name: settings.of(name) for name in {e.source for e in entries}},
+        store.HashMemory(request.out / "log" / "hashes.json", forget=request.rehash),
+        ledger,
+    )  # fmt: skip
+
+
+def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
+    """Plan every step and do what is asked of it; what stands in the way, if anything does."""
+    for step in steps():
+        began = time.monotonic()
+        asked = [s for s in step if order_of(s.name) <= order_of(known.until)]
+        if step[0].scope == "estimate":
+            if asked:
+                outcome.estimate = resolve(step[0].run)(known.corpus())
+            continue
+        if asked and "issues" in step[0].reads:
+            known.ledger.write()
+        whole = step[0].scope == "corpus"
+        tasks = [] if whole else plan_videos(step, known)
+        units = [plan_corpus(step[0], known)] if whole else [u for t in tasks for u in t.units]
+        stale = Counter(u.stage.name for u in units if u.stale)
+        for stage in asked:
+            outcome.worked[stage.name] = n = stale[stage.name]
+            if n and order_of(stage.name) < order_of(known.first):
+                return BuildError(
+                    f"stage {stage.name} is not finished with these settings ({n} units); run "
+                    f"`tinyvirat-build {stage.name} --out {known.request.out}` first"
+                )
+        if missing := _missing_videos(step, tasks, known):
+            if not asked:
+                return None
+            known.ledger.write()  # of what was planned, which stands
+            raise missing
+        if asked and whole:
+            _do_corpus(units[0], known)
+        elif asked:
+            _do_videos(asked, tasks, known, outcome.estimate)
+        for stage in step:
+            ahead = stage not in asked
+            if ahead and stale[stage.name]:
+                return None
+            if not _finish(stage, tasks, units, known, write=not ahead):
+                return None
+        if asked:
+            outcome.seconds[asked[-1].name] = time.monotonic() - began
+    return None
+
+
+def _missing_videos(step: Sequence[Stage], tasks: Sequence[Task], known: Known) -> DataError | None:
+    """Why a part only could be cut, unless the settings ask for that."""
+    missing = [t.entry.video_id for t in tasks if t.entry.video is None]
+    if not (step[0].folder and missing) or known.request.settings.videos.missing != "error":
+        return None
+    names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+    remedy = known.ledger.of_raw_streams(set(missing)) or "fetch them"
+    return DataError(
+        f"{len(missing)} source videos are not below --data ({names}); {remedy}, or "
+        f"build without them: --set videos.missing=skip"
+    )
+
+
+def _do_corpus(unit: Unit, known: Known) -> None:
+    """Do a stage on the whole corpus."""
+    if unit.stale:
+        unit.path.unlink(missing_ok=True)  # what it wrote, if anything, is written over
+        write_result(unit, resolve(unit.stage.run)(known.corpus()))
+
+
+def _do_videos(
+    asked: Sequence[Stage], tasks: Sequence[Task], known: Known, cost: Estimate | None
+) -> None:
+    """Do what is stale of a step, one task a video, and delete what belongs to videos gone."""
+    request = known.request
+    cut = [replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks]
+    stale = [t for t in cut if any(u.stale for u in t.units)]
+    stale.sort(key=lambda t: -(_clips(t) or sum(known.hashes.size(f) for f in t.entry.files)))
+    by_file = asked[0].scope == "file"
+    for task in (t for t in stale if by_file and t.entry.video is None):  # not worth a process
+        do_task(task)
+    pooled = [t for t in stale if not (by_file and t.entry.video is None)]
+    if asked[0].folder and cost is not None and pooled and not request.quiet:
+        tqdm.write(cost.describe(request.workers))
+    _pool(asked[0], pooled, request)
+    known.hashes.save()
+    for stage in asked:
+        named = {u.path for t in cut for u in t.units if u.stage == stage}
+        _remove_units(request.out / "units" / stage.name, named)
+        if stage.folder:
+            root = request.out / stage.folder
+            _remove_folders(root, {folder.of_video(root, t.entry) for t in tasks})
+
+
+def _clips(task: Task) -> int:
+    return sum(map(len, task.rows.values()))
+
+
+def _pool(stage: Stage, tasks: Sequence[Task], request: Request) -> None:
+    """Do tasks in processes, with a bar; one that crashes or hangs is given up."""
+    if not tasks:
+        return
+    by_clip = any(t.rows for t in tasks)
+    ended = engine.run_local(
+        do_task, tasks, workers=request.workers, timeout=request.timeout, preload=modules()
+    )
+    with tqdm(
+        total=sum(map(_clips, tasks)) if by_clip else len(tasks), desc=f"{stage.name:>9}",
+        unit=" clip" if by_clip else " video", delay=2, disable=request.quiet, dynamic_ncols=True,
+        smoothing=0.1,
+    ) as bar:  # fmt: skip
+        for one in ended:
+            if one.failure:
+                give_up(one.task, one.failure)
+            bar.update(_clips(one.task) if by_clip else 1)
+
+
+def _finish(
+    stage: Stage, tasks: Sequence[Task], units: Sequence[Unit], known: Known, *, write: bool
+) -> bool:
+    """Note a stage that is finished, once its tables are; False where one is not and may not be."""
+    if stage.scope == "corpus":
+        keys, own = [units[0].key], [units[0].path]
+    else:
+        planned = {e.key for e in known.planned}
+        within = [u for t in tasks if t.entry.key in planned for u in t.units]
+        own = [u.path for u in within if u.stage == stage]
+        # What was found, not when its file was written: a copy of the data gives the same bytes.
+        # Else a unit's own key, which is not the one it must have where its work failed.
+        names = [*stage.writes, "issues"]
+        by_file = stage.scope == "file"
+        keys = [store.unit_digest(u, names) if by_file else store.unit_key(u) or "" for u in own]
+    return known.ledger.finish(stage, keys, own, write=write)
+
+
+def _remove_units(root: Path, named: Collection[Path]) -> None:
+    """Delete a stage's units of videos that are no part of this build any more."""
+    for unit in root.rglob("*"):
+        if unit.is_file() and unit not in named:
+            unit.unlink()
+
+
+def _remove_folders(root: Path, named: Collection[Path]) -> None:
+    """Delete the folders of videos that no table names any more."""
+    for one in sorted(p for p in root.glob("*/**/") if p != root):
+        kept = one in named or any(one in n.parents or n in one.parents for n in named)
+        if one.exists() and not kept:
+            shutil.rmtree(one)
+
+
+def _sum_up(known: Known, outcome: Outcome, *, writes: bool) -> None:
+    """Write the ledger, and count what the exit status depends on."""
+    out, until = known.request.out, order_of(known.until)
+    if writes or not folder.table_path(out, "issues").exists():
+        known.ledger.write()
+    issues = store.read_table(folder.table_path(out, "issues"), ["stage", "action", "count"])
+    unread = issues["stage"].isin(["discover", writer_of("activities").name])
+    unread &= issues["action"] == "quarantined"
+    outcome.unread = int(issues["count"][unread].sum())
+    if until >= order_of(writer_of("clips_planned").name):
+        outcome.planned = store.count_rows(folder.table_path(out, "clips_planned"))
+    if until >= order_of(writer_of("cuts").name):
+        reasons = store.read_table(folder.table_path(out, "cuts"), ["reason"])["reason"]
+        outcome.quarantined = int(reasons.notna().sum())
+    store.write_json(out / "log" / "last-run.json", asdict(outcome), indent=1)

@@ -1,0 +1,91 @@
+"""The work on one video, as a worker process does it: the units of one step, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.config import Settings
+from tinyvirat_build.engine import Failure
+from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.stages import Stage, resolve
+from tinyvirat_build.records import StageResult
+from tinyvirat_build.sources import Entry
+
+_SCHEMA_OF: Final = {"without_geometry": "activities"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One stage's work on one video, or on the whole corpus: its file and the key it must have."""
+
+    stage: Stage
+    path: Path
+    key: str
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One video's units of one step, in the order of the stages, and what these are given."""
+
+    entry: Entry
+    settings: Settings
+    classes: tuple[str, ...]
+    out: Path
+    rows: Mapping[str, pd.DataFrame]  # the video's own of the whole corpus's tables
+    held: Mapping[str, Path]  # the units of the steps before, by table
+    units: tuple[Unit, ...] = ()
+
+    def video(self) -> Video:
+        """What the stages are given."""
+        return Video(self.entry, self.settings, self.classes, self.out, self.rows, self.held)
+
+
+def do_task(task: Task) -> None:
+    """Do a video's units that are stale, each on what those before it left."""
+    video = task.video()
+    for unit in task.units:
+        if not unit.stale and store.unit_key(unit.path) == unit.key:
+            video.hold(unit.stage.writes, unit.path)
+        else:
+            _do_unit(unit, unit.stage.run, video)
+
+
+def give_up(task: Task, failure: Failure) -> None:
+    """Leave what stands in the place of a video whose work crashed, hung or failed.
+
+    Every unit is empty, whatever it held, and is tried again by the next run.
+    """
+    video = task.video()
+    for unit in task.units:
+        unit.path.unlink(missing_ok=True)
+    for n, unit in enumerate(task.units):
+        given = (video,) if n else (video, failure.reason, failure.detail)
+        _do_unit(unit, unit.stage.run if n else unit.stage.instead, *given, why=failure.reason)
+
+
+def _do_unit(unit: Unit, function: str, video: Video, *why_not: str, why: str = "") -> None:
+    result: StageResult = resolve(function)(video, *why_not)
+    write_result(unit, result, why or result.transient)
+    video.hold(unit.stage.writes, unit.path)
+    video.update(tables_of(unit.stage, result))
+
+
+def tables_of(stage: Stage, result: StageResult) -> dict[str, pd.DataFrame]:
+    """The tables of a stage's result, by name."""
+    return {**dict.fromkeys(stage.writes[:1], result.table), **result.more}
+
+
+def write_result(unit: Unit, result: StageResult, transient: str = "") -> None:
+    """Write a unit; one that failed for a reason that may pass is under no key of its own."""
+    tables = tables_of(unit.stage, result)
+    tables |= {"issues": result.issues, "balance": result.balance}
+    arrow = {n: store.to_arrow(_SCHEMA_OF.get(n, n), t) for n, t in tables.items()}
+    key = store.transient_key(transient) if transient else unit.key
+    store.write_unit(unit.path, key, {**arrow, **result.parts})

@@ -1,0 +1,59 @@
+"""How a build lies on disk: files written whole, tables, units."""
+
+from tinyvirat_build.store.files import (
+    PARTIAL,
+    HashMemory,
+    atomic_path,
+    digest,
+    hash_file,
+    sync_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from tinyvirat_build.store.tables import (
+    count_rows,
+    from_arrow,
+    read_table,
+    table_key,
+    to_arrow,
+    write_table,
+)
+from tinyvirat_build.store.units import (
+    has_part,
+    has_transient,
+    is_transient,
+    read_unit,
+    read_unit_bytes,
+    transient_key,
+    unit_digest,
+    unit_key,
+    write_unit,
+)
+
+__all__ = [
+    "PARTIAL",
+    "HashMemory",
+    "atomic_path",
+    "count_rows",
+    "digest",
+    "from_arrow",
+    "has_part",
+    "has_transient",
+    "hash_file",
+    "is_transient",
+    "read_table",
+    "read_unit",
+    "read_unit_bytes",
+    "sync_folder",
+    "table_key",
+    "to_arrow",
+    "transient_key",
+    "unit_digest",
+    "unit_key",
+    "write_bytes",
+    "write_json",
+    "write_table",
+    "write_text",
+    "write_unit",
+]

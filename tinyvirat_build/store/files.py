@@ -1,0 +1,127 @@
+"""Files: written whole or not at all, and known by their hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+PARTIAL: Final = ".partial"  # marks what is not finished; removed when a build starts
+
+
+def digest(*parts: object) -> str:
+    """32 hex digits that stand for the parts, which must be JSON values.
+
+    >>> digest("merge", 1, {"b": 1, "a": 2}) == digest("merge", 1, {"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a whole file, in hex."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place once it is complete on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as f:
+            os.fsync(f.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
+    """Write JSON atomically, with a newline at its end."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def sync_folder(path: Path) -> None:
+    """Have a folder's entries on disk before anything that relies on them is written."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class HashMemory:
+    """SHA-256 of annotation files, remembered with size and time of change."""
+
+    def __init__(self, path: Path, *, forget: bool) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = {}
+        if not forget and path.exists():
+            try:
+                self.known = json.loads(path.read_text("utf-8"))
+            except (OSError, ValueError):
+                self.known = {}  # only a memory: everything is hashed anew
+        self.dirty = False
+
+    def of(self, path: Path) -> str:
+        """A file's SHA-256 in hex; empty where there is no such file."""
+        stamp = self.stamp(path)
+        if stamp is None:
+            return ""
+        known = self.known.get(str(path))
+        if known is None or known[:2] != stamp:
+            known = [*stamp, hash_file(path)]
+            self.known[str(path)] = known
+            self.dirty = True
+        return str(known[2])
+
+    @staticmethod
+    def stamp(path: Path | None) -> list[int] | None:
+        """A file's size and time of change."""
+        if path is None:
+            return None
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        return [stat.st_size, stat.st_mtime_ns]
+
+    def size(self, path: Path) -> int:
+        """A file's size in bytes, 0 where there is none."""
+        stamp = self.stamp(path)
+        return stamp[0] if stamp else 0
+
+    def save(self) -> None:
+        """Write the memory if it has learnt something."""
+        if self.dirty:
+            write_json(self.path, self.known)
+            self.dirty = False

@@ -1,0 +1,141 @@
+"""Tables: one Parquet file each, with a written schema and the key that it was written under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tinyvirat_build.errors import BuildError
+from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.store.files import atomic_path
+
+_KEY_FIELD: Final = b"tinyvirat_build.key"
+
+
+def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
+    """A DataFrame in the written schema of table ``name``; missing columns become null."""
+    schema = SCHEMAS[name]
+    if not len(table):
+        return schema.empty_table()
+    given = dict(table.items())
+    columns = [
+        _array(given[f.name], f.type) if f.name in given else pa.nulls(len(table), f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _array(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+    """A column as one Arrow array; the short ways come first, since there are many columns."""
+    values: Any = column.array
+    if isinstance(values, pd.arrays.NumpyExtensionArray):
+        values = values.to_numpy()
+        if values.dtype != object:
+            return pa.array(values, kind, from_pandas=True)
+    if pa.types.is_list(kind):
+        return pa.array([None if v is None else list(v) for v in values], kind)
+    if pa.types.is_dictionary(kind) and not isinstance(values, pd.Categorical):
+        first = values[0]
+        if isinstance(first, str) and (values == first).all():  # one video's key columns
+            codes = pa.array(np.zeros(len(values), np.int32))
+            return pa.DictionaryArray.from_arrays(codes, pa.array([first], pa.string()))
+        return pa.array(np.asarray(values, dtype=object), pa.string()).dictionary_encode()
+    if isinstance(values, pd.Categorical):
+        words = pa.array(np.asarray(values.categories, dtype=object), pa.string())
+        missing = values.codes < 0
+        codes = pa.array(values.codes.astype(np.int32), mask=missing if missing.any() else None)
+        array = pa.DictionaryArray.from_arrays(codes, words)
+    else:
+        array = pa.array(values, from_pandas=True)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+    return array if array.type == kind else array.cast(kind)
+
+
+def from_arrow(table: pa.Table) -> pd.DataFrame:
+    """A DataFrame with categorical words and tuples where the schema has lists."""
+    frame = {f.name: _series(c, f.type) for f, c in zip(table.schema, table.columns, strict=True)}
+    return pd.DataFrame(frame, copy=False)
+
+
+def _series(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        lists = column.to_pylist()
+        tuples = (None if v is None else tuple(v) for v in lists)
+        return np.fromiter(tuples, dtype=object, count=len(lists))
+    if pa.types.is_dictionary(kind):
+        array = column.unify_dictionaries().combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0) if array.num_chunks else pa.array([], kind)
+        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        dtype = pd.CategoricalDtype(array.dictionary.to_pylist())
+        return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
+    if pa.types.is_integer(kind) and column.null_count:
+        return column.to_pandas().astype("Int64")
+    if pa.types.is_string(kind) or column.null_count:
+        return column.to_pandas()
+    return column.to_numpy()
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A stage table from its Parquet file."""
+    return from_arrow(_read_parquet(path, columns))
+
+
+def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
+        raise BuildError(f"cannot read table {path}: {e}; delete it and run again") from e
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a table has; its rows are not read."""
+    rows: int = pq.read_metadata(path).num_rows
+    return rows
+
+
+def table_key(path: Path) -> str | None:
+    """The key that a table file was written under; None where there is no whole table."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid):
+        return None
+    key = metadata.get(_KEY_FIELD)
+    return key.decode() if key else None
+
+
+def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -> None:
+    """Write a table atomically from parts in key order, one row group at a time.
+
+    Memory holds a bounded run of parts, whatever the number of videos; the bytes depend on the
+    rows alone, not on how they were parted.
+    """
+    schema = SCHEMAS[name].with_metadata({_KEY_FIELD: key.encode()})
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
+    ):
+        for group in _row_groups(parts, 1 << 17):
+            writer.write_table(group.unify_dictionaries().combine_chunks().cast(schema))
+
+
+def _row_groups(parts: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    n = 0
+    for part in parts:
+        if part.num_rows:
+            held.append(part)
+            n += part.num_rows
+        while n >= rows:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, rows)
+            held, n = [whole.slice(rows)], n - rows
+    if n:
+        yield pa.concat_tables(held)

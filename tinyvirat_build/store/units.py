@@ -1,0 +1,117 @@
+"""Units: the work of one stage on one video, or on the whole corpus, as one file.
+
+It holds its tables as Arrow IPC and ends with its key, so that it is either there whole or not
+there. A key is a digest of everything that the unit depends on: an equal key means an equal
+result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from tinyvirat_build.errors import BuildError
+from tinyvirat_build.store.files import digest, write_bytes
+
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+
+
+def transient_key(reason: str) -> str:
+    """The key of a unit whose work failed for a reason that may pass.
+
+    No digest, so that the next run tries again.
+
+    >>> transient_key("timeout")
+    '                         timeout'
+    """
+    return f"{reason:>32}"
+
+
+def is_transient(key: str | None) -> bool:
+    """Whether a unit's key says that its work failed for a reason that may pass."""
+    return key is not None and key.startswith(" ")
+
+
+def has_transient(out: Path) -> bool:
+    """Whether any unit of a build failed for a reason that may pass."""
+    units = (p for p in (out / "units").rglob("*") if p.is_file())
+    return any(is_transient(unit_key(p)) for p in units)
+
+
+def write_unit(path: Path, key: str, tables: Mapping[str, pa.Table | bytes]) -> None:
+    """Write a unit: all its tables (or opaque bytes) in one file, complete or not at all."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, table in tables.items():
+            data = table if isinstance(table, bytes) else _to_ipc(table)
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+        archive.comment = key.encode()
+    write_bytes(path, buffer.getvalue())
+
+
+def _to_ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if table.num_rows > 1000 else None)
+    with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def unit_key(path: Path) -> str | None:
+    """The key of a finished unit; None where there is none."""
+    try:
+        with path.open("rb") as f:
+            f.seek(0, os.SEEK_END)
+            f.seek(max(0, f.tell() - 32))
+            tail = f.read()
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError as e:
+        raise BuildError(f"{path} is a folder where a file belongs; delete it, run again") from e
+    return tail.decode("ascii", "replace")
+
+
+def read_unit(path: Path, names: Iterable[str]) -> dict[str, pa.Table]:
+    """Some of a unit's tables."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {n: pa.ipc.open_file(pa.py_buffer(archive.read(n))).read_all() for n in names}
+    except (OSError, KeyError, zipfile.BadZipFile, pa.ArrowInvalid) as e:
+        raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
+
+
+def read_unit_bytes(path: Path, name: str) -> bytes:
+    """An opaque part of a unit."""
+    with _archive(path) as archive:
+        return archive.read(name)
+
+
+def unit_digest(path: Path, names: Iterable[str]) -> str:
+    """A digest of some of a unit's parts: of what they hold, whatever the unit's key."""
+    with _archive(path) as archive:
+        return digest(*(hashlib.sha256(archive.read(name)).hexdigest() for name in names))
+
+
+def has_part(path: Path, name: str) -> bool:
+    """Whether a unit holds a table of that name."""
+    with _archive(path) as archive:
+        return name in archive.namelist()
+
+
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError as e:
+        raise BuildError(f"{path} is not there; run `tinyvirat-build all` again") from e
+    except (OSError, zipfile.BadZipFile) as e:
+        raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
