@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -195,3 +195,31 @@ def united(runs: Runs) -> Runs:
     new = (one[1:] != one[:-1]) | (other[1:] != other[:-1]) | (start[1:] != end[:-1])
     heads, tails = geometry.run_bounds(np.r_[True, new][: len(one)])
     return one[heads], other[heads], start[heads], end[tails - 1]
+
+
+def overlapping(measure: Literal["iomin", "iou"], threshold: float) -> tuple[Hits, Decide]:
+    """Whether boxes overlap by a threshold: pair by pair, and by bounds of many pairs.
+
+    Every step of ``overlap`` grows with the area in common and falls with the boxes' areas, in
+    floating point too; so what the bounds decide is what each pair would give.
+    """
+
+    def hits(a: Floats, b: Floats) -> Bools:
+        found: Bools = geometry.overlap(a, b, measure) >= threshold
+        return found
+
+    def reach(both: Floats, one: Floats, other: Floats) -> Bools:
+        whole = np.minimum(one, other) if measure == "iomin" else one + other - both
+        sure = (both > 0) & (whole > 0)
+        share = np.divide(both, whole, out=np.zeros_like(both), where=sure)
+        return np.where(sure, share >= threshold, both > 0)
+
+    def decide(
+        outer_a: Floats, inner_a: Floats, outer_b: Floats, inner_b: Floats
+    ) -> tuple[Bools, Bools]:
+        least, most = geometry.common_area(inner_a, inner_b), geometry.common_area(outer_a, outer_b)
+        every = reach(least, geometry.areas(outer_a), geometry.areas(outer_b))
+        none = ~reach(most, geometry.areas(inner_a), geometry.areas(inner_b))
+        return every, none
+
+    return hits, decide

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import tinyvirat_build as tvb
 from tinyvirat_build import sources
 from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import TinyviratError
+from tinyvirat_build.records import KEYS
 from tinyvirat_build.sources.custom import Custom
 
-from .samples import ALL, outcome
+from .samples import ALL, VIDEO, outcome
 
 COUNT = int(os.environ.get("TINYVIRAT_MUTATIONS", "300"))
 
@@ -151,6 +153,63 @@ def describe_mutated(count: int, seed: int, folder: Path) -> tuple[int, float]:
         assert "\n" not in str(error)
         errors += error is not None
     return errors, slowest
+
+
+SOURCES = {"kpf": "", "actev-json": "dialect: nist\n", "cuboids": "", "virat-text": ""}
+
+
+def plan_mutated(count: int, seed: int, folder: Path) -> tvb.Build:
+    """``all … --until filter`` of ``count`` videos, one file of each broken, in all formats."""
+    rng = random.Random(seed)
+    for number in range(count):
+        format, _, files = rng.choice(ALL)
+        video = f"{VIDEO[:-3]}{number:04d}"
+        where = folder / "data" / format
+        where.mkdir(parents=True, exist_ok=True)
+        broken = rng.choice(sorted(files))
+        for name, text in files.items():
+            data = text.replace(VIDEO, video).encode()
+            if name == broken:
+                for _ in range(rng.choice((1, 1, 1, 2, 4))):
+                    data = rng.choice(MUTATIONS)(bytearray(data), rng) or b"\n"
+            (where / f"{video}{name}").write_bytes(data)
+    for format, more in SOURCES.items():
+        where = folder / "data" / format
+        where.mkdir(parents=True, exist_ok=True)
+        text = f"name: {format}\nformat: {format}\nannotations: .\n{more}"
+        (where / "corpus.yaml").write_text(text)
+    given = [str(folder / "data" / format / "corpus.yaml") for format in SOURCES]
+    rules = {
+        "filter.min_samples": 0, "chunk.min_frames": 1, "crop.max_side": 2048,
+        "merge.unmapped": "include",
+    }  # fmt: skip
+    return tvb.build(given, folder / "out", until="filter", settings=rules, quiet=True)
+
+
+def holds(build: tvb.Build) -> None:
+    """Every record in is a record out or an issue, and nothing ended in an unforeseen error."""
+    balance, issues = build.table("balance"), build.table("issues")
+    assert (balance["records_in"] == balance["records_out"] + balance["dropped"]).all()
+    odd = issues[issues["reason"].isin(["failed", "crashed", "timeout"])]
+    assert odd.empty, odd[["video_id", "reason", "detail"]].to_dict("records")
+    lost = issues[issues["action"].isin(["dropped", "quarantined"])]
+    keys = [*KEYS, "stage"]
+    sums = lost.astype(dict.fromkeys(keys, str)).groupby(keys)["count"].sum()
+    for row in balance.to_dict("records"):
+        assert sums.get(tuple(str(row[key]) for key in keys), 0) == row["dropped"], row
+
+
+def test_mutated_files_are_planned_and_every_balance_closes(tmp_path: Path) -> None:
+    build = plan_mutated(100, 0, tmp_path)
+    holds(build)
+    assert len(build.table("clips_filtered"))
+    assert len(build.table("issues"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_many_mutated_files_are_planned(tmp_path: Path) -> None:
+    holds(plan_mutated(2000, 1, tmp_path))
 
 
 def test_mutated_descriptions_are_used_or_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from tinyvirat_build import geometry
 from tinyvirat_build.bounds import MAX_MEETINGS, Work, compared
 from tinyvirat_build.geometry import Bools, Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses, meetings
+from tinyvirat_build.meetings import PIECE, Courses, meetings, overlapping
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 SAME_PERSON: Final = 0.7  # median IoU over common frames
@@ -132,12 +132,9 @@ def _matches(
         found: Bools = (here == there) | (here == codes[""]) | (there == codes[""])
         return found
 
-    def hits(one: Floats, other: Floats) -> Bools:
-        found: Bools = geometry.overlap(one, other, "iou") >= SAME_PERSON
-        return found
-
+    hits, decide = overlapping("iou", SAME_PERSON)
     known = np.zeros(0, np.int64)
-    for one, other, _, _ in meetings(a[1], b[1], hits, compared(), apart=alike):
+    for one, other, _, _ in meetings(a[1], b[1], hits, compared(), decide=decide, apart=alike):
         known = np.union1d(known, one * len(b[0]) + other)
     of_a, of_b = np.divmod(known, len(b[0]))
     return of_a, of_b

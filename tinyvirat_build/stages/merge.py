@@ -29,8 +29,8 @@ from tinyvirat_build.bounds import (
     compared,
 )
 from tinyvirat_build.config import Merge
-from tinyvirat_build.geometry import Bools, Floats, Ints
-from tinyvirat_build.meetings import PIECE, Decide, Hits, Runs, meetings, united
+from tinyvirat_build.geometry import Bools, Ints
+from tinyvirat_build.meetings import PIECE, Runs, meetings, overlapping, united
 from tinyvirat_build.records import Issue, StageResult
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
@@ -153,7 +153,7 @@ def _met(casts: Casts, boxes: ActorBoxes, settings: Merge) -> tuple[Spans, Runs]
     parts = boxes.of_casts(casts)
     Work(MAX_CAST_BOXES, "boxes of activities").add(parts.total())
     work = compared()
-    hits, decide = _rules(settings)
+    hits, decide = overlapping(settings.measure, settings.threshold)
     sharing = _Sharing(casts)
     stretches = [(_NONE, _NONE, _NONE)]
     runs, many = [(_NONE, _NONE, _NONE, _NONE)], _MANY
@@ -178,34 +178,6 @@ def _touches() -> Work:
 def _joined(runs: Sequence[Runs]) -> Runs:
     one, other, start, end = (np.concatenate(column) for column in zip(*runs, strict=True))
     return one, other, start, end
-
-
-def _rules(settings: Merge) -> tuple[Hits, Decide]:
-    """Whether boxes overlap by the threshold: pair by pair, and by bounds of many pairs.
-
-    Every step of ``overlap`` grows with the area in common and falls with the boxes' areas, in
-    floating point too; so what the bounds decide is what each pair would give.
-    """
-
-    def hits(a: Floats, b: Floats) -> Bools:
-        found: Bools = geometry.overlap(a, b, settings.measure) >= settings.threshold
-        return found
-
-    def reach(both: Floats, one: Floats, other: Floats) -> Bools:
-        whole = np.minimum(one, other) if settings.measure == "iomin" else one + other - both
-        sure = (both > 0) & (whole > 0)
-        share = np.divide(both, whole, out=np.zeros_like(both), where=sure)
-        return np.where(sure, share >= settings.threshold, both > 0)
-
-    def decide(
-        outer_a: Floats, inner_a: Floats, outer_b: Floats, inner_b: Floats
-    ) -> tuple[Bools, Bools]:
-        least, most = geometry.common_area(inner_a, inner_b), geometry.common_area(outer_a, outer_b)
-        every = reach(least, geometry.areas(outer_a), geometry.areas(outer_b))
-        none = ~reach(most, geometry.areas(inner_a), geometry.areas(inner_b))
-        return every, none
-
-    return hits, decide
 
 
 class _Sharing:

@@ -132,12 +132,15 @@ class _Graph:
         The region holds every vertex that one of its own is joined to.
         """
         left = region & self.neighbours.keys()
+        size = len(left)
         passed: set[int] = set()
         found = set()
         while left:
             reached = {left.pop()}
             fresh = list(reached)
-            while fresh:
+            while fresh and left:
+                if 2 * len(left) < size:  # a set that shrinks keeps its table, which is walked
+                    left, size = set(left), len(left)
                 vertex = fresh.pop()
                 new = self.neighbours[vertex] & left
                 for hub in self.hubs_of.get(vertex, ()):
