@@ -60,6 +60,12 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
     assert reason_of(video) == "no_frames"
 
 
+def test_a_codec_that_nobody_knows(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "a.avi", 12)
+    video.write_bytes(video.read_bytes().replace(b"H264", b"ZZZZ"))
+    assert reason_of(video) == "unreadable"
+
+
 def test_a_change_of_size_in_mid_stream(tmp_path: Path) -> None:
     parts = [
         make_video(tmp_path / "1.h264", 24, options=NO_B),

@@ -51,6 +51,7 @@ class _Chain:
     """Chunks of the video in file order, as far as each follows from the one before."""
 
     at: list[int] = field(default_factory=list)  # of the chunk's header
+    size: list[int] = field(default_factory=list)  # of its data, in bytes
     follows: list[bool] = field(default_factory=list)  # from the chunk before, without a break
     torn: bool = False  # the file ends inside a chunk
 
@@ -66,29 +67,51 @@ def read_slots(path: Path, stream: int, positions: Ints) -> Slots:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         header = _read_header(data, stream)
         positions = positions - _HEADER
-        chain = _walk(data, stream, header.movies, positions)
+        chain = _walk(data, stream, header, positions)
         entries = _entries(data, stream, header, chain)
     return _count(header, chain, entries, positions)
 
 
-def _count(header: _Header, chain: _Chain, entries: dict[int, int], positions: Ints) -> Slots:
-    """Slots of the chunks from chain and index, then of the packets from their chunks."""
-    slot_of: dict[int, tuple[int, bool]] = {}
-    slot, sure = -1, True
-    for at, follows in zip(chain.at, chain.follows, strict=True):
-        named = entries.get(at)
-        if follows or named is None or named <= slot:
-            slot += 1
-            sure &= follows and (named == slot if entries else True)
-        else:
-            slot, sure = named, True
-        slot_of[at] = slot, sure
-    total = slot + 1
+def _count(header: _Header, chain: _Chain, entries: Ints, positions: Ints) -> Slots:
+    """Slots of the chunks from chain and index, then of the packets from their chunks.
+
+    ``entries`` are the index's, ``(K, 2)``: where the chunk of each slot lies, and its size.
+    """
+    listed: dict[tuple[int, int], int] = {}
+    for slot, (at, size) in enumerate(entries.tolist()):
+        listed.setdefault((at, size), slot)
+    slots: list[int] = []
+    sure: list[bool] = []
+    for at, size, follows in zip(chain.at, chain.size, chain.follows, strict=True):
+        before = slots[-1] if slots else -1
+        named = listed.get((at, size))
+        if named is not None and (named > before + 1 or (named > before and not follows)):
+            slots.append(named)
+            sure.append(True)
+            continue
+        slots.append(before + 1)
+        agrees = named == before + 1 if len(entries) else True
+        if not agrees and all(sure[-1:]):  # a chunk as large may have gone before
+            _doubt_equals(entries, slots, sure)
+        sure.append(follows and agrees and all(sure[-1:]))
+    total = slots[-1] + 1 if slots else 0
+    slot_of = dict(zip(chain.at, zip(slots, sure, strict=True), strict=True))
     found = [slot_of.get(int(at), (-1, False)) for at in positions]
     certain = np.array([s for _, s in found], bool)
-    if not entries and header.length and not chain.torn and header.length != total:
+    if not len(entries) and header.length and not chain.torn and header.length != total:
         certain[:] = False
     return Slots(np.array([s for s, _ in found], np.int64), certain, total)
+
+
+def _doubt_equals(entries: Ints, slots: list[int], sure: list[bool]) -> None:
+    """Take back what was sure of the chunks before the last that are as large as its entry."""
+    if slots[-1] >= len(entries):
+        return
+    size = entries[slots[-1], 1]
+    for k in range(len(sure) - 1, -1, -1):
+        if slots[k] >= len(entries) or entries[slots[k], 1] != size:
+            return
+        sure[k] = False
 
 
 def _read_header(data: Data, stream: int) -> _Header:
@@ -155,15 +178,21 @@ def _super_index(data: Data, start: int, stop: int) -> list[int]:
     return [struct.unpack_from("<Q", data, start + 24 + 16 * k)[0] for k in range(count)]
 
 
-def _walk(data: Data, stream: int, movies: list[tuple[int, int]], positions: Ints) -> _Chain:
-    """Follow the chunks of every movie list; after a break go on at the next packet."""
+def _walk(data: Data, stream: int, header: _Header, positions: Ints) -> _Chain:
+    """Follow the chunks of every movie list; after a break go on at the next packet.
+
+    An index inside a list ends it: bytes are missing before, and the list says that it is longer.
+    """
     chain = _Chain()
     follows = True
     packets = positions.tolist()
-    for begin, stop in movies:
+    for begin, stop in header.movies:
         at, end = begin, min(stop, len(data))
         while at + _HEADER <= end:
             kind, size = data[at : at + 4], _u32(data, at + 4)
+            if kind == b"idx1":
+                header.idx1 = header.idx1 or (at + _HEADER, min(at + _HEADER + size, len(data)))
+                break
             if kind == b"LIST" and data[at + 8 : at + 12] == b"rec ":
                 at += 12
                 continue
@@ -176,10 +205,11 @@ def _walk(data: Data, stream: int, movies: list[tuple[int, int]], positions: Int
                 continue
             if _is_video(kind, stream):
                 chain.at.append(at)
+                chain.size.append(size)
                 chain.follows.append(follows)
                 follows = True
+            chain.torn |= at + _HEADER + size > len(data)
             at += _HEADER + size + size % 2
-        chain.torn |= stop > len(data)
     return chain
 
 
@@ -191,29 +221,27 @@ def _is_video(kind: bytes, stream: int) -> bool:
     return kind[:2] == b"%02d" % stream and kind[2:] not in _NO_VIDEO
 
 
-def _entries(data: Data, stream: int, header: _Header, chain: _Chain) -> dict[int, int]:
-    """From a chunk's place to its slot, by the file's index; empty where it has none."""
+def _entries(data: Data, stream: int, header: _Header, chain: _Chain) -> Ints:
+    """Where the chunk of each slot lies and its size, by the file's index; none without one."""
     if header.indexes:
-        places = [p for at in header.indexes for p in _standard_index(data, at)]
-    elif header.idx1 and header.movies:
-        places = _old_index(data, stream, header, chain)
-    else:
-        places = []
-    return {int(at): slot for slot, at in enumerate(places)}
+        return np.concatenate([_standard_index(data, at) for at in header.indexes])
+    if header.idx1 and header.movies:
+        return _old_index(data, stream, header, chain)
+    return np.empty((0, 2), np.int64)
 
 
-def _standard_index(data: Data, at: int) -> list[int]:
-    """Headers of the chunks that one ``ix##`` chunk names."""
+def _standard_index(data: Data, at: int) -> Ints:
+    """Headers and sizes of the chunks that one ``ix##`` chunk names."""
     if at + 32 > len(data):
-        return []
+        return np.empty((0, 2), np.int64)
     count, base = _u32(data, at + 12), struct.unpack_from("<Q", data, at + 20)[0]
     count = min(count, (len(data) - at - 32) // 8)
-    rows = np.frombuffer(data[at + 32 : at + 32 + 8 * count], "<u4").reshape(-1, 2)
-    return [int(base) + offset - _HEADER for offset in rows[:, 0].astype(np.int64).tolist()]
+    rows = np.frombuffer(data[at + 32 : at + 32 + 8 * count], "<u4").reshape(-1, 2).astype(np.int64)
+    return np.asarray(np.c_[int(base) - _HEADER + rows[:, 0], rows[:, 1] & 0x7FFFFFFF], np.int64)
 
 
-def _old_index(data: Data, stream: int, header: _Header, chain: _Chain) -> list[int]:
-    """Headers of the chunks that ``idx1`` names.
+def _old_index(data: Data, stream: int, header: _Header, chain: _Chain) -> Ints:
+    """Headers and sizes of the chunks that ``idx1`` names.
 
     Its offsets count from the word ``movi`` or from the file's beginning: whichever finds more.
     """
@@ -222,11 +250,10 @@ def _old_index(data: Data, stream: int, header: _Header, chain: _Chain) -> list[
     raw = data[start : start + (stop - start) // 16 * 16]
     rows = np.frombuffer(raw, "<u4").reshape(-1, 4)
     kinds = [raw[k : k + 4] for k in range(0, len(raw), 16)]
-    mine = rows[np.array([_is_video(k, stream) for k in kinds], bool), 2].astype(np.int64)
+    mine = rows[np.array([_is_video(k, stream) for k in kinds], bool)][:, 2:].astype(np.int64)
     bases = (header.movies[0][0] - 4, 0)
-    base = max(bases, key=lambda b: np.isin(mine + b, chain.at).sum())
-    places: list[int] = (mine + base).tolist()
-    return places
+    base = max(bases, key=lambda b: np.isin(mine[:, 0] + b, chain.at).sum())
+    return np.asarray(mine + [base, 0], np.int64)
 
 
 def _u32(data: Data, at: int) -> int:

@@ -307,10 +307,13 @@ class _Job:
                         raise _DamagedError
                     open_clips.take(int(frames[waiting]), planes, held=True)
                     waiting += 1
-                before, planes = number, self._planes(frame)
-                if frame.is_corrupt:
-                    after = int(np.searchsorted(keys, number, "right"))
+                gap = index.frames_lost(before if careful else _key_before(keys, number), number)
+                if frame.is_corrupt or gap or (careful and number > before + 1):
+                    after = int(
+                        np.searchsorted(keys, number, "right" if frame.is_corrupt else "left")
+                    )
                     whole_again = int(keys[after]) if after < len(keys) else index.n_frames
+                before, planes = number, self._planes(frame)
                 if waiting < len(frames) and frames[waiting] == number:
                     open_clips.take(number, planes, held=False, damaged=number < whole_again)
                     waiting += 1
@@ -466,6 +469,12 @@ class _Following:
             self._at += 1
             return None
         return expected if number is None else min(expected, number)
+
+
+def _key_before(keys: npt.NDArray[np.int64], number: int) -> int:
+    """The last picture no later than ``number`` that needs no other; 0 without one."""
+    at = int(np.searchsorted(keys, number, "right"))
+    return max(0, int(keys[at - 1])) if at else 0
 
 
 def _among(numbers: npt.NDArray[np.int64], number: int) -> bool:

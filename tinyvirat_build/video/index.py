@@ -127,6 +127,11 @@ class VideoIndex:
         here[self.present] = True
         return np.flatnonzero(~here)
 
+    def frames_lost(self, start: int, end: int) -> bool:
+        """Whether any of the frames ``[start, end)`` has no packet."""
+        first, last = np.searchsorted(self.lost, [start, end])
+        return bool(last > first)
+
     def is_uncertain(self, start: int, end: int) -> bool:
         """Whether frames ``[start, end)`` meet a span whose numbers are not certain."""
         return bool(np.any((self.uncertain[:, 0] < end) & (self.uncertain[:, 1] > start)))

@@ -74,13 +74,20 @@ def video_stream(container: Any) -> Any:
 
     Of several it takes the one that the file marks as default, else the largest picture, else
     the first.
+
+    Raises:
+        VideoError: ``unreadable``, where FFmpeg does not know its codec.
     """
 
     def rank(stream: Any) -> int:
         marked = bool(stream.disposition & Disposition.default)
-        return int(stream.width * stream.height) + _DEFAULT_MARK * marked
+        known = stream.codec_context is not None  # by FFmpeg; a size has only what it knows
+        return (int(stream.width * stream.height) if known else 0) + _DEFAULT_MARK * marked
 
     stream = max(video_streams(container), key=rank, default=None)
+    if stream is not None and stream.codec_context is None:
+        what = "the codec of its video is not known; convert it, or mend the file"
+        raise VideoError("unreadable", f"{container.name}: {what}")
     if stream is not None:
         stream.codec_context.thread_count = 1
         # Without it what the codec crops at the left is left in, for the sake of aligned memory.

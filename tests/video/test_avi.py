@@ -1,0 +1,69 @@
+"""An AVI is counted by its own chunks and index, whatever is missing among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinyvirat_build.config import Encode
+from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.index import index_video
+
+from . import surgery
+from .stamped import NO_B, clips_frame, make_video, without
+
+MPEG4 = {"g": "12", "qmin": "2", "qmax": "2"}
+CODECS = {
+    "libx264": NO_B,
+    "mpeg4": MPEG4,
+    "msmpeg4": MPEG4,
+    "mpeg2video": {"g": "12", "bf": "2"},
+    "mjpeg": {},
+}
+
+
+def video_of(codec: str, folder: Path) -> Path:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    return make_video(folder / "a.avi", 72, codec=codec, options=CODECS[codec], pix_fmt=pix_fmt)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_nothing_is_certain_behind_a_chunk_that_is_cut_out(codec: str, tmp_path: Path) -> None:
+    video = video_of(codec, tmp_path)
+    video.write_bytes(surgery.avi_chunk_gone(video, 27))
+    index = index_video(video)
+    assert index.is_uncertain(27, 28)
+    assert index.is_uncertain(60, 61)
+    assert not index.is_uncertain(0, 12)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_without_its_index_the_announced_length_decides(codec: str, tmp_path: Path) -> None:
+    video = video_of(codec, tmp_path)
+    whole = video.read_bytes()
+    video.write_bytes(surgery.avi_index_lost(video, 27))
+    assert not len(index_video(video).uncertain)
+    video.write_bytes(whole)
+    video.write_bytes(surgery.avi_chunk_and_index_lost(video, 27))
+    assert index_video(video).is_uncertain(27, 71)
+
+
+def test_a_chunk_that_is_none_any_more_leaves_its_slot(tmp_path: Path) -> None:
+    video = video_of("libx264", tmp_path)
+    data = bytearray(video.read_bytes())
+    at, _ = surgery.avi_chunks(bytes(data))[27]
+    data[at : at + 4] = b"JUNK"
+    video.write_bytes(data)
+    index = index_video(video)
+    assert index.lost.tolist() == [27]
+    assert not len(index.uncertain)
+
+
+def test_pictures_that_refer_to_a_lost_one_are_counted(tmp_path: Path) -> None:
+    """They show what the decoder makes of the picture before, up to the next that needs none."""
+    video = without(video_of("libx264", tmp_path), tmp_path / "b.avi", {27})
+    clips = clips_frame([(10, 24, 48, 48, 0, 0), (24, 44, 48, 48, 0, 0), (36, 50, 48, 48, 0, 0)])
+    cuts = cut_video(video, index_video(video), clips, tmp_path, Encode(), max_held=0.1)
+    assert cuts["held"].tolist() == [0, 1, 0]
+    assert cuts["damaged"].tolist() == [0, 8, 0]
