@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinyvirat_build.config import Encode
+from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 
@@ -67,3 +68,8 @@ def test_pictures_that_refer_to_a_lost_one_are_counted(tmp_path: Path) -> None:
     cuts = cut_video(video, index_video(video), clips, tmp_path, Encode(), max_held=0.1)
     assert cuts["held"].tolist() == [0, 1, 0]
     assert cuts["damaged"].tolist() == [0, 8, 0]
+
+
+def test_a_zeroed_packet_is_torn_and_not_hidden() -> None:
+    assert bitstream.read_vp8(bytes(64)).torn
+    assert bitstream.read_vp8(bytes(64)).shown

@@ -309,9 +309,13 @@ def read_mpeg12(data: bytes) -> Picture:
     return Picture({1: I, 2: P, 3: B}.get(data[at + 5] >> 3 & 7, OTHER))
 
 
+_VP8_START: Final = b"\x9d\x01\x2a"  # what stands behind the tag of every key frame
+
+
 def read_vp8(data: bytes) -> Picture:
     """A VP8 packet's picture: hidden ones serve as references alone."""
-    if len(data) < 3:
+    key = len(data) >= 3 and not data[0] & 1
+    if len(data) < 3 or (key and data[3:6] != _VP8_START):
         return Picture(OTHER, torn=True)
     return Picture(P if data[0] & 1 else I, shown=bool(data[0] >> 4 & 1))
 

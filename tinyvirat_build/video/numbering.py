@@ -290,7 +290,9 @@ def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbe
     """
     nothing = ~packets.of_pictures(lambda p: p.shown, True)
     frame = np.full(len(slot), -1, np.int64)
-    if packets.codec in ("vp8", "vp9", "av1"):  # such packets take no slot either
+    if nothing.any() and total > len(slot) and packets.codec in ("vp8", "vp9"):
+        sure = np.zeros_like(sure)  # a lost packet may have been one that shows nothing
+    if packets.codec in ("vp8", "vp9"):  # such packets take no slot either
         slot = np.where(slot >= 0, slot - np.cumsum(nothing) + nothing, -1)
         total -= int(nothing.sum())
         slot = np.where(nothing, -1, slot)
