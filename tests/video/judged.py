@@ -108,9 +108,9 @@ def cut_all(video: Path, frames: int, size: tuple[int, int], out: Path) -> Outco
 
 
 def _numbers(pack: Path, row: object) -> list[Number]:
-    count = row.end - row.start  # type: ignore[attr-defined]
+    count = int(row.n_frames)  # type: ignore[attr-defined]  # one less than planned at the end
     offset = int(row.pack_offset)  # type: ignore[attr-defined]
     raw = np.fromfile(pack, np.uint8, count * _BYTES, offset=offset).reshape(count, _BYTES)
     luma = raw[:, : SIDE * SIDE].reshape(count, SIDE, SIDE)
-    corners = zip(row.x, row.y, strict=True)  # type: ignore[attr-defined]
+    corners = zip(row.x[:count], row.y[:count], strict=True)  # type: ignore[attr-defined]
     return [clean_number(f, x, y) for f, (x, y) in zip(luma, corners, strict=True)]

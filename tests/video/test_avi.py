@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tinyvirat_build.config import Encode
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
+from tinyvirat_build.video.verify import verify_video
 
 from . import surgery
 from .stamped import NO_B, clips_frame, make_video, without
@@ -73,3 +76,14 @@ def test_pictures_that_refer_to_a_lost_one_are_counted(tmp_path: Path) -> None:
 def test_a_zeroed_packet_is_torn_and_not_hidden() -> None:
     assert bitstream.read_vp8(bytes(64)).torn
     assert bitstream.read_vp8(bytes(64)).shown
+
+
+def test_verify_passes_on_packets_that_have_no_number(tmp_path: Path) -> None:
+    """As where FFmpeg finds a packet that is no chunk; times that went back ended the process."""
+    video = video_of("msmpeg4", tmp_path)
+    index = index_video(video)
+    index = replace(index, frame=np.where(index.frame == 24, -1, index.frame))
+    clips = clips_frame([(0, 10, 48, 48, 0, 0), (40, 50, 48, 48, 0, 0)])
+    cuts = cut_video(video, index, clips, tmp_path, Encode(), max_held=0.1)
+    assert cuts["reason"].isna().all()
+    assert verify_video(video, index, clips.merge(cuts, on="clip_id"), tmp_path) == []

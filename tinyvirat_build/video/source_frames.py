@@ -29,7 +29,7 @@ from tinyvirat_build.video.program import program
 Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span
 _MOST_SPANS: Final = 200
-_CLOCK: Final = Fraction(1, 1000)  # one tick a frame
+_CLOCK: Final = Fraction(1, 2000)  # two ticks a frame: odd ones are of packets without a number
 
 
 def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
@@ -56,10 +56,10 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     )["v:0" if slots else str(index.stream)]
     stream = stream.filter("settb", str(_CLOCK))
     if not slots:
-        stream = stream.filter("setpts", "N")
+        stream = stream.filter("setpts", "2*N")
     spans = _spans(frames)
     if len(spans) <= _MOST_SPANS:
-        wanted = "+".join(f"between(pts,{a + delay},{b + delay})" for a, b in spans)
+        wanted = "+".join(f"between(pts,{2 * (a + delay)},{2 * (b + delay)})" for a, b in spans)
         stream = stream.filter("select", wanted)
     command = ffmpeg.output(
         stream,
@@ -100,7 +100,8 @@ def reorders(index: VideoIndex) -> bool:
 
 
 def _delay(index: VideoIndex) -> int:
-    return max(0, int(np.max(np.arange(index.n_packets) - index.frame)))
+    late = (np.arange(index.n_packets) - index.frame)[index.frame >= 0]
+    return max(0, int(late.max(initial=0)))
 
 
 def _spans(frames: Ints) -> list[tuple[int, int]]:
@@ -119,8 +120,9 @@ def _read(pipe: Any, index: VideoIndex, delay: int, last: int) -> Iterator[tuple
         for packet in container.demux(stream):
             if not packet.size or packet.pts is None:
                 continue
-            number = round(Fraction(packet.pts) * packet.time_base / _CLOCK) - delay
-            if number >= 0:
+            ticks = round(Fraction(packet.pts) * packet.time_base / _CLOCK)
+            number = ticks // 2 - delay
+            if ticks % 2 == 0 and number >= 0:
                 yield number, _planes(bytes(packet), index)
             if number >= last:
                 return
@@ -156,11 +158,13 @@ def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
                 slots = read_slots(path, stream.index, index.pos).slot
             copy = out.add_stream_from_template(stream)
             copy.time_base = _CLOCK
-            place = 0
+            place = time = 0
             for packet in source.demux(stream):
                 if not packet.size:
                     continue
-                packet.pts, packet.dts = int(slots[place]) + delay, place
+                number = int(slots[place])
+                time = 2 * (number + delay) if number >= 0 else max(time, place) | 1
+                packet.pts, packet.dts = time, place
                 packet.time_base, packet.stream = _CLOCK, copy
                 out.mux(packet)
                 place += 1
