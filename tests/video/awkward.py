@@ -154,7 +154,19 @@ def packets_of(codec: str, folder: Path, *, annexb: bool = False) -> list[Packet
         pts = number * FRAME - (0 if shows else FRAME // 2)
         dts = (place - delay) * FRAME if reorders else pts
         packets.append(Packet(data, number if shows else None, pts, dts, key))
-    return _packed(packets) if codec == "mpeg4-packed" else packets
+    if codec == "mpeg4-packed":
+        return _packed(packets)
+    return _with_parameters(packets) if annexb and kind == "h264" else packets
+
+
+def _with_parameters(packets: Sequence[Packet]) -> list[Packet]:
+    """The first packet's parameter sets before every picture that a decoder may begin at."""
+    first = packets[0].data
+    sets = first[: first.index(b"\0\0\1\x65")]
+    return [
+        replace(p, data=sets + p.data) if p.key and b"\0\0\1\x67" not in p.data[:8] else p
+        for p in packets
+    ]
 
 
 def _packed(packets: Sequence[Packet]) -> list[Packet]:

@@ -46,9 +46,8 @@ class Clip:
         for frame, number in enumerate(self.numbers, self.start):
             due = truth[frame] if frame < len(truth) else set()
             if number is not None and due is not None and number not in due:
-                (repeated if number == before or frame == self.start else others).append(
-                    (frame, number)
-                )
+                again = frame == self.start or number == before
+                (repeated if again else others).append((frame, number))
             before = number
         if len(others) <= self.damaged and len(repeated) + len(others) <= self.held + self.damaged:
             return []

@@ -274,7 +274,7 @@ class Result:
     reasons: tuple[str, ...]
     detail: str
     said: str  # by the program
-    same: bool  # OpenCV shows what the program shows
+    opencv: str  # beside the program: same, stops, other
 
 
 def run(cell: Cell, lab: Path) -> Result:
@@ -282,15 +282,25 @@ def run(cell: Cell, lab: Path) -> Result:
     with tempfile.TemporaryDirectory(dir=lab) as folder:
         made = FAULTS[cell.fault].make(cell, lab, Path(folder))
         shown = program_shows(made.video, SIZE)
-        same = opencv_shows(made.video) == shown.numbers
+        beside = _beside(shown.numbers, opencv_shows(made.video))
         due = shown.numbers if made.slots is None else made.slots
         found = cut_all(made.video, max(len(due), 1), SIZE, Path(folder))
-        return _judge(cell, due, shown, found, same)
+        return _judge(cell, due, shown, found, beside)
 
 
-def _judge(cell: Cell, due: list[Number], shown: Shown, found: Outcome, same: bool) -> Result:
+def _beside(program: list[Number], opencv: list[Number]) -> str:
+    """What OpenCV shows beside the program: the same, only a beginning of it, or something else."""
+    pairs = zip(program, opencv, strict=False)
+    if any(a is not None and b is not None and a != b for a, b in pairs):
+        return "other"
+    if len(opencv) > len(program):
+        return "other"
+    return "same" if len(opencv) == len(program) else "stops"
+
+
+def _judge(cell: Cell, due: list[Number], shown: Shown, found: Outcome, beside: str) -> Result:
     if found.reason is not None:
-        return Result(cell, "refused", (found.reason,), found.message, shown.said, same)
+        return Result(cell, "refused", (found.reason,), found.message, shown.said, beside)
     reasons = tuple(sorted({c.reason for c in found.clips if c.reason}))
     wrong = []
     for clip in found.clips:
@@ -305,5 +315,5 @@ def _judge(cell: Cell, due: list[Number], shown: Shown, found: Outcome, same: bo
     if not FAULTS[cell.fault].damages and found.n_frames != len(due):
         wrong.append(f"{found.n_frames} frames, but players show {len(due)}")
     if wrong:
-        return Result(cell, "wrong", reasons, "; ".join(wrong), shown.said, same)
-    return Result(cell, "marked" if reasons else "exact", reasons, "", shown.said, same)
+        return Result(cell, "wrong", reasons, "; ".join(wrong), shown.said, beside)
+    return Result(cell, "marked" if reasons else "exact", reasons, "", shown.said, beside)
