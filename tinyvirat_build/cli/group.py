@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import click
 
 from tinyvirat_build import __version__
 from tinyvirat_build.errors import SettingsError, TinyviratError
+from tinyvirat_build.means import lacking
 
 if TYPE_CHECKING:
     from tinyvirat_build.config import Settings
@@ -76,13 +76,11 @@ def _told(e: Exception) -> str:
     """What went wrong and what to do about it."""
     if isinstance(e, TinyviratError):
         return str(e)
+    if (found := lacking(e)) is not None:
+        return str(found)
     if isinstance(e, OSError):
         where = f"{e.filename}: " if e.filename else ""
-        remedy = "free some space or give another --out" if e.errno == errno.ENOSPC else ""
-        remedy = remedy or "see that the folder can be read and written"
-        return f"{where}{e.strerror or e}; {remedy}"
-    if isinstance(e, MemoryError):
-        return "out of memory; give fewer --workers, or use a larger machine"
+        return f"{where}{e.strerror or e}; see that the folder can be read and written"
     what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
     return f"internal error: {what}; run with --debug and report it"
 

@@ -7,7 +7,6 @@ after those asked for are only planned: one that is finished keeps its rows in t
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from tinyvirat_build import engine, labels, sources, store
 from tinyvirat_build.errors import BuildError, DataError
+from tinyvirat_build.means import lacking
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
@@ -51,8 +51,8 @@ def run(
     Raises:
         SettingsError: an unknown stage or source.
         DataError: the sources' data are not there, or videos are missing.
-        BuildError: the folder is locked, full or not writable, or a stage before ``first`` is
-            not done.
+        BuildError: the folder is locked or not writable, or a stage before ``first`` is not done.
+        MeansError: the disk is full, or no memory, file, thread or process can be had.
     """
     order_of(first), order_of(until)
     folder.refuse_foreign(request.out)
@@ -61,13 +61,10 @@ def run(
             folder.remove_partials(request.out)
             before()
             return _run(request, first, until)
-        except OSError as e:
-            if e.errno != errno.ENOSPC:
+        except Exception as e:
+            if (found := lacking(e)) is None:
                 raise
-            raise BuildError(
-                f"{e.filename or request.out}: no space left on its disk; free some and run the "
-                "same command to go on, or give another --out"
-            ) from e
+            raise found from e
 
 
 def _run(request: Request, first: str, until: str) -> Outcome:

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyvirat_build.means import raise_if_lacking
+
 
 def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[NDArray[np.uint8]]:
     """Frames of a clip by their ascending places; a place too far is the last.
@@ -19,9 +21,11 @@ def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[
     """
     try:
         with av.open(str(path)) as container:
+            container.streams.video[0].thread_count = 1  # a few small frames
             frames = _pick(container.decode(video=0), places)
             return [_luma(frame) if luma else _rgb(frame) for frame in frames]
-    except (OSError, av.FFmpegError):
+    except (OSError, av.FFmpegError) as e:
+        raise_if_lacking(e)
         return []
 
 
@@ -61,6 +65,7 @@ def packed_luma(
                 file.seek(offset + place * (size * 3 // 2))
                 plane = np.frombuffer(file.read(size), dtype=np.uint8)
                 found.append(plane.reshape(height, width))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as e:
+        raise_if_lacking(e)
         return []
     return found

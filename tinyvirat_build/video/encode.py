@@ -19,6 +19,7 @@ from av.codec.context import Flags
 
 from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour
 from tinyvirat_build.video.windows import Plane, Window
 
@@ -92,6 +93,7 @@ def encode_clip(
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except (av.error.FFmpegError, ValueError) as e:
+        raise_if_lacking(e)
         raise VideoError("encode_error", f"{encode.codec} at {fps} frames a second: {e}") from e
     return buffer.getvalue()
 
