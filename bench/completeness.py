@@ -23,12 +23,13 @@ import numpy as np
 import pandas as pd
 
 import tinyvirat_build as tvb
-from tinyvirat_build import audit, geometry
-from tinyvirat_build.config import Settings
+from tinyvirat_build import geometry
+from tinyvirat_build.ask import audit
+from tinyvirat_build.ask.sweep import sweep
 from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.activity_boxes import ActorBoxes, read_activities, read_boxes
 from tinyvirat_build.stages.tables import Columns, by_video, select
-from tinyvirat_build.sweep import sweep
 
 ALL = ["meva.sets=kitware", "filter.min_samples=0"]
 SETTINGS = (  # preset, settings over it
@@ -46,7 +47,7 @@ SETTINGS = (  # preset, settings over it
 
 
 def measure(data: Path, folder: Path, workers: int) -> pd.DataFrame:
-    """One row a setting, as :func:`tinyvirat_build.sweep.sweep` gives them."""
+    """One row a setting, as :func:`tinyvirat_build.ask.sweep.sweep` gives them."""
     rows = []
     for i, (preset, overrides) in enumerate(SETTINGS):
         settings = Settings.load(preset, overrides=[*ALL, *overrides])

@@ -17,10 +17,10 @@ import click
 import pyarrow as pa
 
 import tinyvirat_build as tvb
-from tinyvirat_build import config
 from tinyvirat_build.cli import main as cli
 from tinyvirat_build.pipeline import stages
 from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
+from tinyvirat_build.settings import schema
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as train
 
@@ -68,8 +68,8 @@ def _words(names: Iterable[str]) -> str:
 
 def settings() -> str:
     """Every setting with its default and what its comment says."""
-    head = ["## Settings", "", _presets(config.presets()), ""]
-    return "\n".join([*head, *_HEAD, *_rows(config.Settings, "")])
+    head = ["## Settings", "", _presets(schema.presets()), ""]
+    return "\n".join([*head, *_HEAD, *_rows(schema.Settings, "")])
 
 
 def train_settings() -> str:

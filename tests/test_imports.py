@@ -14,16 +14,17 @@ FILES = {
     for p in PACKAGE.rglob("*.py")
     if p.name != "__main__.py" and p.parent != PACKAGE / "annotations"
 }
-ABOVE = {"cli", "builds", "verify", "compare", "doctor", "sweep", "summary", "pipeline", "engine"}
+ABOVE = {"cli", "builds", "ask", "pipeline", "engine"}
 FORBIDDEN = {  # what a room knows nothing of
     "stages": ABOVE | {"sources", "formats", "video", "dataset", "report", "store", "train"},
     "formats": ABOVE | {"sources", "stages", "video", "dataset", "report", "train"},
     "sources": ABOVE | {"video", "dataset", "report", "train"},
     "video": ABOVE | {"sources", "formats", "stages", "report", "train"},
-    "store": ABOVE | {"sources", "formats", "stages", "video", "dataset", "config"},
-    "records": ABOVE | {"store", "config", "sources"},
+    "store": ABOVE | {"sources", "formats", "stages", "video", "dataset", "settings"},
+    "records": ABOVE | {"store", "settings", "sources"},
     "engine": (ABOVE | {"sources", "stages", "video", "store", "records"}) - {"engine"},
-    "pipeline": {"cli", "builds", "verify", "compare", "doctor", "sweep", "summary", "train"},
+    "pipeline": {"cli", "builds", "ask", "train"},
+    "ask": {"cli", "builds", "train"},
     "train": ABOVE | {"formats", "sources", "stages", "video"},
     "loader": ABOVE | {"formats", "sources", "stages", "video"},
     "scoring": ABOVE | {"formats", "sources", "stages", "video"},

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset.tinyvirat import number, publish
+from tinyvirat_build.settings import Settings
 
 
 class _Corpus:

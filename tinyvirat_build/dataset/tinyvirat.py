@@ -17,11 +17,11 @@ from typing import Any, Final, Protocol
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Settings
 from tinyvirat_build.dataset import packs
 from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.records import Balance, StageResult, balance_frame
+from tinyvirat_build.settings import Settings
 
 SPLITS: Final = ("train", "val", "test")
 FOLDER: Final = "TinyVIRAT_V2"

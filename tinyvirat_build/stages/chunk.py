@@ -16,8 +16,8 @@ from typing import Final
 
 import pandas as pd
 
-from tinyvirat_build.config import Chunk
 from tinyvirat_build.records import Issue, StageResult
+from tinyvirat_build.settings import Chunk
 from tinyvirat_build.stages.segment import read_tracks
 from tinyvirat_build.stages.tables import Builder, Columns, by_video, select
 

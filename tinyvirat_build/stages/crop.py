@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import BoundError, compared
-from tinyvirat_build.config import Crop
+from tinyvirat_build.errors import BoundError, compared
 from tinyvirat_build.geometry import Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses, meetings
+from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import Issue, Key, StageResult
+from tinyvirat_build.settings import Crop
 from tinyvirat_build.stages import window
 from tinyvirat_build.stages.activity_boxes import (
     Activities,

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import (
+from tinyvirat_build.errors import (
     MAX_CAST_BOXES,
     MAX_MEMBERS,
     MAX_SPAN,
@@ -28,10 +28,10 @@ from tinyvirat_build.bounds import (
     Work,
     compared,
 )
-from tinyvirat_build.config import Merge
 from tinyvirat_build.geometry import Bools, Ints
-from tinyvirat_build.meetings import PIECE, Runs, meetings, overlapping, united
+from tinyvirat_build.geometry.meetings import PIECE, Runs, meetings, overlapping, united
 from tinyvirat_build.records import Issue, StageResult
+from tinyvirat_build.settings import Merge
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
     ActorBoxes,

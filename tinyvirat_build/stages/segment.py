@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from tinyvirat_build.config import Merge
 from tinyvirat_build.records import StageResult
+from tinyvirat_build.settings import Merge
 from tinyvirat_build.stages.merge import Track
 from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
 

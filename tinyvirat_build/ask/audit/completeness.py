@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import Work
+from tinyvirat_build.errors import Work
 from tinyvirat_build.geometry import Bools, Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses, meetings
+from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
