@@ -169,8 +169,8 @@ def tables() -> str:
         "| table | columns beyond the keys |",
         "|---|---|",
     ]
-    for name, schema in SCHEMAS.items():
-        columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema if f.name not in KEYS)
+    for name, columns_of in SCHEMAS.items():
+        columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in columns_of if f.name not in KEYS)
         parts.append(f"| {name} | {columns} |")
     return "\n".join(parts)
 

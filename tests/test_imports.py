@@ -16,11 +16,12 @@ FILES = {
 }
 ABOVE = {"cli", "builds", "ask", "pipeline", "engine"}
 FORBIDDEN = {  # what a room knows nothing of
-    "stages": ABOVE | {"sources", "formats", "video", "dataset", "report", "store", "train"},
-    "formats": ABOVE | {"sources", "stages", "video", "dataset", "report", "train"},
-    "sources": ABOVE | {"video", "dataset", "report", "train"},
+    "stages": ABOVE
+    | {"sources", "formats", "video", "released", "pack", "report", "store", "train"},
+    "formats": ABOVE | {"sources", "stages", "video", "released", "pack", "report", "train"},
+    "sources": ABOVE | {"video", "released", "pack", "report", "train"},
     "video": ABOVE | {"sources", "formats", "stages", "report", "train"},
-    "store": ABOVE | {"sources", "formats", "stages", "video", "dataset", "settings"},
+    "store": ABOVE | {"sources", "formats", "stages", "video", "released", "pack", "settings"},
     "records": ABOVE | {"store", "settings", "sources"},
     "engine": (ABOVE | {"sources", "stages", "video", "store", "records"}) - {"engine"},
     "pipeline": {"cli", "builds", "ask", "train"},

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from dataset.challenge_loader import challenge_loader
+from released.challenge_loader import challenge_loader
 from swapped import swap
 
 import tinyvirat_build as tvb

@@ -17,15 +17,16 @@ import pandas as pd
 from tqdm import tqdm
 
 from tinyvirat_build import engine, store
-from tinyvirat_build.dataset import packs, tinyvirat
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.labels import load_classes
+from tinyvirat_build.pack import write as packs
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import KEYS, Key
+from tinyvirat_build.released import write as tinyvirat
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
 from tinyvirat_build.video.encode import LOSSLESS

@@ -225,7 +225,7 @@ def _train_settings(
 @workers_option
 def pack(tree: Path, out: Path, workers: int | None) -> None:
     """Make a training pack from an existing TinyVIRAT tree, the original release too."""
-    from tinyvirat_build.dataset.packtree import pack_tree
+    from tinyvirat_build.pack.from_tree import pack_tree
 
     report = pack_tree(tree, out, workers=workers)
     click.echo(f"{report.clips:,} clips packed into {report.path}")

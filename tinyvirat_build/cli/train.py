@@ -144,8 +144,8 @@ def evaluate(
     """Score runs by the challenge's metric: macro F1, precision, recall, and mAP."""
 
     def work() -> None:
-        from tinyvirat_build.train import evaluate as evaluation
-        from tinyvirat_build.train import table2
+        from tinyvirat_build.scoring import evaluate as evaluation
+        from tinyvirat_build.scoring import table2
         from tinyvirat_build.train.runs import build_of
 
         found = evaluation.evaluate(
@@ -184,7 +184,7 @@ def predict(
     """Write the challenge's answer.txt for every test clip."""
 
     def work() -> None:
-        from tinyvirat_build.train import submission
+        from tinyvirat_build.scoring import submission
         from tinyvirat_build.train.runs import build_of
 
         file = submission.predict(
@@ -211,7 +211,7 @@ def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) 
     """Score an answer file as the evaluation server does: strictly, with line numbers."""
 
     def work() -> None:
-        from tinyvirat_build.train.submission import score as score_file
+        from tinyvirat_build.scoring.submission import score as score_file
 
         try:
             report = score_file(submission, truth, class_map=class_map)
@@ -250,7 +250,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
     """
 
     def work() -> None:
-        from tinyvirat_build.train.figures import draw
+        from tinyvirat_build.scoring.figures import draw
 
         for file in draw(results, build, out):
             click.echo(f"wrote {file}")
@@ -266,7 +266,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
 )  # fmt: skip
 def table2_(results: tuple[Path, ...], out: Path) -> None:
     """Write the paper's Table 2 with a row for each results.json of evaluate."""
-    from tinyvirat_build.train import table2
+    from tinyvirat_build.scoring import table2
 
     rows = table2.read_rows(results)
     click.echo(table2.markdown(rows))

@@ -11,12 +11,12 @@ from dataclasses import replace
 import pandas as pd
 
 from tinyvirat_build import report
-from tinyvirat_build.dataset import tinyvirat
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import StageResult
+from tinyvirat_build.released import write as tinyvirat
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyvirat_build.train import metrics
+from tinyvirat_build.scoring import metrics
 from tinyvirat_build.train.ranks import Ranks
 
 
