@@ -14,24 +14,21 @@ FILES = {
     for p in PACKAGE.rglob("*.py")
     if p.name != "__main__.py" and p.parent != PACKAGE / "annotations"
 }
-ABOVE = {"cli", "builds", "verify", "compare", "doctor", "sweep", "summary", "pipeline", "engine"}
-DATASET = {"released", "pack"}
-LEARNING = {"loader", "train", "scoring"}
-CORPUS = {"formats", "sources", "stages", "video"}
+ABOVE = {"cli", "builds", "ask", "pipeline", "engine"}
 FORBIDDEN = {  # what a room knows nothing of
-    "stages": ABOVE | {"sources", "formats", "video", "report", "store"} | DATASET | LEARNING,
-    "formats": ABOVE | {"sources", "stages", "video", "report"} | DATASET | LEARNING,
-    "sources": ABOVE | {"video", "report"} | DATASET | LEARNING,
-    "video": ABOVE | {"sources", "formats", "stages", "report"} | LEARNING,
-    "store": ABOVE | {"sources", "formats", "stages", "video", "config"} | DATASET,
-    "records": ABOVE | {"store", "config", "sources"},
+    "stages": ABOVE
+    | {"sources", "formats", "video", "released", "pack", "report", "store", "train"},
+    "formats": ABOVE | {"sources", "stages", "video", "released", "pack", "report", "train"},
+    "sources": ABOVE | {"video", "released", "pack", "report", "train"},
+    "video": ABOVE | {"sources", "formats", "stages", "report", "train"},
+    "store": ABOVE | {"sources", "formats", "stages", "video", "released", "pack", "settings"},
+    "records": ABOVE | {"store", "settings", "sources"},
     "engine": (ABOVE | {"sources", "stages", "video", "store", "records"}) - {"engine"},
-    "pipeline": {"cli", "builds", "verify", "compare", "doctor", "sweep", "summary"} | LEARNING,
-    "released": ABOVE | CORPUS | LEARNING | {"pack"},
-    "pack": ABOVE | CORPUS | LEARNING,
-    "loader": ABOVE | CORPUS | {"train", "scoring"},
-    "train": ABOVE | CORPUS,
-    "scoring": ABOVE | CORPUS,
+    "pipeline": {"cli", "builds", "ask", "train"},
+    "ask": {"cli", "builds", "train"},
+    "train": ABOVE | {"formats", "sources", "stages", "video"},
+    "loader": ABOVE | {"formats", "sources", "stages", "video"},
+    "scoring": ABOVE | {"formats", "sources", "stages", "video"},
 }
 
 

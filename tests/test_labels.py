@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tinyvirat_build.config import Settings, annotations_dir, presets
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.labels import (
     DEFAULTS,
@@ -19,6 +18,7 @@ from tinyvirat_build.labels import (
     make_map,
     map_of,
 )
+from tinyvirat_build.settings import Settings, annotations_dir, presets
 
 CLASSES = load_classes("tinyvirat-26")
 SPELLINGS = {"Vehicle_UTurn", "vehicle_u_turn", "vehicle_makes_u_turn"}

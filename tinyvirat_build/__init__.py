@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build, build, open_build
-    from tinyvirat_build.config import Settings
     from tinyvirat_build.errors import TinyviratError
     from tinyvirat_build.loader.loader import ClipLoader
     from tinyvirat_build.loader.video_dataset import TinyVideoDataset
     from tinyvirat_build.pack.read import open_pack
+    from tinyvirat_build.settings import Settings
     from tinyvirat_build.stages.chunk import chunk
     from tinyvirat_build.stages.crop import crop
     from tinyvirat_build.stages.filter import filter_rare
@@ -51,7 +51,7 @@ _HOME = {
     "Build": "builds",
     "build": "builds",
     "open_build": "builds",
-    "Settings": "config",
+    "Settings": "settings",
     "TinyviratError": "errors",
     "chunk": "stages.chunk",
     "crop": "stages.crop",

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.config import Settings, annotations_dir
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.userfiles import nearest, quoted, read_regular
+from tinyvirat_build.settings import Settings, annotations_dir
+from tinyvirat_build.store.userfiles import nearest, quoted, read_regular
 
 MAX_BYTES: Final = 4 << 20  # a list of names is a few kilobytes; anything else is a mistake
 

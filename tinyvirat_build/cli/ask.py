@@ -41,8 +41,8 @@ def doctor(
     Exit status 1 where nothing can be built of it as it is.
     """
     from tinyvirat_build import sources as corpora
-    from tinyvirat_build.config import Settings
-    from tinyvirat_build.doctor import diagnose
+    from tinyvirat_build.ask.doctor import diagnose
+    from tinyvirat_build.settings import Settings
 
     if not sources:
         raise SettingsError("give --source meva, virat, demo or a YAML file")
@@ -84,7 +84,7 @@ def sweep(
     A value that is a list stands in brackets. Parsing is done once, in --out.
     """
     from tinyvirat_build import engine
-    from tinyvirat_build import sweep as sweeps
+    from tinyvirat_build.ask import sweep as sweeps
     from tinyvirat_build.pipeline.request import Request
 
     settings = settings_of(out, preset, config)
@@ -120,7 +120,7 @@ def verify(
     pack's rows and shards against the manifest and the clips, groups in two splits.
     """
     from tinyvirat_build import engine
-    from tinyvirat_build import verify as checks
+    from tinyvirat_build.ask import verify as checks
     from tinyvirat_build.builds import open_build
 
     workers = workers or engine.default_workers()
@@ -136,7 +136,7 @@ def verify(
 @json_option
 def audit(out: Path, as_json: bool) -> None:
     """Audit a build: are its labels complete, do its splits leak, are clips short or held."""
-    from tinyvirat_build import audit as audits
+    from tinyvirat_build.ask import audit as audits
     from tinyvirat_build.builds import open_build
 
     found = open_build(out).audit()
@@ -158,7 +158,7 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
 
     Exit status 1 on a difference.
     """
-    from tinyvirat_build import compare as comparisons
+    from tinyvirat_build.ask import compare as comparisons
 
     found = comparisons.compare(comparisons.load(a), comparisons.load(b), listed=listed)
     click.echo(found.to_json() if as_json else found.render())
@@ -171,7 +171,7 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
 @out_option
 def inspect(clip_id: str, out: Path) -> None:
     """Show where a clip comes from: source, frames, window, activities, labels."""
-    from tinyvirat_build import summary
+    from tinyvirat_build.ask import summary
     from tinyvirat_build.builds import open_build
 
     click.echo(summary.describe_clip(open_build(out), clip_id))
@@ -192,7 +192,7 @@ def config(
     if train:
         needs_extra(lambda: _train_settings(preset, config, overrides, list_presets))
         return
-    from tinyvirat_build.config import Settings, presets
+    from tinyvirat_build.settings import Settings, presets
 
     if list_presets:
         click.echo("\n".join(presets()))

@@ -21,7 +21,7 @@ from tinyvirat_build.cli.group import (
 from tinyvirat_build.pipeline.stages import STAGES, Stage
 
 if TYPE_CHECKING:
-    from tinyvirat_build.config import Settings
+    from tinyvirat_build.settings import Settings
 
 
 @click.command("all", short_help="Build everything, from the annotations to the report.")
@@ -47,7 +47,7 @@ def all_(
     What is finished already is not done again; a killed build goes on where it stopped. Without
     --source a build is brought up to date with its own sources and settings.
     """
-    from tinyvirat_build.config import Settings
+    from tinyvirat_build.settings import Settings
 
     if sources:
         settings = Settings.load(preset, config, overrides)
@@ -71,7 +71,8 @@ def _run(
     rehash: bool,
     quiet: bool,
 ) -> None:
-    from tinyvirat_build import engine, summary
+    from tinyvirat_build import engine
+    from tinyvirat_build.ask import summary
     from tinyvirat_build.pipeline.request import Request
     from tinyvirat_build.pipeline.run import run
 

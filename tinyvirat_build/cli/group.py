@@ -16,7 +16,7 @@ from tinyvirat_build import __version__
 from tinyvirat_build.errors import SettingsError, TinyviratError
 
 if TYPE_CHECKING:
-    from tinyvirat_build.config import Settings
+    from tinyvirat_build.settings import Settings
 
 Command = Callable[..., Any]
 
@@ -145,7 +145,7 @@ def settings_of(
 ) -> Settings:
     """The settings asked for; without preset and file, over those of the build in ``out``."""
     from tinyvirat_build.builds import open_build
-    from tinyvirat_build.config import Settings
+    from tinyvirat_build.settings import Settings
 
     if not (preset or config) and (out / "build.yaml").exists():
         return open_build(out).settings.override(overrides)

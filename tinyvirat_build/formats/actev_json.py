@@ -14,8 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyvirat_build.bounds import MAX_BOXES, MAX_FRAME, Work
-from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, AnnotationError, Work
 from tinyvirat_build.formats.actev_tree import Activity, Object, load, read_activity, records_of
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
 from tinyvirat_build.formats.faults import Issues, one_of_each

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import MAX_BOXES, MAX_FRAME, MAX_MEMBERS, Work
+from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, MAX_MEMBERS, Work
 from tinyvirat_build.formats.coverage import Coverage
 from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.options import ReadOptions

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from tinyvirat_build import report, splits
+from tinyvirat_build import report
 from tinyvirat_build.errors import PackError, VideoError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pack.write import write_pack
@@ -20,6 +20,7 @@ from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.released import write as released
+from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
 from tinyvirat_build.video import spans

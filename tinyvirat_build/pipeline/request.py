@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyvirat_build import engine, labels, sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.video.spans import Estimate
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.config import annotations_dir
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.formats.safety import safe_name, shown
 from tinyvirat_build.records import Issue
+from tinyvirat_build.settings import annotations_dir
 from tinyvirat_build.sources import Entry
 
 _COMMON: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")

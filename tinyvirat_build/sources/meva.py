@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Part
 from tinyvirat_build.sources.files import (
     SUFFIX,
@@ -28,7 +28,7 @@ from tinyvirat_build.sources.files import (
     repeated,
     walk,
 )
-from tinyvirat_build.userfiles import nearest, read_regular
+from tinyvirat_build.store.userfiles import nearest, read_regular
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,7 @@ import pandas as pd
 import shapely
 
 from tinyvirat_build import geometry, labels
-from tinyvirat_build.bounds import BoundError
-from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.errors import AnnotationError, BoundError
 from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.records import (
@@ -33,6 +31,7 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Part, Region
 from tinyvirat_build.sources.unite import unite
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import MAX_CHANGES, MAX_MEMBERS, Work
+from tinyvirat_build.errors import MAX_CHANGES, MAX_MEMBERS, Work
 from tinyvirat_build.geometry import Ints
 
 Members: TypeAlias = frozenset[int]

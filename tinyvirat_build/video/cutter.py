@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.index import Colour
 from tinyvirat_build.video.windows import Plane, Window
 

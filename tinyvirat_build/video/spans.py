@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import Bools, Ints
 

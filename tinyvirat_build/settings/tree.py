@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, TypeVar
 import yaml
 
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
+from tinyvirat_build.store.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.audit import (
+from tinyvirat_build.ask.audit import (
     audit,
     completeness,
     duplicates,
@@ -25,7 +25,7 @@ from tinyvirat_build.audit import (
     short_or_held,
     unmapped_names,
 )
-from tinyvirat_build.audit.duplicates import MAX_DISTANCE, hash_frames, near_pairs
+from tinyvirat_build.ask.audit.duplicates import MAX_DISTANCE, hash_frames, near_pairs
 from tinyvirat_build.records import KEYS, columns
 from tinyvirat_build.report.frames import frames_at, packed_luma
 

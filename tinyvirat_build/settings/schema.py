@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.settings_tree import (
+from tinyvirat_build.settings.tree import (
     build,
     overlay,
     parse_override,
@@ -27,7 +27,7 @@ from tinyvirat_build.settings_tree import (
     read_yaml,
     update,
 )
-from tinyvirat_build.userfiles import nearest, quoted
+from tinyvirat_build.store.userfiles import nearest, quoted
 
 BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 """The settings that a source may have for itself: those of the stages that see one video."""
@@ -35,7 +35,7 @@ BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 
 def annotations_dir() -> Path:
     """The folder of class lists, label maps, presets and split lists shipped with the package."""
-    return Path(__file__).parent / "annotations"  # in a checkout a link to the top level's
+    return Path(__file__).parent.parent / "annotations"  # in a checkout a link to the top level's
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build.config import BY_SOURCE, Settings
 from tinyvirat_build.pipeline import stages
 from tinyvirat_build.pipeline.keys import key_of
+from tinyvirat_build.settings import BY_SOURCE, Settings
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def call(*args: str | Path, program: str = "example_stage.py") -> str:

@@ -4,8 +4,8 @@
 label counts per time slot (``meva-counts.csv``) and the list computed from them (``meva.csv``);
 ``meva-37`` are the same for MEVA's own class names.
 
-    python -m tinyvirat_build.splits              # the lists again, from the committed counts
-    python -m tinyvirat_build.splits --data DIR   # the counts first, from annotations in DIR
+    python -m tinyvirat_build.sources.splits             # the lists again, from their counts
+    python -m tinyvirat_build.sources.splits --data DIR  # the counts first, from annotations
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import sources, store
-from tinyvirat_build.config import Partition, Settings, annotations_dir
 from tinyvirat_build.errors import AnnotationError, DataError, SettingsError, TinyviratError
+from tinyvirat_build.settings import Partition, Settings, annotations_dir
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages.partition import (
     SPLITS,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tinyvirat_build.config import Partition, annotations_dir
 from tinyvirat_build.errors import AnnotationError, SettingsError
-from tinyvirat_build.splits import (
+from tinyvirat_build.settings import Partition, annotations_dir
+from tinyvirat_build.sources.splits import (
     MEVA_LISTS,
     count_meva,
     load_list,

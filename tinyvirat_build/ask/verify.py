@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pack.write import check_pack
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.on_video import load_index
+from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import KEYS, Key
@@ -31,9 +32,6 @@ from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import LEAST_PSNR, Problem, verify_video
-
-if TYPE_CHECKING:
-    from tinyvirat_build.builds import Build
 
 __all__ = ["Problem", "Report", "verify"]
 
@@ -82,7 +80,7 @@ class _Task:
 
 
 def verify(
-    build: Build,
+    build: OpenedBuild,
     *,
     data: Path | None = None,
     sample: int | None = None,
@@ -112,7 +110,7 @@ def verify(
 
 
 def _check(
-    build: Build, data: Path | None, sample: int | None, workers: int, quiet: bool
+    build: OpenedBuild, data: Path | None, sample: int | None, workers: int, quiet: bool
 ) -> Report:
     manifest = build.table("clips")
     cuts = build.table("cuts")
@@ -162,7 +160,7 @@ def _compare(task: _Task) -> list[Problem]:
     return verify_video(task.entry.video, index, task.clips, task.root, lossless=task.lossless)
 
 
-def _stamps(build: Build, rows: pd.DataFrame, lossless: bool) -> list[Problem]:
+def _stamps(build: OpenedBuild, rows: pd.DataFrame, lossless: bool) -> list[Problem]:
     """Frames that tell another number or place; only some sources' frames can be asked."""
     if not lossless or build.settings.crop.grid != "even":
         return []
@@ -179,7 +177,7 @@ def _sample(rows: pd.DataFrame, sample: int | None) -> pd.DataFrame:
     return rows.loc[sorted(order[:sample])]
 
 
-def _tree(build: Build, manifest: pd.DataFrame, files: pd.Series[Any]) -> Iterator[Problem]:
+def _tree(build: OpenedBuild, manifest: pd.DataFrame, files: pd.Series[Any]) -> Iterator[Problem]:
     """The released layout against the manifest: every text file, every clip.
 
     ``files`` names each published clip's own file, by clip id.
@@ -280,7 +278,7 @@ def _check_of(key: str) -> str:
     return key if key in ("dim", "label") else "json"
 
 
-def _tables(build: Build, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
+def _tables(build: OpenedBuild, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
     """Groups in two splits, labels of clips, balances, and the pack."""
     splits = manifest.groupby("group", observed=True)["split"].nunique()
     for group in splits.index[splits > 1]:
@@ -299,7 +297,7 @@ def _tables(build: Build, manifest: pd.DataFrame, quiet: bool) -> Iterator[Probl
         yield from _pack(build, manifest, quiet)
 
 
-def _pack(build: Build, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
+def _pack(build: OpenedBuild, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
     """The pack against the manifest and the raw files of the clips."""
     shards = (build.path / "pack" / "shards").glob("*")
     with tqdm(
@@ -320,7 +318,7 @@ def _pack(build: Build, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem
             yield Problem("pack", "pack", str(e))
 
 
-def _videos_behind(build: Build, problems: Sequence[Problem]) -> set[tuple[str, ...]]:
+def _videos_behind(build: OpenedBuild, problems: Sequence[Problem]) -> set[tuple[str, ...]]:
     """The videos whose clips failed, by their keys."""
     manifest = build.table("clips")
     failed = {p.where.removeprefix("clip ") for p in problems}
@@ -328,7 +326,7 @@ def _videos_behind(build: Build, problems: Sequence[Problem]) -> set[tuple[str, 
     return set(zip(*(rows[k].astype(str) for k in KEYS), strict=True))
 
 
-def _forget(build: Build, videos: Iterable[tuple[str, ...]]) -> None:
+def _forget(build: OpenedBuild, videos: Iterable[tuple[str, ...]]) -> None:
     """Delete the units behind what failed, so that the run redoes just these."""
     units = build.path / "units"
     (units / "publish" / "all").unlink(missing_ok=True)

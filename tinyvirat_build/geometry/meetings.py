@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import Work
+from tinyvirat_build.errors import Work
 from tinyvirat_build.geometry import Bools, Floats, Ints
 
 CELL: Final = 32  # frames

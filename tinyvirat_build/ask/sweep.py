@@ -19,14 +19,14 @@ import pyarrow as pa
 import yaml
 from tqdm import tqdm
 
-from tinyvirat_build import audit, engine, store
-from tinyvirat_build.builds import open_build
-from tinyvirat_build.config import Settings
+from tinyvirat_build import engine, store
+from tinyvirat_build.ask import audit
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
 from tinyvirat_build.pipeline.keys import key_of
+from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request, entries_of
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.pipeline.stages import (
@@ -38,6 +38,7 @@ from tinyvirat_build.pipeline.stages import (
 )
 from tinyvirat_build.pipeline.tasks import tables_of
 from tinyvirat_build.records import StageResult
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry
 
 
@@ -167,7 +168,7 @@ def _refuse_other_build(request: Request) -> None:
     """Refuse to sweep in the folder of a build whose tables would no more be its own."""
     if not (request.out / "build.yaml").exists():
         return
-    build = open_build(request.out)
+    build = OpenedBuild.open(request.out)
     asked = (request.sources, request.limit, request.settings)
     if asked != (build.sources, build.limit, build.settings):
         raise SettingsError(

@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 import tinyvirat_build as tvb
 from tinyvirat_build import engine
+from tinyvirat_build.ask.sweep import grid, sweep
 from tinyvirat_build.cli import main
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.pipeline.request import Request
-from tinyvirat_build.sweep import grid, sweep
+from tinyvirat_build.settings import Settings
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 4}  # which takes labels out
 

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import Work
-from tinyvirat_build.geometry import Bools, Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses, meetings
+from tinyvirat_build.errors import Work
+from tinyvirat_build.geometry import Bools, Floats
+from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
@@ -24,7 +24,7 @@ from tinyvirat_build.stages.activity_boxes import (
     read_activities,
     read_boxes,
 )
-from tinyvirat_build.stages.tables import Columns, by_video, select
+from tinyvirat_build.stages.tables import VideoRows, each_video
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +106,13 @@ def unmapped_names(complete: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seen(clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame) -> list[_Seen]:
-    activity_rows, box_rows = by_video(activities), by_video(boxes)
-    clip_columns, activity_columns, box_columns = map(Columns, (clips, activities, boxes))
     found = []
-    for key, rows in by_video(clips).items():
-        own = read_activities(activity_columns, select(activity_rows, key))
-        given = read_boxes(box_columns, select(box_rows, key))
-        number = np.arange(len(clips))[rows]
-        length = clip_columns.ints("end", rows) - clip_columns.ints("start", rows)
+    numbered = clips.assign(row=np.arange(len(clips)))
+    for _, (rows, activity_rows, box_rows) in each_video(numbered, activities, boxes):
+        own, given = read_activities(activity_rows), read_boxes(box_rows)
         pairs: set[tuple[int, int]] = set()
-        for part in geometry.pieces(length, PIECE):
-            pairs |= _seen_in(_windows(clip_columns, number[part]), own, given)
+        for part in geometry.pieces(rows.ints("end") - rows.ints("start"), PIECE):
+            pairs |= _seen_in(_windows(rows.part(part)), own, given)
         found.append(_Seen(sorted(pairs), own))
     return found
 
@@ -140,12 +136,12 @@ def _half_inside(window: Floats, box: Floats) -> Bools:
     return found
 
 
-def _windows(clips: Columns, rows: Ints) -> Courses:
+def _windows(clips: VideoRows) -> Courses:
     """The windows of clips of one video, frame by frame; each clip is named by its row."""
-    start = clips.ints("start", rows)
-    length = clips.ints("end", rows) - start
-    x, y = (np.concatenate([np.asarray(c, np.float64) for c in clips[xy, rows]]) for xy in "xy")
-    width = np.repeat(clips.ints("width", rows), length)
-    height = np.repeat(clips.ints("height", rows), length)
+    start = clips.ints("start")
+    length = clips.ints("end") - start
+    x, y = (np.concatenate([np.asarray(c, np.float64) for c in clips[xy]]) for xy in "xy")
+    width = np.repeat(clips.ints("width"), length)
+    height = np.repeat(clips.ints("height"), length)
     reach = np.stack([-x, -y, x + width, y + height])
-    return Courses(np.repeat(rows, length), geometry.ranges(start, length), reach)
+    return Courses(np.repeat(clips.ints("row"), length), geometry.ranges(start, length), reach)

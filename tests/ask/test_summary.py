@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build.config import Expected, Settings
-from tinyvirat_build.summary import completeness
+from tinyvirat_build.ask.summary import completeness
+from tinyvirat_build.settings import Expected, Settings
 
 KPF = """\
 - {{ act: {{ act2: {{person_talks_to_person: 1.0}}, id2: {i}, timespan: [{{tsr0: [0, 99]}}], \

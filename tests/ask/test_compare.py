@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tinyvirat_build import store
-from tinyvirat_build.compare import Comparison, compare, load
+from tinyvirat_build.ask.compare import Comparison, compare, load
 from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.records import Issue, columns, empty, issues_frame
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from tinyvirat_build.audit.completeness import (
+from tinyvirat_build.ask.audit.completeness import (
     completeness,
     missing_labels,
     missing_pairs,
     unmapped_names,
 )
-from tinyvirat_build.audit.duplicates import duplicates
-from tinyvirat_build.audit.leakage import shared, shares, short_or_held
-from tinyvirat_build.audit.tables import LOADER_FRAMES, Audit
-from tinyvirat_build.audit.text import render
+from tinyvirat_build.ask.audit.duplicates import duplicates
+from tinyvirat_build.ask.audit.leakage import shared, shares, short_or_held
+from tinyvirat_build.ask.audit.tables import LOADER_FRAMES, Audit
+from tinyvirat_build.ask.audit.text import render
 
 __all__ = [
     "Audit",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.config import BY_SOURCE, Expected, Settings, presets
 from tinyvirat_build.pipeline.folder import table_path
+from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Outcome
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
-
-if TYPE_CHECKING:
-    from tinyvirat_build.builds import Build
-
+from tinyvirat_build.settings import BY_SOURCE, Expected, Settings, presets
 
 PLANNING: Final = ("classes", "labels", *sorted(BY_SOURCE))
 """The settings that decide which clips are planned of an input."""
@@ -159,7 +156,7 @@ def _issues(out: Path, most: int = 12) -> list[str]:
     return ["Issues:", *rows]
 
 
-def describe_clip(build: Build, clip_id: str) -> str:
+def describe_clip(build: OpenedBuild, clip_id: str) -> str:
     """Where a clip comes from: source, frames, window, activities, labels, file."""
     clip = build.clip(clip_id)
     activities = build.table("activities")

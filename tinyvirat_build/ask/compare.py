@@ -24,9 +24,9 @@ from typing import Any, Final, TypeAlias
 import pandas as pd
 
 from tinyvirat_build import store
+from tinyvirat_build.ask.reasons import Reasons
 from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.reasons import Reasons
 from tinyvirat_build.records import REASONS
 
 _COLUMNS: Final = ("id", "video_id", "clip_id", "frames", "side", "label")

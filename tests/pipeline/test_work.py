@@ -16,14 +16,14 @@ from video.stamped import make_video, run_ffmpeg
 
 import tinyvirat_build as tvb
 from tinyvirat_build import engine
-from tinyvirat_build.config import Settings
+from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline import on_video, stages
 from tinyvirat_build.pipeline.given import Video
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import StageResult
-from tinyvirat_build.verify import verify
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.video.packets import PacketReader
 
 SETTINGS = Settings.load(None, None, ("filter.min_samples=1",))

@@ -14,9 +14,9 @@ import pytest
 
 import tinyvirat_build as tvb
 from tinyvirat_build import store
+from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.verify import verify
 from tinyvirat_build.video.verify import LEAST_PSNR
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}

@@ -17,11 +17,11 @@ import av
 from tqdm import tqdm
 
 from tinyvirat_build import labels
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.formats.actev_json import dialect_of
 from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.records import REASONS
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.sources.parse import Parsed, map_of, parse_entry
 from tinyvirat_build.video.opening import open_source, video_stream

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from tinyvirat_build.audit.tables import LOADER_FRAMES, Audit
+from tinyvirat_build.ask.audit.tables import LOADER_FRAMES, Audit
 
 Form = Callable[[Any], str]
 

@@ -10,9 +10,9 @@ import yaml
 from counted import counted
 
 from tinyvirat_build import labels, sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError, TinyviratError
-from tinyvirat_build.userfiles import load_yaml, quoted, read_regular
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.store.userfiles import load_yaml, quoted, read_regular
 
 LAUGHS = "format: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tinyvirat_build.config import Settings, presets
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.settings import Settings, presets
 
 
 def test_defaults_are_the_documented_ones() -> None:

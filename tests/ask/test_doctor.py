@@ -7,9 +7,9 @@ import pytest
 from counted import counted
 
 from tinyvirat_build import sources
-from tinyvirat_build.config import Settings
-from tinyvirat_build.doctor import Diagnosis, diagnose
+from tinyvirat_build.ask.doctor import Diagnosis, diagnose
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.settings import Settings
 
 CLIP = "2018-03-07.16-50-01.16-55-01.bus.G331"
 BOX = {"boundingBox": {"x": 1, "y": 2, "w": 30, "h": 40}}

@@ -1,0 +1,43 @@
+"""What a build can be told: the settings with their defaults, presets, YAML in and out."""
+
+from tinyvirat_build.settings.schema import (
+    BY_SOURCE,
+    Chunk,
+    Crop,
+    Demo,
+    Encode,
+    Expected,
+    Filter,
+    Merge,
+    Meva,
+    Parse,
+    Partition,
+    Publish,
+    Settings,
+    Videos,
+    Virat,
+    annotations_dir,
+    preset_file,
+    presets,
+)
+
+__all__ = [
+    "BY_SOURCE",
+    "Chunk",
+    "Crop",
+    "Demo",
+    "Encode",
+    "Expected",
+    "Filter",
+    "Merge",
+    "Meva",
+    "Parse",
+    "Partition",
+    "Publish",
+    "Settings",
+    "Videos",
+    "Virat",
+    "annotations_dir",
+    "preset_file",
+    "presets",
+]
