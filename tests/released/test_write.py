@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from tinyvirat_build.released.write import number, publish
-from tinyvirat_build.settings import Settings
 
 
 class _Corpus:
@@ -64,8 +63,7 @@ def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFr
         (out / file).write_text(str(i))
     if lost is not None:
         cuts.loc[lost, ["file", "reason"]] = [None, "timeout"]
-    settings = Settings.load(overrides=["encode.pack=false"])
-    return publish(out, clips, cuts, ("Opening", "Talking"), [_Corpus()], settings).table
+    return publish(out, clips, cuts, ("Opening", "Talking"), [_Corpus()], seed=0).table
 
 
 def test_the_released_layout(tmp_path: Path) -> None:
@@ -134,10 +132,3 @@ def test_test_numbers_are_shuffled_by_the_seed(seed: int) -> None:
     assert sorted(ids) == [f"{i:05d}" for i in range(n)]
     assert ids != sorted(ids)
     assert ids == number(manifest, seed=seed)["id"].tolist()
-
-
-def test_a_pack_of_other_settings_does_not_stay(tmp_path: Path) -> None:
-    (tmp_path / "pack").mkdir()
-    (tmp_path / "pack" / "pack.json").write_text("{}")
-    _publish(tmp_path, ["train"])
-    assert not (tmp_path / "pack").exists()

@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tinyvirat_build  # noqa: E402
+from tinyvirat_build.loader.ranks import Ranks  # noqa: E402
 from tinyvirat_build.pack.read import Pack, open_pack  # noqa: E402
 from tinyvirat_build.scoring import evaluate, metrics  # noqa: E402
 from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
 from tinyvirat_build.train import fit, models, settings  # noqa: E402
 from tinyvirat_build.train.data import dense_loader, make_loaders  # noqa: E402
-from tinyvirat_build.train.ranks import Ranks  # noqa: E402
 
 pytestmark = pytest.mark.slow
 SEEDS = range(5)

@@ -19,14 +19,15 @@ from tqdm import tqdm
 from tinyvirat_build import engine, store
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.labels import load_classes
-from tinyvirat_build.pack import write as packs
+from tinyvirat_build.pack.write import check_pack
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import KEYS, Key
-from tinyvirat_build.released import write as tinyvirat
+from tinyvirat_build.released.layout import FOLDER
+from tinyvirat_build.released.write import released_texts
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
 from tinyvirat_build.video.encode import LOSSLESS
@@ -181,21 +182,21 @@ def _tree(build: OpenedBuild, manifest: pd.DataFrame, files: pd.Series[Any]) -> 
 
     ``files`` names each published clip's own file, by clip id.
     """
-    out, root = build.path, tinyvirat.layout_folder(build.path)
+    out, root = build.path, build.path / FOLDER
     sources = [get_source(name) for name in build.sources]
     classes = load_classes(build.settings.classes)
-    for name, text in tinyvirat.released_texts(manifest, classes, sources).items():
+    for name, text in released_texts(manifest, classes, sources).items():
         found = _read(out / name)
         if isinstance(found, Problem):
             yield found
         elif found != text:
-            yield from _text(name.removeprefix(f"{tinyvirat.FOLDER}/"), found, text)
+            yield from _text(name.removeprefix(f"{FOLDER}/"), found, text)
     published = manifest[manifest["id"].notna()]
     for clip_id, path, sha256 in zip(
         published["clip_id"], published["path"], published["sha256"], strict=True
     ):
         if problem := _clip_file(out / path, out / str(files.get(clip_id)), str(sha256)):
-            yield Problem("file", path.removeprefix(f"{tinyvirat.FOLDER}/"), problem)
+            yield Problem("file", path.removeprefix(f"{FOLDER}/"), problem)
     listed = {out / path for path in published["path"]}
     for path in sorted((root / "videos").rglob("*.mp4")):
         if path not in listed:
@@ -303,7 +304,7 @@ def _pack(build: OpenedBuild, manifest: pd.DataFrame, quiet: bool) -> Iterator[P
         total=sum(p.stat().st_size for p in shards), desc="     pack", unit="B", unit_scale=True,
         delay=2, disable=quiet, dynamic_ncols=True,
     ) as bar:  # fmt: skip
-        found = packs.check_pack(
+        found = check_pack(
             build.path,
             manifest,
             load_classes(build.settings.classes),

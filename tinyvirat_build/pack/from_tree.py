@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.pack.decode import Decoded, decode
 from tinyvirat_build.pack.read import INDEX
 from tinyvirat_build.pack.write import MAX_SHARD, replacing, shard_name, write_index
-from tinyvirat_build.released.read import Decoded, TreeClip, decode, read_tree
+from tinyvirat_build.released.read import TreeClip, read_tree
 from tinyvirat_build.store import hash_file, write_json
 
 

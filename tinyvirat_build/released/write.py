@@ -12,26 +12,23 @@ import random
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.errors import PackError
-from tinyvirat_build.pack import write as packs
-from tinyvirat_build.pack.read import open_pack
-from tinyvirat_build.records import Balance, StageResult, balance_frame
-from tinyvirat_build.settings import Settings
-
-SPLITS: Final = ("train", "val", "test")
-FOLDER: Final = "TinyVIRAT_V2"
-TRUTH: Final = "truth/test.json"
-_DIGITS: Final = {"train": 6, "val": 5, "test": 5}  # of the released file names
-JSON_FILES: Final = {
-    "train": "tiny_train_v2.json",
-    "val": "tiny_val_v2.json",
-    "test": "tiny_test_v2_public.json",
-}
+from tinyvirat_build.records import SPLITS, Balance, StageResult, balance_frame
+from tinyvirat_build.released.layout import (
+    ATTRIBUTION,
+    CLASS_MAP,
+    FOLDER,
+    LICENSE,
+    LISTS,
+    TRUTH,
+    clip_id,
+    clip_path,
+    videos_folder,
+)
 
 
 class Terms(Protocol):
@@ -50,27 +47,14 @@ class Terms(Protocol):
         """Who made it."""
 
 
-def layout_folder(out: Path) -> Path:
-    """The folder that is given away."""
-    return out / FOLDER
-
-
-def files_there(out: Path, manifest: Path, settings: Settings) -> bool:
+def files_there(out: Path, manifest: Path) -> bool:
     """Whether everything that :func:`publish` wrote is still on disk."""
-    root = layout_folder(out)
-    files = [root / name for name in (*JSON_FILES.values(), "class_map.json", "LICENSE")]
-    files += [root / "ATTRIBUTION", out / "truth" / "test.json"]
+    texts = [*LISTS.values(), CLASS_MAP, LICENSE, ATTRIBUTION]
+    files = [out / TRUTH, *(out / FOLDER / name for name in texts)]
     if not all(f.is_file() for f in files) or store.table_key(manifest) is None:
         return False
     clips = store.read_table(manifest, ["path"])["path"].dropna()
-    if not all((out / path).is_file() for path in clips):
-        return False
-    if settings.encode.pack:
-        try:
-            open_pack(out / "pack")
-        except PackError:
-            return False
-    return True
+    return all((out / path).is_file() for path in clips)
 
 
 def publish(
@@ -79,42 +63,34 @@ def publish(
     cuts: pd.DataFrame,
     classes: Sequence[str],
     sources: Sequence[Terms],
-    settings: Settings,
+    *,
+    seed: int,
 ) -> StageResult:
-    """Write the released layout, the test truth and the pack; return the manifest ``clips``.
+    """Write the released layout and the test truth; return the manifest ``clips``.
 
-    Train and val are numbered in row order, test in an order shuffled by ``publish.seed``, so
-    that a test number tells nothing of its source.
+    Train and val are numbered in row order, test in an order shuffled by ``seed``, so that a
+    test number tells nothing of its source.
     """
-    manifest = number(join(clips, cuts), seed=settings.publish.seed)
+    manifest = number(join(clips, cuts), seed=seed)
     partial = out / (FOLDER + store.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     published = manifest[manifest["id"].notna()]
     for split in SPLITS:
         rows = published[published["split"] == split].sort_values("id", kind="stable")
-        videos_folder = partial / "videos" / split
-        videos_folder.mkdir(parents=True)
+        (partial / "videos" / split).mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
             _link(out / source, out / path.replace(FOLDER, partial.name, 1))
     texts = released_texts(manifest, classes, sources)
     for name in texts.keys() - {TRUTH}:
         (partial / Path(name).name).write_text(texts[name], "utf-8")
-    final = layout_folder(out)
+    final = out / FOLDER
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     store.write_text(out / TRUTH, texts[TRUTH])
-    manifest = manifest.drop(columns=["source_file"])
-    if settings.encode.pack:
-        if not (out / "pack" / "pack.json").is_file():  # the rest of one, which cannot be used
-            shutil.rmtree(out / "pack", ignore_errors=True)
-        packs.write_pack(out, manifest, classes, public=settings.publish.public)
-    else:
-        # One of earlier settings: its numbers would name other clips now.
-        shutil.rmtree(out / "pack", ignore_errors=True)
-    n = len(published)
-    balance = Balance("publish", "clips", int(manifest["reason"].isna().sum()), n, 0)
-    return StageResult(manifest, balance=balance_frame(balance))
+    wanted = int(manifest["reason"].isna().sum())
+    balance = Balance("publish", "clips", wanted, len(published), 0)
+    return StageResult(manifest.drop(columns=["source_file"]), balance=balance_frame(balance))
 
 
 def released_texts(
@@ -125,12 +101,12 @@ def released_texts(
     texts = {}
     for split in SPLITS:
         rows = _records(published[published["split"] == split].sort_values("id", kind="stable"))
-        texts[f"{FOLDER}/{JSON_FILES[split]}"] = _json([_public_row(r, split) for r in rows])
+        texts[f"{FOLDER}/{LISTS[split]}"] = _json([_public_row(r, split) for r in rows])
         if split == "test":
             texts[TRUTH] = _json([_labelled_row(r, split) for r in rows])
-    texts[f"{FOLDER}/class_map.json"] = _json({name: i for i, name in enumerate(classes)})
-    texts[f"{FOLDER}/LICENSE"] = _licence(sources)
-    texts[f"{FOLDER}/ATTRIBUTION"] = _attribution(sources)
+    texts[f"{FOLDER}/{CLASS_MAP}"] = _json({name: i for i, name in enumerate(classes)})
+    texts[f"{FOLDER}/{LICENSE}"] = _licence(sources)
+    texts[f"{FOLDER}/{ATTRIBUTION}"] = _attribution(sources)
     return texts
 
 
@@ -159,10 +135,8 @@ def number(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         if split == "test":
             random.Random(seed).shuffle(order)
         for n, row in enumerate(order):
-            name = f"{n:0{_DIGITS[split]}d}"
-            folder = "" if split == "test" else f"{videos[row]}/"
-            ids[row] = name
-            paths[row] = f"{FOLDER}/videos/{split}/{folder}{name}.mp4"
+            ids[row] = clip_id(split, n)
+            paths[row] = f"{videos_folder(split)}/{clip_path(split, videos[row], ids[row])}"
     return manifest.assign(id=ids, path=paths)
 
 
@@ -196,7 +170,7 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _within(path: str, split: str) -> str:
-    return path.removeprefix(f"{FOLDER}/videos/{split}/")
+    return path.removeprefix(f"{videos_folder(split)}/")
 
 
 def _json(rows: Any) -> str:

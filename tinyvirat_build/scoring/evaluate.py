@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.loader.ranks import choose_device
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import write_json, write_text
 from tinyvirat_build.train.data import dense_loader
-from tinyvirat_build.train.ranks import choose_device
 from tinyvirat_build.train.runs import Run, open_run
 
 Thresholds = Literal["fixed", "val", "per-class"]

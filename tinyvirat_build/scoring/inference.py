@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tinyvirat_build.loader.mirror import mirror_classes
+from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.scoring.truth import id_order
-from tinyvirat_build.train.ranks import Ranks
 
 Batches = Iterable[tuple[Tensor, Tensor, Sequence[str]]]
 Reduce = Literal["max", "mean"]

@@ -11,14 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.released.layout import CLASS_MAP, FOLDER, labelled_list
 from tinyvirat_build.released.read import read_class_map, read_json
-
-LAYOUT = "TinyVIRAT_V2"
-_SPLIT_FILES = {
-    "train": f"{LAYOUT}/tiny_train_v2.json",
-    "val": f"{LAYOUT}/tiny_val_v2.json",
-    "test": "truth/test.json",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +53,7 @@ def class_map_of(truth: Path) -> Path:
     Raises:
         DataError: there is none.
     """
-    places = (truth.parent.parent / LAYOUT / "class_map.json", truth.parent / "class_map.json")
+    places = (truth.parent.parent / FOLDER / CLASS_MAP, truth.parent / CLASS_MAP)
     for place in places:
         if place.is_file():
             return place
@@ -105,4 +99,4 @@ def split_truth(build: Path, split: str, classes: Sequence[str]) -> Truth:
     Raises:
         DataError: see :func:`read_truth`.
     """
-    return read_truth(build / _SPLIT_FILES[split], classes)
+    return read_truth(labelled_list(build, split), classes)

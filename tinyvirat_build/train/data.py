@@ -10,8 +10,8 @@ import torch
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.augment import Augment
 from tinyvirat_build.loader.loader import ClipLoader
+from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack, open_pack
-from tinyvirat_build.train.ranks import Ranks
 from tinyvirat_build.train.settings import TrainSettings
 
 
