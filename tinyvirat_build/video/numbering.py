@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.bitstream import B, I, Picture
+from tinyvirat_build.video.bitstream import B, I, OTHER, Picture
 from tinyvirat_build.video.structure import Break
 
 NO_TIME: Final = np.iinfo(np.int64).min
@@ -250,15 +250,16 @@ def _losses(packets: Packets, seen: Ints, frame: Ints, section: Ints) -> list[in
         if after in (0, len(places)):
             continue
         if not (found.joint and packets.sync[after]):  # else whole recordings, joined
-            lost += _step_beside(after, frame, ~inside | odd if steady else ~odd | odd)
+            first = after if found.since is None else int(np.searchsorted(places, found.since))
+            lost += _step_beside(first, after, frame, ~inside | odd if steady else ~odd | odd)
     for after in np.flatnonzero(packets.of_pictures(lambda p: p.gap, False)).tolist():
-        lost += _step_beside(after, frame, odd)
+        lost += _step_beside(after, after, frame, odd)
     return lost + _missing_counts(packets, seen, odd)
 
 
-def _step_beside(after: int, frame: Ints, suspicious: Bools) -> list[int]:
-    """The first frame behind a suspicious step around a packet."""
-    near = frame[max(0, after - _REORDER) : after + _REORDER]
+def _step_beside(first: int, last: int, frame: Ints, suspicious: Bools) -> list[int]:
+    """The first frame behind a suspicious step around the packets from ``first`` to ``last``."""
+    near = frame[max(0, first - _REORDER) : last + _REORDER]
     near = near[near >= 0]
     if not len(near):
         return []
@@ -303,7 +304,11 @@ def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbe
     frame[placed] = numbers.frame
     frame[nothing & ~_holds_packed(packets.pictures, len(slot))] = -1
     sure = sure | nothing & (slot < 0)
-    return Numbers(frame, join_spans(numbers.uncertain, _unsure(slot, sure, total)), False)
+    uncertain = [numbers.uncertain, _unsure(slot, sure, total)]
+    if packets.codec == "vp8":
+        whole = ~packets.of_pictures(lambda p: p.torn, False)
+        uncertain.append(_until_sync(slot[whole], slot[whole & packets.sync], total))
+    return Numbers(frame, join_spans(*uncertain), False)
 
 
 def _unsure(slot: Ints, sure: Bools, total: int) -> Ints:
@@ -317,6 +322,17 @@ def _unsure(slot: Ints, sure: Bools, total: int) -> Ints:
         if not spans or spans[-1] != (before, after):
             spans.append((before, after))
     return _spans(*spans)
+
+
+def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
+    """Spans of slots from each one that is lost to the next picture that needs no other.
+
+    VP8's decoder makes up for what it lacks with what its memory held before: two runs of the
+    same program differ in what they show there.
+    """
+    lost = np.setdiff1d(np.arange(total), slot)
+    after = np.append(np.unique(sync[sync >= 0]), total)
+    return np.c_[lost, after[np.searchsorted(after, lost)]]
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:
@@ -407,6 +423,7 @@ def _number_by_kind(slot: Ints, kinds: Ints, announced: int) -> Numbers:
     starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
     begins, ends = slot[starts], np.r_[slot[starts[1:]], after]
     lossy = (ends - begins) != np.diff(np.r_[starts, len(slot)])
+    lossy |= np.add.reduceat(kinds == OTHER, starts) > 0  # torn: nobody knows which kind it was
     lossy[-1] |= announced > after
     # A group's B pictures that are shown before its first one refer to the group before.
     return Numbers(frame, join_spans(np.c_[begins, ends + 2][lossy]), False)

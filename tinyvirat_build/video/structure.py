@@ -21,10 +21,14 @@ Data = mmap.mmap | bytes
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A place in the file, in bytes; ``joint`` where two whole recordings may meet."""
+    """A place in the file, in bytes; ``joint`` where two whole recordings may meet.
+
+    ``since``: from where on bytes may be missing, where that does not show before ``at``.
+    """
 
     at: int
     joint: bool = False
+    since: int | None = None
 
 
 def breaks(path: Path, container: str, stream_id: int) -> list[Break]:
@@ -142,7 +146,7 @@ _IN_SEGMENT: Final = frozenset(
 
 def _matroska(data: Data, _: int) -> Iterator[Break]:
     """Elements that are none, blocks of no track, clusters that do not end where they say."""
-    at, cluster_end, tracks = 0, 0, set[int]()
+    at, cluster, cluster_end, tracks = 0, 0, 0, set[int]()
     while at < len(data):
         found = _element(data, at)
         inside = at < cluster_end
@@ -159,14 +163,15 @@ def _matroska(data: Data, _: int) -> Iterator[Break]:
         if found is None or not ok:
             if inside and cluster_end != len(data) and at + 1 >= len(data):
                 return
-            yield Break(at)
-            at = data.find(_CLUSTER.to_bytes(4, "big"), at + 1)
+            # A cluster that ends early lacks a block, which may have been any of its own.
+            yield Break(at, since=cluster if inside else None)
+            at = data.find(_CLUSTER.to_bytes(4, "big"), at if inside else at + 1)
             cluster_end = 0
             if at < 0:
                 return
             continue
         if kind == _CLUSTER:
-            at, cluster_end = start, end
+            at, cluster, cluster_end = start, at, end
         elif kind == _SEGMENT:
             at = start
         else:
