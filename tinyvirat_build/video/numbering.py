@@ -105,7 +105,7 @@ def number_shown(packets: Packets, look: Look) -> Numbers:
     """Number the frames of a video that is no AVI.
 
     Raises:
-        VideoError: ``edit_list``, where it shows packets more than once; ``no_frames``.
+        VideoError: ``edit_list``, where it shows packets more than once.
     """
     shown = ~packets.hidden & packets.of_pictures(lambda p: p.shown, True)
     if packets.container == "mov" and len(np.unique(packets.pos[shown])) < shown.sum():
@@ -124,8 +124,6 @@ def number_shown(packets: Packets, look: Look) -> Numbers:
         seen, lost = _watch_all(look, order)
     else:
         seen, lost = _watch(packets, look, order, joints)
-    if not len(seen):
-        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
     frame = np.full(len(packets.pts), -1, np.int64)
     frame[seen] = np.arange(len(seen))
     lost += _losses(packets, seen, frame, section) if timed else []
@@ -175,8 +173,9 @@ def _is_doubtful(packets: Packets, order: Ints, section: Ints) -> bool:
 
 def _watch_all(look: Look, order: Ints) -> tuple[Ints, list[int]]:
     """Decode everything: what is shown, and from where on frames are missing among it."""
-    seen = look([(0, int(order.max()))])[0]
-    expected = np.isin(np.arange(int(order.max()) + 1), order)
+    last = int(order.max(initial=0))
+    seen = look([(0, last)])[0]
+    expected = np.isin(np.arange(last + 1), order)
     expected[seen] = False
     if len(seen):
         expected[: int(seen.min())] = False  # what does not decode at the start
