@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.bitstream import B, I, OTHER, Picture
+from tinyvirat_build.video.bitstream import OTHER, B, I, Picture
 from tinyvirat_build.video.structure import Break
 
 NO_TIME: Final = np.iinfo(np.int64).min
@@ -240,9 +240,7 @@ def _sync_before(sync: Bools, place: int) -> int:
     return int(before[-1]) if len(before) else 0
 
 
-def _losses(
-    packets: Packets, seen: Ints, frame: Ints, section: Ints, *, timed: bool
-) -> list[int]:
+def _losses(packets: Packets, seen: Ints, frame: Ints, section: Ints, *, timed: bool) -> list[int]:
     """The numbers from which on frames may be missing: evidence of a loss beside a step in time.
 
     Evidence alone counts where no step could tell: before the first picture, around torn packets
@@ -360,7 +358,8 @@ def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
     """
     lost = np.setdiff1d(np.arange(total), slot)
     after = np.append(np.unique(sync[sync >= 0]), total)
-    return np.c_[lost, after[np.searchsorted(after, lost)]]
+    spans: Ints = np.c_[lost, after[np.searchsorted(after, lost)]]
+    return spans
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:
