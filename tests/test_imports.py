@@ -15,6 +15,7 @@ FILES = {
     if p.name != "__main__.py" and p.parent != PACKAGE / "annotations"
 }
 ABOVE = {"cli", "builds", "ask", "pipeline", "engine"}
+CORPORA = {"meva", "virat", "kitware", "umd"}
 FORBIDDEN = {  # what a room knows nothing of
     "stages": ABOVE
     | {"sources", "formats", "video", "released", "pack", "report", "store", "train"},
@@ -66,6 +67,15 @@ def test_a_room_imports_nothing_above_it(room: str) -> None:
     for name, own in GRAPH.items():
         if name.split(".")[0] == room:
             assert not {m.split(".")[0] for m in own} & FORBIDDEN[room], name
+
+
+def test_no_corpus_is_named_outside_its_room() -> None:
+    # The settings hold each corpus's own group; a text that explains may name one.
+    for name, path in FILES.items():
+        if name.split(".")[0] not in ("sources", "settings"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    assert node.value.lower() not in CORPORA, (name, node.lineno)
 
 
 def test_a_stage_opens_no_file() -> None:

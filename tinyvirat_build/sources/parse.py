@@ -33,6 +33,7 @@ from tinyvirat_build.records import (
 )
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Part, Region
+from tinyvirat_build.sources.meva import current_name
 from tinyvirat_build.sources.unite import unite
 
 STAGE: Final = "parse"
@@ -139,7 +140,7 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
             errors.append(e)
     if not sets:
         raise errors[0]
-    united = sets[0][1] if len(sets) == 1 else unite(sets, labels.canonical_meva_name)
+    united = sets[0][1] if len(sets) == 1 else unite(sets, current_name)
     if not errors:
         return united
     return replace(
