@@ -146,10 +146,11 @@ def evaluate(
     def work() -> None:
         from tinyvirat_build.scoring import evaluate as evaluation
         from tinyvirat_build.scoring import table2
-        from tinyvirat_build.train.runs import build_of
+        from tinyvirat_build.train.runs import build_of, open_run
 
+        opened = [open_run(folder) for folder in runs]
         found = evaluation.evaluate(
-            runs, build or build_of(runs[0]), split=split, windows=windows,
+            opened, build or build_of(runs[0]), split=split, windows=windows,
             thresholds=thresholds, flips=flips, device=device, name=name,
             out=out or runs[0] / f"evaluation-{split}",
         )  # fmt: skip
@@ -185,10 +186,11 @@ def predict(
 
     def work() -> None:
         from tinyvirat_build.scoring import submission
-        from tinyvirat_build.train.runs import build_of
+        from tinyvirat_build.train.runs import build_of, open_run
 
+        opened = [open_run(folder) for folder in runs]
         file = submission.predict(
-            runs, build or build_of(runs[0]), out, windows=windows,
+            opened, build or build_of(runs[0]), out, windows=windows,
             thresholds=thresholds, flips=flips, device=device,
         )  # fmt: skip
         click.echo(f"wrote {file}")
