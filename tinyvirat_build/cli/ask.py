@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tinyvirat_build.cli.group import (
     data_option,
-    inputs_of,
-    needs_extra,
     out_option,
-    settings_of,
+    request_of,
+    request_options,
     settings_options,
     source_option,
+    workers_option,
 )
 from tinyvirat_build.errors import SettingsError
 
-workers_option = click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
-)
 _SHOWN = 20  # faults of a tree that are printed
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -60,43 +58,20 @@ def doctor(
 
 
 @click.command(short_help="Compare settings by what they yield, without pixels.")
-@source_option
-@data_option
-@out_option
-@settings_options
+@request_options
 @workers_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos.")
 @json_option
-def sweep(
-    sources: tuple[str, ...],
-    data: Path | None,
-    out: Path,
-    preset: str | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
-    workers: int | None,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+def sweep(overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Compare settings by yield and label completeness, without pixels.
 
     Each --set is an axis: --set merge.threshold=0.1,0.3,0.5 --set chunk.min_frames=8,16.
     A value that is a list stands in brackets. Parsing is done once, in --out.
     """
-    from tinyvirat_build import engine
     from tinyvirat_build.ask import sweep as sweeps
-    from tinyvirat_build.pipeline.request import Request
 
-    settings = settings_of(out, preset, config)
-    sources, data, limit = inputs_of(out, sources, data, limit)
-    request = Request(
-        sources, data, out, settings, workers or engine.default_workers(), limit=limit
-    )
-    table = sweeps.sweep(request, overrides)
-    if as_json:
-        click.echo(table.to_json(orient="records", indent=1))
-    else:
-        click.echo(sweeps.render(table))
+    table = sweeps.sweep(request_of(overrides=(), **asked), overrides)
+    click.echo(table.to_json(orient="records", indent=1) if as_json else sweeps.render(table))
 
 
 @click.command(short_help="Prove that every clip equals its source, pixel for pixel.")
@@ -171,10 +146,10 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
 @out_option
 def inspect(clip_id: str, out: Path) -> None:
     """Show where a clip comes from: source, frames, window, activities, labels."""
-    from tinyvirat_build.ask import summary
+    from tinyvirat_build.ask.inspect import describe_clip
     from tinyvirat_build.builds import open_build
 
-    click.echo(summary.describe_clip(open_build(out), clip_id))
+    click.echo(describe_clip(open_build(out), clip_id))
 
 
 @click.command()
@@ -190,8 +165,7 @@ def config(
 ) -> None:
     """Print the resolved settings as YAML, to copy and change."""
     if train:
-        needs_extra(lambda: _train_settings(preset, config, overrides, list_presets))
-        return
+        return _train_settings(preset, config, overrides, list_presets)
     from tinyvirat_build.settings import Settings, presets
 
     if list_presets:

@@ -35,6 +35,7 @@ from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
+from tinyvirat_build.video.numbering import REORDER, odd_steps
 from tinyvirat_build.video.packets import PacketReader
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.spans import (
@@ -341,6 +342,7 @@ class _Job:
     ) -> Iterator[tuple[int, Any]]:
         """Decoded frames with their numbers, as the decoder puts them out."""
         index, profile = self.index, self.profile
+        steps = _after_odd_steps(index)
         for run in runs:
             numbers = index.frame[run.first : run.last + 1]
             whole = index.uncertain.size == 0 and _contiguous(numbers)
@@ -360,6 +362,9 @@ class _Job:
                     number = int(index.frame[frame.pts])
                     if following is not None:
                         self._doubt(following.missed(number), careful)
+                    if frame.is_corrupt:
+                        near = np.abs(steps - number) <= REORDER
+                        self.doubtful = min([self.doubtful, *steps[near].tolist()])
                     if number >= 0:
                         yield number, frame
             if following is not None:
@@ -469,6 +474,14 @@ class _Following:
             self._at += 1
             return None
         return expected if number is None else min(expected, number)
+
+
+def _after_odd_steps(index: VideoIndex) -> npt.NDArray[np.int64]:
+    """Frames before which time steps as it does not else: beside damage one may be lost there."""
+    if not index.timed:
+        return np.empty(0, np.int64)
+    steps = np.diff(index.pts[index.packet_of_present])
+    return index.present[1:][odd_steps(steps, steps > 0)]
 
 
 def _key_before(keys: npt.NDArray[np.int64], number: int) -> int:

@@ -224,6 +224,8 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     observer = Observer(lambda: _open_again(path))
     numbers = _number(packets, stream.index, observer)
     first = observer.first
+    if first is None or not np.any(numbers.frame >= 0):
+        raise _undecoded(path, stream.index)
     _refuse_inexact(path, stream, first, pictures)
     _compare_start(path, stream.index, first)
     disposable = np.zeros(len(rows), bool)
@@ -284,10 +286,15 @@ def _number(packets: Packets, stream: int, observer: Observer) -> Numbers:
     if packets.container != "avi":
         return number_shown(packets, observer.look)
     observer.look([(0, 0)])
-    if observer.first is None:
-        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
     slots = read_slots(packets.path, stream, packets.pos)
     return number_slots(packets, slots.slot, slots.sure, slots.total)
+
+
+def _undecoded(path: Path, stream: int) -> VideoError:
+    """What is said of a video of which nothing decodes here."""
+    if first_picture(path, stream) is None:
+        return VideoError("no_frames", f"{path}: no frame decodes; replace the file")
+    return _other_first(path)
 
 
 def _compare_start(path: Path, stream: int, first: Any) -> None:
@@ -296,11 +303,15 @@ def _compare_start(path: Path, stream: int, first: Any) -> None:
     for plane in picture_planes(first):
         here.update(plane.tobytes())
     if first_picture(path, stream) != here.hexdigest():
-        raise VideoError(
-            "first_picture",
-            f"{path}: two decoders do not show the same picture first; encode it anew from its "
-            "source, or cut off its beginning",
-        )
+        raise _other_first(path)
+
+
+def _other_first(path: Path) -> VideoError:
+    return VideoError(
+        "first_picture",
+        f"{path}: two decoders do not show the same picture first; encode it anew from its "
+        "source, or cut off its beginning",
+    )
 
 
 def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]) -> None:

@@ -152,7 +152,9 @@ def _feed(path: Path, index: VideoIndex, pipe: Any) -> None:
     delay = _delay(index)
     slots = index.frame
     try:
-        with open_source(path) as source, av.open(pipe, "w", format="nut") as out:
+        # An index, which nobody reads, would end the process where keyframes go back in time.
+        bare = {"write_index": "0"}
+        with open_source(path) as source, av.open(pipe, "w", format="nut", options=bare) as out:
             stream = video_stream(source)
             if not reorders(index) and np.all(index.frame >= 0):
                 slots = read_slots(path, stream.index, index.pos).slot
