@@ -16,28 +16,29 @@ FILES = {
     and p.parent != PACKAGE / "annotations"
 }
 ALLOWED = {  # what a room, or a module at the root, may import
+    "arrays": "",
     "errors": "",
     "records": "",
-    "geometry": "errors",
+    "geometry": "arrays errors",
     "store": "errors records",
     "settings": "errors store",
     "labels": "errors settings store",
     "engine": "errors",
-    "formats": "errors geometry records store",
-    "stages": "errors geometry records settings",
-    "sources": "errors formats geometry labels records settings stages store",
-    "video": "errors records settings store",
-    "released": "errors labels records store",
-    "pack": "errors records released store",
-    "report": "errors records settings stages store",
+    "formats": "arrays errors geometry records store",
+    "stages": "arrays errors geometry records settings",
+    "sources": "arrays errors formats geometry labels records settings stages store",
+    "video": "arrays errors records settings store",
+    "released": "arrays errors labels records store",
+    "pack": "arrays errors records released store",
+    "report": "arrays errors records settings stages store",
     "pipeline": "engine errors labels pack records released report settings sources stages store "
     "video",
-    "ask": "engine errors formats geometry labels pack pipeline records released report settings "
-    "sources stages store video",
+    "ask": "arrays engine errors formats geometry labels pack pipeline records released report "
+    "settings sources stages store video",
     "builds": "ask engine errors labels pipeline records report settings store",
-    "loader": "errors pack records released",
-    "scoring": "errors loader pack records released store",
-    "train": "errors loader pack records scoring settings store",
+    "loader": "arrays errors pack records released",
+    "scoring": "arrays errors loader pack records released store",
+    "train": "arrays errors loader pack records scoring settings store",
     "cli": "ask builds engine errors pack pipeline records scoring settings sources train",
 }
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinyvirat_build.arrays import Bools, Bytes, Ints
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.store import hash_file
 
@@ -71,8 +72,7 @@ _NUMBERS: Final = ("shard", "offset", "frames", "height", "width") + (
 _TEXTS: Final = ("clip_id", "id", "split", "matrix", "range")
 _NEEDED: Final = (*_NUMBERS, *_TEXTS)  # columns without gaps
 
-Ints = npt.NDArray[np.int64]
-Planes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+Planes = tuple[Bytes, Bytes, Bytes]
 
 
 def colour_of(colorspace: int, color_range: int, pix_fmt: str = "") -> tuple[str, str]:
@@ -90,7 +90,7 @@ def frame_bytes(height: Any, width: Any) -> Any:
     return height * width * 3 // 2
 
 
-def to_planes(raw: npt.NDArray[np.uint8], height: int, width: int) -> Planes:
+def to_planes(raw: Bytes, height: int, width: int) -> Planes:
     """Views of raw frames ``(T * frame_bytes,)`` as Y ``(T, H, W)`` and U, V ``(T, H/2, W/2)``."""
     frames = raw.reshape(-1, frame_bytes(height, width))
     luma, chroma = height * width, height * width // 4
@@ -128,9 +128,9 @@ class Pack:
     inner_width: Ints
     matrix: npt.NDArray[np.object_]
     range: npt.NDArray[np.object_]
-    labels: npt.NDArray[np.uint8]
-    labelled: npt.NDArray[np.bool_]
-    _mapped: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    labels: Bytes
+    labelled: Bools
+    _mapped: dict[int, Bytes] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -165,7 +165,7 @@ class Pack:
             raise PackError(f"{self.root}: no clip of split {split!r}; splits in it: {has}")
         return found
 
-    def map_shard(self, shard: int) -> npt.NDArray[np.uint8]:
+    def map_shard(self, shard: int) -> Bytes:
         """A shard's bytes, mapped read-only; pages are read when they are touched."""
         if shard not in self._mapped:
             # Arrow's mapping, unlike Python's, keeps no file open: a pack may have more shards
@@ -181,7 +181,7 @@ class Pack:
         found: Ints = bases[self.shard[clips]] + self.offset[clips]
         return found
 
-    def raw(self, clip: int) -> npt.NDArray[np.uint8]:
+    def raw(self, clip: int) -> Bytes:
         """One clip's bytes, mapped, flat."""
         start = int(self.offset[clip])
         return self.map_shard(int(self.shard[clip]))[start : start + int(self.nbytes[clip])]
@@ -190,7 +190,7 @@ class Pack:
         """One clip's planes of the enclosing window: Y ``(T, H, W)``, U, V ``(T, H/2, W/2)``."""
         return to_planes(self.raw(clip), int(self.height[clip]), int(self.width[clip]))
 
-    def yuv444(self, clip: int) -> npt.NDArray[np.uint8]:
+    def yuv444(self, clip: int) -> Bytes:
         """One clip's own window ``(T, 3, h, w)``, each chroma sample replicated, not resampled.
 
         This is what the clip's mp4 decodes to where that is 4:4:4, and what it decodes to with
@@ -340,9 +340,7 @@ def _check_rows(pack: Pack, sizes: Ints) -> None:
         raise PackError(f"{pack.root}: clip {clip} lies outside its shard; make the pack anew")
 
 
-def _multi_hot(
-    column: pa.ChunkedArray, classes: int, root: Path
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _multi_hot(column: pa.ChunkedArray, classes: int, root: Path) -> tuple[Bytes, Bools]:
     lists = column.combine_chunks()
     labelled = lists.is_valid().to_numpy(zero_copy_only=False)
     lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyvirat_build.arrays import Floats, Ints
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
@@ -20,7 +20,6 @@ from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import write_json, write_text
 
 Thresholds = Literal["fixed", "val", "per-class"]
-Floats = npt.NDArray[np.float64]
 
 FIXED: Final = 0.5  # of the public baseline
 
@@ -61,7 +60,7 @@ class Evaluation:
     origin: dict[str, Any]  # the build and its checksum; each run, its checkpoint and epoch
     scores: metrics.Scores
     mean_average_precision: float
-    confusion: npt.NDArray[np.int64]
+    confusion: Ints
 
     @property
     def note(self) -> str | None:

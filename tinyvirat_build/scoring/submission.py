@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyvirat_build.arrays import Bools
 from tinyvirat_build.errors import DataError, SubmissionError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.scoring import metrics
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinyvirat_build.scoring.inference import Reduce
 
 
-def format_answer(ids: Sequence[str], said: npt.NDArray[np.bool_]) -> str:
+def format_answer(ids: Sequence[str], said: Bools) -> str:
     """The text of an answer file: ids of digits (N), predictions (N, C).
 
     >>> format_answer(["00010", "00009"], np.array([[1, 0], [0, 1]], bool))
@@ -114,7 +114,7 @@ _ID = re.compile(r"[0-9]{5,18}")
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def read_answer(file: Path, ids: Sequence[int], classes: int) -> npt.NDArray[np.bool_]:
+def read_answer(file: Path, ids: Sequence[int], classes: int) -> Bools:
     """The predictions (N, C) of an answer file for the test clips ``ids``, in ascending order.
 
     Raises:

@@ -20,14 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 
+from tinyvirat_build.arrays import Bools, Ints
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
 from tinyvirat_build.video.numbering import (
     NO_TIME,
-    Bools,
-    Ints,
     Numbers,
     Packets,
     number_shown,

@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.sources.demo.stamp import Plane, read_stamps
+from tinyvirat_build.arrays import Bytes
+from tinyvirat_build.sources.demo.stamp import read_stamps
 
 
 def misplaced(clips: pd.DataFrame, root: Path) -> list[str]:
@@ -41,7 +42,7 @@ def misplaced(clips: pd.DataFrame, root: Path) -> list[str]:
     return wrong
 
 
-def _chroma(path: Path) -> tuple[Plane, Plane]:
+def _chroma(path: Path) -> tuple[Bytes, Bytes]:
     """The chroma planes of a 4:2:0 clip, each (T, H/2, W/2)."""
     with av.open(str(path)) as container:
         stack = np.stack([f.to_ndarray().ravel() for f in container.decode(video=0)])
