@@ -26,11 +26,11 @@ import pyarrow.parquet as pq
 
 from tinyvirat_build.arrays import Bools, Bytes, Ints
 from tinyvirat_build.errors import PackError
+from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import hash_file
 
 FORMAT: Final = "tinyvirat-pack"
 VERSION: Final = 1
-SPLITS: Final = ("train", "val", "test")
 
 _word = pa.dictionary(pa.int32(), pa.string())
 INDEX: Final = pa.schema(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.arrays import Bools, Ints
-from tinyvirat_build.stages.partition import SPLITS
+from tinyvirat_build.records import SPLITS
 
 RESOLUTIONS: Final = ("0–20", "20–40", "40–60", "60–80", "80–100", "100–128")
 BEYOND: Final = "over 128"  # only where crop.max_side allows it
