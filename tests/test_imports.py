@@ -17,6 +17,7 @@ FILES = {
 }
 ALLOWED = {  # what a room, or a module at the root, may import
     "arrays": "",
+    "planes": "arrays",
     "errors": "",
     "records": "",
     "geometry": "arrays errors",
@@ -26,17 +27,17 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "engine": "errors",
     "formats": "arrays errors geometry records store",
     "stages": "arrays errors geometry records settings",
-    "sources": "arrays errors formats geometry labels records settings stages store",
-    "video": "arrays errors records settings store",
+    "sources": "arrays errors formats geometry labels planes records settings stages store",
+    "video": "arrays errors planes records settings store",
     "released": "arrays errors labels records store",
-    "pack": "arrays errors records released store",
-    "report": "arrays errors records settings stages store",
+    "pack": "arrays errors planes records released store",
+    "report": "arrays errors planes records settings stages store",
     "pipeline": "engine errors labels pack records released report settings sources stages store "
     "video",
     "ask": "arrays engine errors formats geometry labels pack pipeline records released report "
     "settings sources stages store video",
     "builds": "ask engine errors labels pipeline records report settings store",
-    "loader": "arrays errors pack records released",
+    "loader": "arrays errors pack planes records released",
     "scoring": "arrays errors loader pack records released store",
     "train": "arrays errors loader pack records scoring settings store",
     "cli": "ask builds engine errors pack pipeline records scoring settings sources train",

@@ -22,7 +22,8 @@ from tinyvirat_build.loader.sampling import (
     purposes,
     uniform,
 )
-from tinyvirat_build.pack.read import Pack, frame_bytes
+from tinyvirat_build.pack.read import Pack
+from tinyvirat_build.planes import frame_bytes
 
 
 @dataclass(frozen=True, slots=True)

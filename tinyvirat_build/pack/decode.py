@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyvirat_build.arrays import Bytes
 from tinyvirat_build.pack.read import colour_of
+from tinyvirat_build.planes import decoded_planes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,7 @@ def _planes(frame: Any) -> tuple[Bytes, ...]:
     """Copies of a frame's Y, U, V planes; gray gets neutral chroma."""
     if frame.format.name not in _EXACT:
         frame = frame.reformat(format="yuv420p")
-    planes = tuple(
-        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width].copy()
-        for p in frame.planes
-    )
+    planes = tuple(plane.copy() for plane in decoded_planes(frame))
     if frame.format.name != "gray":
         return planes
     half = np.full([-(-n // 2) for n in planes[0].shape], 128, np.uint8)

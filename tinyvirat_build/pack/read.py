@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from tinyvirat_build.arrays import Bools, Bytes, Ints
 from tinyvirat_build.errors import PackError
+from tinyvirat_build.planes import Planes, frame_bytes, full_chroma, views
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import hash_file
 
@@ -72,8 +73,6 @@ _NUMBERS: Final = ("shard", "offset", "frames", "height", "width") + (
 _TEXTS: Final = ("clip_id", "id", "split", "matrix", "range")
 _NEEDED: Final = (*_NUMBERS, *_TEXTS)  # columns without gaps
 
-Planes = tuple[Bytes, Bytes, Bytes]
-
 
 def colour_of(colorspace: int, color_range: int, pix_fmt: str = "") -> tuple[str, str]:
     """Matrix and range of a stream's tags; untagged colour is read as BT.601 limited.
@@ -83,23 +82,6 @@ def colour_of(colorspace: int, color_range: int, pix_fmt: str = "") -> tuple[str
     """
     full = color_range == _FULL_RANGE or pix_fmt.startswith("yuvj")
     return _MATRIX_OF_CODE.get(colorspace, "bt601"), "full" if full else "limited"
-
-
-def frame_bytes(height: Any, width: Any) -> Any:
-    """Bytes of a 4:2:0 frame with even sides; numbers or arrays."""
-    return height * width * 3 // 2
-
-
-def to_planes(raw: Bytes, height: int, width: int) -> Planes:
-    """Views of raw frames ``(T * frame_bytes,)`` as Y ``(T, H, W)`` and U, V ``(T, H/2, W/2)``."""
-    frames = raw.reshape(-1, frame_bytes(height, width))
-    luma, chroma = height * width, height * width // 4
-    half = (-1, height // 2, width // 2)
-    return (
-        frames[:, :luma].reshape(-1, height, width),
-        frames[:, luma : luma + chroma].reshape(half),
-        frames[:, luma + chroma :].reshape(half),
-    )
 
 
 @dataclass(eq=False)
@@ -188,7 +170,8 @@ class Pack:
 
     def planes(self, clip: int) -> Planes:
         """One clip's planes of the enclosing window: Y ``(T, H, W)``, U, V ``(T, H/2, W/2)``."""
-        return to_planes(self.raw(clip), int(self.height[clip]), int(self.width[clip]))
+        frames = self.raw(clip).reshape(int(self.frames[clip]), -1)
+        return views(frames, int(self.height[clip]), int(self.width[clip]))
 
     def yuv444(self, clip: int) -> Bytes:
         """One clip's own window ``(T, 3, h, w)``, each chroma sample replicated, not resampled.
@@ -196,11 +179,9 @@ class Pack:
         This is what the clip's mp4 decodes to where that is 4:4:4, and what it decodes to with
         its chroma replicated where that is 4:2:0.
         """
-        y, u, v = self.planes(clip)
         rows = slice(int(self.dy[clip]), int(self.dy[clip] + self.inner_height[clip]))
-        cols = slice(int(self.dx[clip]), int(self.dx[clip] + self.inner_width[clip]))
-        whole = np.stack([y, *(p.repeat(2, axis=1).repeat(2, axis=2) for p in (u, v))], axis=1)
-        return whole[:, :, rows, cols]
+        columns = slice(int(self.dx[clip]), int(self.dx[clip] + self.inner_width[clip]))
+        return np.stack(full_chroma(self.planes(clip), rows, columns), axis=1)
 
     def verify(self) -> None:
         """Compare every shard with its checksum.

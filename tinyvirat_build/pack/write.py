@@ -26,10 +26,10 @@ from tinyvirat_build.pack.read import (
     INDEX,
     VERSION,
     colour_of,
-    frame_bytes,
     open_pack,
     read_header,
 )
+from tinyvirat_build.planes import frame_bytes
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
 

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from tinyvirat_build.arrays import Bytes
+from tinyvirat_build.planes import decoded_planes, frame_bytes
 
 
 def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[Bytes]:
@@ -31,9 +32,7 @@ def _rgb(frame: av.VideoFrame) -> Bytes:
 
 
 def _luma(frame: av.VideoFrame) -> Bytes:
-    plane = frame.planes[0]
-    rows = np.frombuffer(bytes(plane), dtype=np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width]
+    return decoded_planes(frame)[0].copy()
 
 
 def _pick(frames: Iterator[av.VideoFrame], places: Sequence[int]) -> list[av.VideoFrame]:
@@ -59,7 +58,7 @@ def packed_luma(
     try:
         with path.open("rb") as file:
             for place in places:
-                file.seek(offset + place * (size * 3 // 2))
+                file.seek(offset + place * frame_bytes(height, width))
                 plane = np.frombuffer(file.read(size), dtype=np.uint8)
                 found.append(plane.reshape(height, width))
     except (OSError, ValueError):

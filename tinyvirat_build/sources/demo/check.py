@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.arrays import Bytes
+from tinyvirat_build.planes import views
 from tinyvirat_build.sources.demo.stamp import read_stamps
 
 
@@ -45,8 +46,8 @@ def misplaced(clips: pd.DataFrame, root: Path) -> list[str]:
 def _chroma(path: Path) -> tuple[Bytes, Bytes]:
     """The chroma planes of a 4:2:0 clip, each (T, H/2, W/2)."""
     with av.open(str(path)) as container:
-        stack = np.stack([f.to_ndarray().ravel() for f in container.decode(video=0)])
+        stack: Bytes = np.stack([f.to_ndarray().ravel() for f in container.decode(video=0)])
         stream = container.streams.video[0]
         h, w = stream.height, stream.width
-    u, v = np.split(stack[:, h * w :], 2, axis=1)
-    return u.reshape(-1, h // 2, w // 2), v.reshape(-1, h // 2, w // 2)
+    _, u, v = views(stack, h, w)
+    return u, v
