@@ -17,10 +17,10 @@ import click
 import pyarrow as pa
 
 import tinyvirat_build as tvb
+from tinyvirat_build import settings as schema
 from tinyvirat_build.cli import main as cli
 from tinyvirat_build.pipeline import stages
 from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
-from tinyvirat_build.settings import schema
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as train
 

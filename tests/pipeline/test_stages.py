@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
 
 import tinyvirat_build as tvb
+from tinyvirat_build import store
+from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline import stages
-from tinyvirat_build.pipeline.keys import key_of
+from tinyvirat_build.pipeline.keys import inputs_of_video, key_of
 from tinyvirat_build.settings import BY_SOURCE, Settings
+from tinyvirat_build.sources import Entry
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -79,46 +83,64 @@ def _leaves(group: object, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{field.name}"
 
 
-OTHER = {
+OTHER = {  # another value, where none follows from the one that the setting has
+    "preset": "meva-37", "classes": "more.csv", "labels": {"virat": "meva-to-tinyvirat"},
+    "meva.sets": ["kitware"], "meva.unite": "union", "virat.prefer": ["text"],
     "parse.drop_status": [], "merge.unit": "activity", "merge.measure": "iou",
     "merge.unmapped": "include", "chunk.lengths": [20, 30], "chunk.remainder": "drop",
     "crop.mode": "static", "crop.shape": "box", "crop.scope": "segment", "crop.sides": [56],
     "crop.snap": "above", "crop.labels": "window", "crop.names": "meva-current-to-2019",
-    "partition.targets": [0.5, 0.25, 0.25], "partition.group": "video",
-    "encode.codec": "ffv1", "videos.max_held": 0.5, "classes": "meva-37",
+    "crop.grid": "truncate", "partition.targets": [0.5, 0.25, 0.25], "partition.group": "video",
+    "partition.lists": {"virat": "official"}, "videos.missing": "skip", "videos.max_held": 0.5,
+    "encode.codec": "ffv1", "by_source": {"virat": {"chunk": {"length": 9}}},
+    "expected": [{"input": "virat/kpf", "videos": 1, "activities": 1, "clips": 1}],
 }  # fmt: skip
-READ_BY = {  # the stages whose own key a group's settings are in; what follows them is redone
-    "parse": {"parse"}, "chunk": {"chunk"}, "crop": {"crop"}, "partition": {"partition"},
-    "filter": {"filter"}, "publish": {"publish"}, "encode": {"plan", "cut"}, "merge": {"merge"},
+FIRST = {  # the first stage that a setting has redone; all after it follow
+    "classes": "parse", "labels": "parse", "by_source": "chunk", "encode": "plan",
+    "videos.max_held": "cut",
+    # Which files are read, and what the preset is called and expects: no stage's own affair.
+    **dict.fromkeys(("preset", "expected", "videos.missing", "meva", "virat", "demo"), ""),
 }  # fmt: skip
-MORE = {
-    "merge.unit": {"merge", "segment", "crop"},
-    "encode.pack": {"plan", "cut", "publish"},
-    "videos.max_held": {"cut"},
-    "classes": {"publish"},  # and by the label maps in parse
-}
 
 
-@pytest.mark.parametrize(
-    "leaf",
-    [
-        name for name in _leaves(Settings())
-        if name not in ("preset", "labels", "by_source", "expected", "partition.lists")
-        and name not in ("crop.grid", "videos.missing")
-        and name.split(".")[0] not in ("meva", "virat", "demo")
-    ],
-)  # fmt: skip
-def test_a_setting_is_in_the_keys_of_just_these_stages(leaf: str) -> None:
-    plain = Settings.load()
+def redone(before: Settings, after: Settings, files: Path) -> list[str]:
+    """The stages whose keys differ, or that read what such a stage wrote."""
+    annotated = files / "a.activities.yml"
+    entry = Entry("virat", "VIRAT_S_1", "kpf", "kpf", (annotated,), None, "virat")
+    hashes = store.HashMemory(files / "hashes.json", forget=True)
+    found: list[str] = []
+    stale: set[str] = set()
+    for stage in stages.STAGES:
+        of_video = stage.scope in ("file", "video")
+        keys = set()
+        for settings in (before, after):
+            own = settings.of("virat") if of_video else settings
+            inputs = inputs_of_video(entry, own, hashes) if of_video else {}
+            keys.add(key_of(stage, own, None, inputs))
+        if len(keys) > 1 or stale & stage.reads_of().keys():
+            found.append(stage.name)
+            stale |= set(stage.writes)
+    return found
+
+
+@pytest.mark.parametrize("leaf", list(_leaves(Settings())))
+def test_a_setting_redoes_just_these_stages(leaf: str, tmp_path: Path) -> None:
+    plain = Settings.load(overrides=["crop.mode=static"] if leaf == "crop.grid" else [])
     value = plain.to_dict()
     for part in leaf.split("."):
         value = value[part]
     other = OTHER.get(leaf, not value if isinstance(value, bool) else None)
     if other is None:
         other = value + 1 if isinstance(value, int) else value / 2  # type: ignore[operator]
-    changed = plain.override([f"{leaf}={other}"])
-    redone = {
-        s.name for s in stages.STAGES
-        if key_of(s, plain, None, {}) != key_of(s, changed, None, {})
-    }  # fmt: skip
-    assert redone == MORE.get(leaf, READ_BY.get(leaf.split(".")[0], set()))
+    if leaf == "classes":
+        other = str(tmp_path / other)
+        Path(other).write_text("\n".join(["name", *load_classes(plain.classes), "Waving"]), "utf-8")
+    if leaf == "preset":
+        changed = replace(plain, preset=other)
+    else:
+        changed = plain.override([f"{leaf}={json.dumps(other)}"])
+    assert plain != changed
+    group = leaf.split(".")[0]
+    first = FIRST.get(leaf, FIRST.get(group, group))
+    expected = stages.names()[stages.order_of(first) :] if first else []
+    assert redone(plain, changed, tmp_path) == expected

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
-
-import pandas as pd
 
 from tinyvirat_build import store
+from tinyvirat_build.ask.complete import completeness
+from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
 from tinyvirat_build.pipeline.folder import table_path
 from tinyvirat_build.pipeline.request import Outcome
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
 from tinyvirat_build.records import SPLITS
-from tinyvirat_build.settings import BY_SOURCE, Expected, Settings, presets
-
-PLANNING: Final = ("classes", "labels", *sorted(BY_SOURCE))
-"""The settings that decide which clips are planned of an input."""
+from tinyvirat_build.settings import Settings
 
 
 def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> str:
@@ -71,52 +67,6 @@ def _clips(out: Path, until: str) -> list[str]:
     return [head + "."]
 
 
-def completeness(out: Path, settings: Settings) -> list[str]:
-    """One line for each known input of the preset that the build reads whole.
-
-    An input is known by its annotation set, its videos and its records; nothing is said where a
-    setting that planning depends on is not the preset's own.
-    """
-    if settings.preset not in presets():
-        return []
-    preset = Settings.load(settings.preset)
-    return [
-        _compared(clips, known)
-        for known in preset.expected
-        if _planning(settings, known) == _planning(preset, known)
-        and (clips := _clips_of(out, known)) is not None
-    ]
-
-
-def _planning(settings: Settings, known: Expected) -> list[object]:
-    own = settings.of(known.input.partition("/")[0])
-    return [getattr(own, name) for name in PLANNING]
-
-
-def _clips_of(out: Path, known: Expected) -> int | None:
-    """How many clips the build planned of an input; None if it read another one."""
-    source, _, annotation_set = known.input.partition("/")
-
-    def rows(name: str, *more: str) -> pd.DataFrame:
-        path = table_path(out, name)
-        table = store.read_table(path, ["source", "annotation_set", *more])
-        return table[(table["source"] == source) & (table["annotation_set"] == annotation_set)]
-
-    balance = rows("balance", "stage", "records_in")
-    activities = balance.loc[balance["stage"] == "parse", "records_in"].sum()
-    if (len(rows("videos")), activities) != (known.videos, known.activities):
-        return None
-    return len(rows("clips_planned"))
-
-
-def _compared(clips: int, known: Expected) -> str:
-    source, _, annotation_set = known.input.partition("/")
-    whole = f"{source.upper()} {annotation_set} ({known.videos:,} video{'s' * (known.videos != 1)})"
-    if clips == known.clips:
-        return f"Complete: {clips:,} clips before the filter, as expected of {whole}."
-    return f"Expected {known.clips:,} clips of {whole} before the filter, found {clips:,}."
-
-
 def _balance(out: Path) -> list[str]:
     path = table_path(out, "balance")
     if not path.exists():
@@ -154,39 +104,3 @@ def _issues(out: Path, most: int = 12) -> list[str]:
     if len(sums) > most:
         rows.append(f"  … {len(sums) - most} more kinds in tables/issues.parquet")
     return ["Issues:", *rows]
-
-
-def disk_used(root: Path) -> int:
-    """Bytes of the files below a folder, each hard-linked file counted once."""
-    seen: dict[tuple[int, int], int] = {}
-    for path in root.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            stat = path.stat()
-            seen[stat.st_dev, stat.st_ino] = stat.st_size
-    return sum(seen.values())
-
-
-def human_bytes(n: float) -> str:
-    """Bytes in the unit that reads best.
-
-    >>> human_bytes(1536)
-    '1.5 KiB'
-    """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1024
-    return f"{n:.1f} TiB"
-
-
-def human_time(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds.
-
-    >>> human_time(75.2), human_time(3.04)
-    ('1 min 15 s', '3.0 s')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

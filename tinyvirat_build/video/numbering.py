@@ -356,7 +356,8 @@ def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
     """
     lost = np.setdiff1d(np.arange(total), slot)
     after = np.append(np.unique(sync[sync >= 0]), total)
-    return np.c_[lost, after[np.searchsorted(after, lost)]]
+    spans: Ints = np.c_[lost, after[np.searchsorted(after, lost)]]
+    return spans
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:
