@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]
     return build, outs
 
 
+def opened(outs: Sequence[Path]) -> list[runs.Run]:
+    return [runs.open_run(out) for out in outs]
+
+
 def test_the_runner_takes_the_real_loader(trained: tuple[Path, list[Path]]) -> None:
     build, (out, _) = trained
     assert runs.read_log(out)[0]["step"] == "2"
@@ -165,7 +170,7 @@ def test_evaluates_every_clip(
 ) -> None:
     build, outs = trained
     found = evaluation.evaluate(
-        outs,
+        opened(outs),
         build,
         windows=windows,
         thresholds=thresholds,
@@ -193,18 +198,18 @@ def test_evaluates_every_clip(
 
 def test_an_ensemble_is_the_mean(trained: tuple[Path, list[Path]]) -> None:
     build, outs = trained
-    parts = [evaluation.evaluate([out], build, device="cpu").clips.scores for out in outs]
-    both = evaluation.evaluate(outs, build, device="cpu").clips.scores
+    parts = [evaluation.evaluate(opened([out]), build, device="cpu").clips.scores for out in outs]
+    both = evaluation.evaluate(opened(outs), build, device="cpu").clips.scores
     np.testing.assert_allclose(both, (parts[0] + parts[1]) / 2, atol=1e-12)
 
 
 def test_prediction_scores_as_evaluation(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
     build, outs = trained
-    file = submission.predict(outs, build, tmp_path, device="cpu")
+    file = submission.predict(opened(outs), build, tmp_path, device="cpu")
     assert file == tmp_path / "answer.txt"
     assert len(file.read_text().splitlines()) == 6
     report = submission.score(file, build / "truth" / "test.json")
-    found = evaluation.evaluate(outs, build, device="cpu")
+    found = evaluation.evaluate(opened(outs), build, device="cpu")
     np.testing.assert_array_equal(report.scores.f1, found.scores.f1)
 
 
@@ -217,14 +222,14 @@ def test_withheld_labels_are_read_from_truth(
     ]
     make_pack(tmp_path / "pack", shapes("train", 8) + hidden)
     with pytest.raises(DataError, match=r"truth/test\.json: no such file"):
-        evaluation.evaluate(outs, tmp_path, device="cpu")
+        evaluation.evaluate(opened(outs), tmp_path, device="cpu")
     (tmp_path / "truth").mkdir()
     truth = (build / "truth" / "test.json").read_text()
     (tmp_path / "truth" / "test.json").write_text(truth)
-    found = evaluation.evaluate(outs, tmp_path, device="cpu")
+    found = evaluation.evaluate(opened(outs), tmp_path, device="cpu")
     assert found.clips.labels.any()
     with pytest.raises(TrainError, match="no val clips"):
-        evaluation.evaluate(outs, tmp_path, thresholds="val", device="cpu")
+        evaluation.evaluate(opened(outs), tmp_path, thresholds="val", device="cpu")
 
 
 def test_folders_that_are_no_runs_are_refused(
@@ -232,7 +237,7 @@ def test_folders_that_are_no_runs_are_refused(
 ) -> None:
     build, outs = trained
     with pytest.raises(TrainError, match="not a run"):
-        evaluation.evaluate([tmp_path], build, device="cpu")
+        evaluation.evaluate(opened([tmp_path]), build, device="cpu")
     with pytest.raises(TrainError, match="no run"):
         evaluation.evaluate([], build, device="cpu")
     make_pack(tmp_path / "pack", shapes("test", 2), seed=3)
@@ -240,7 +245,7 @@ def test_folders_that_are_no_runs_are_refused(
     header["classes"][0] = "else"
     (tmp_path / "pack" / "pack.json").write_text(json.dumps(header))
     with pytest.raises(TrainError, match="other classes"):
-        evaluation.evaluate(outs, tmp_path, device="cpu")
+        evaluation.evaluate(opened(outs), tmp_path, device="cpu")
 
 
 @settings(max_examples=40, deadline=None)
@@ -283,7 +288,7 @@ def test_flips_swap_left_and_right() -> None:
 
 def test_table_escapes_names_for_latex(trained: tuple[Path, list[Path]]) -> None:
     build, outs = trained
-    found = evaluation.evaluate(outs[:1], build, device="cpu", name="a_b & 50%")
+    found = evaluation.evaluate(opened(outs[:1]), build, device="cpu", name="a_b & 50%")
     row = table2.row(found.to_dict())
     assert r"a\_b \& 50\%" in table2.latex([row])
     assert "WideResNet-3D (paper) | 0.29 | 0.29 | 0.33" in table2.markdown([row])
@@ -292,7 +297,9 @@ def test_table_escapes_names_for_latex(trained: tuple[Path, list[Path]]) -> None
 
 def test_results_tell_where_they_are_from(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
     build, outs = trained
-    evaluation.evaluate(outs, build, device="cpu", split="val", thresholds="val", out=tmp_path)
+    evaluation.evaluate(
+        opened(outs), build, device="cpu", split="val", thresholds="val", out=tmp_path
+    )
     tree = json.loads((tmp_path / "results.json").read_text())
     assert "optimistic" in tree["note"]
     assert tree["origin"]["build"] == str(build.resolve())
@@ -303,7 +310,7 @@ def test_results_tell_where_they_are_from(trained: tuple[Path, list[Path]], tmp_
         "checkpoint": "best.pt",
         "epoch": 1,
     }
-    assert evaluation.evaluate(outs[:1], build, device="cpu", split="val").note is None
+    assert evaluation.evaluate(opened(outs[:1]), build, device="cpu", split="val").note is None
 
 
 def test_several_results_make_one_table(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
@@ -311,7 +318,7 @@ def test_several_results_make_one_table(trained: tuple[Path, list[Path]], tmp_pa
     files = []
     for out, split in ((outs[0], "test"), (outs[1], "test"), (outs[1], "val")):
         folder = tmp_path / f"{out.name}-{split}"
-        evaluation.evaluate([out], build, device="cpu", split=split, out=folder)
+        evaluation.evaluate(opened([out]), build, device="cpu", split=split, out=folder)
         files.append(str(folder / "results.json"))
     arguments = ["--out", str(tmp_path / "table")]
     told = CliRunner().invoke(main, ["table2", *files[:2], *arguments])
@@ -335,12 +342,12 @@ def test_a_broken_run_says_what_is_broken(trained: tuple[Path, list[Path]], tmp_
     for broken in (whole[:1000], whole[:-100], b""):
         (run / "best.pt").write_bytes(broken)
         with pytest.raises(TrainError, match=r"best\.pt: .*delete it to take last\.pt"):
-            evaluation.evaluate([run], build, device="cpu")
+            evaluation.evaluate(opened([run]), build, device="cpu")
     (run / "best.pt").unlink()
-    assert evaluation.evaluate([run], build, device="cpu").origin["runs"][0]["epoch"] == 1
+    assert evaluation.evaluate(opened([run]), build, device="cpu").origin["runs"][0]["epoch"] == 1
     (run / "settings.yaml").unlink()
     with pytest.raises(TrainError, match="not a run"):
-        evaluation.evaluate([run], build, device="cpu")
+        evaluation.evaluate(opened([run]), build, device="cpu")
 
 
 def test_answers_go_where_they_are_asked_to(
@@ -353,7 +360,10 @@ def test_answers_go_where_they_are_asked_to(
         ("new", "new/answer.txt"),
         ("v1.2", "v1.2/answer.txt"),
     ):
-        assert submission.predict(outs[:1], build, tmp_path / out, device="cpu") == tmp_path / file
+        assert (
+            submission.predict(opened(outs[:1]), build, tmp_path / out, device="cpu")
+            == tmp_path / file
+        )
         assert (tmp_path / file).is_file()
 
 
@@ -373,7 +383,7 @@ def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path
     build, outs = trained
     results = []
     for out in outs:
-        evaluation.evaluate([out], build, device="cpu", out=tmp_path / out.name)
+        evaluation.evaluate(opened([out]), build, device="cpu", out=tmp_path / out.name)
         results.append(tmp_path / out.name / "results.json")
     first = figures.draw(results, build, tmp_path / "first")
     second = figures.draw(results, build, tmp_path / "second")

@@ -27,13 +27,10 @@ from tinyvirat_build import store
 from tinyvirat_build.ask.reasons import Reasons
 from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.records import REASONS
+from tinyvirat_build.records import REASONS, SPLITS
+from tinyvirat_build.released.read import lists_in
 
 _COLUMNS: Final = ("id", "video_id", "clip_id", "frames", "side", "label")
-_LISTS: Final = (
-    "tiny_train_v2.json", "tiny_val_v2.json", "tiny_test_v2_public.json",
-    "tiny_train.json", "tiny_test.json",
-)  # fmt: skip
 _HIDDEN: Final = "test"  # stands for the videos of a public test list
 DIFFERENCES: Final = ("only in A", "only in B", "frames", "side", "labels", "window")
 
@@ -197,8 +194,7 @@ def load(path: Path) -> Side:
     """
     if (path / "tables").is_dir():
         return _load_build(path)
-    lists = [path / name for name in _LISTS if (path / name).is_file()]
-    if lists:
+    if lists := lists_in(path).values():
         return Side(str(path), tuple(row for file in lists for row in _load_json(file)), whole=True)
     for suffix, read in ((".json", _load_json), (".csv", _load_csv)):
         if path.suffix == suffix and path.is_file():
@@ -258,7 +254,7 @@ def _load_json(path: Path) -> list[Row]:
     if not isinstance(items, list):
         raise AnnotationError("no list of rows", file=path, remedy="give a list as released")
     rows = []
-    split = next((s for s in ("train", "val", "test") if s in path.stem.split("_")), None)
+    split = next((s for s in SPLITS if s in path.stem.split("_")), None)
     for place, item in enumerate(items):
         try:
             frames, height, width = map(int, item["dim"])

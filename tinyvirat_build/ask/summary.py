@@ -10,6 +10,7 @@ from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
 from tinyvirat_build.pipeline.folder import table_path
 from tinyvirat_build.pipeline.request import Outcome
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
+from tinyvirat_build.records import SPLITS
 from tinyvirat_build.settings import Settings
 
 
@@ -57,7 +58,7 @@ def _clips(out: Path, until: str) -> list[str]:
     else:
         cut, head = clips, f"{len(clips):,} clips planned"
     if "split" in cut:
-        parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in ("train", "val", "test")]
+        parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in SPLITS]
         head += ": " + ", ".join(parts)
     if len(cut):
         frames = (cut["n_frames"] if name == "clips" else cut["end"] - cut["start"]).mean()

@@ -37,7 +37,7 @@ from tinyvirat_build.pipeline.stages import (
     writer_of,
 )
 from tinyvirat_build.pipeline.tasks import tables_of
-from tinyvirat_build.records import StageResult
+from tinyvirat_build.records import SPLITS, StageResult
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry
 
@@ -221,7 +221,7 @@ def _measure(parts: Sequence[_Planned], corpus: Corpus) -> dict[str, Any]:
     counts = kept["split"].value_counts()
     return {
         "clips": n,
-        **{s: int(counts.get(s, 0)) for s in ("train", "val", "test")},
+        **{s: int(counts.get(s, 0)) for s in SPLITS},
         "frames": float((kept["end"] - kept["start"]).mean()) if n else 0.0,
         "labels": float(kept["labels"].map(len).mean()) if n else 0.0,
         "complete": 1 - float(kept["clip_id"].isin(lacking).mean()) if n else 1.0,

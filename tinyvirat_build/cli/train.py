@@ -140,10 +140,11 @@ def evaluate(
     """Score runs by the challenge's metric: macro F1, precision, recall, and mAP."""
     from tinyvirat_build.scoring import evaluate as evaluation
     from tinyvirat_build.scoring import table2
-    from tinyvirat_build.train.runs import build_of
+    from tinyvirat_build.train.runs import build_of, open_run
 
+    opened = [open_run(folder) for folder in runs]
     found = evaluation.evaluate(
-        runs, build or build_of(runs[0]), split=split, windows=windows,
+        opened, build or build_of(runs[0]), split=split, windows=windows,
         thresholds=thresholds, flips=flips, device=device, name=name,
         out=out or runs[0] / f"evaluation-{split}",
     )  # fmt: skip
@@ -175,10 +176,11 @@ def predict(
 ) -> None:
     """Write the challenge's answer.txt for every test clip."""
     from tinyvirat_build.scoring import submission
-    from tinyvirat_build.train.runs import build_of
+    from tinyvirat_build.train.runs import build_of, open_run
 
+    opened = [open_run(folder) for folder in runs]
     file = submission.predict(
-        runs, build or build_of(runs[0]), out, windows=windows,
+        opened, build or build_of(runs[0]), out, windows=windows,
         thresholds=thresholds, flips=flips, device=device,
     )  # fmt: skip
     click.echo(f"wrote {file}")

@@ -14,14 +14,12 @@ Intervals are frames, half-open ``[start, end)``. Many boxes at once are a *reac
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Ints: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.float64]
-Bools: TypeAlias = npt.NDArray[np.bool_]
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 
 SUBPIXELS: Final = 1024
 """Centres are smoothed in whole parts of this size, so that no sum depends on its order."""

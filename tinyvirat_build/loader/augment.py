@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.loader.sampling import Floats, Ints, uniform
+from tinyvirat_build.geometry.arrays import Bytes, Floats, Ints
+from tinyvirat_build.loader.sampling import uniform
 from tinyvirat_build.pack.read import MATRICES
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -86,7 +87,7 @@ def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...]) -> None
 
 def crop_boxes(
     augment: Augment, seed: int, epoch: int, positions: Ints, heights: Floats, widths: Floats
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+) -> tuple[npt.NDArray[np.float32], Bytes]:
     """Crop boxes ``(B, 4)`` as top, left, height, width in real pixels, and flips ``(B,)``.
 
     A box has the drawn area and ratio where both fit into the window, else the largest side that

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tinyvirat_build.geometry.arrays import Bytes, Floats, Ints
+from tinyvirat_build.geometry.planes import frame_bytes
 from tinyvirat_build.loader import augment as aug
 from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.augment import Augment
@@ -14,7 +16,6 @@ from tinyvirat_build.loader.mirror import mirror_classes
 from tinyvirat_build.loader.sampling import (
     JITTER,
     START,
-    Ints,
     Short,
     Temporal,
     dense_windows,
@@ -22,7 +23,7 @@ from tinyvirat_build.loader.sampling import (
     purposes,
     uniform,
 )
-from tinyvirat_build.pack.read import Pack, frame_bytes
+from tinyvirat_build.pack.read import Pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Plan:
     frame_bytes: Ints
     geometry: npt.NDArray[np.int32]
     box: npt.NDArray[np.float32]
-    flip: npt.NDArray[np.uint8]
+    flip: Bytes
     matrix: npt.NDArray[np.float32]
     labels: npt.NDArray[np.float32]
     mixup: npt.NDArray[np.float32]
@@ -93,7 +94,7 @@ class Planner:
         return len(self._clip)
 
     @property
-    def labels(self) -> npt.NDArray[np.uint8]:
+    def labels(self) -> Bytes:
         """Labels of the items, ``(N, C)``."""
         return self.pack.labels[self._clip]
 
@@ -146,7 +147,7 @@ class Planner:
 
 def _normalisation(
     mean: tuple[float, ...], std: tuple[float, ...]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Floats]:
     """What 0 and 1 become, and the normalisation as a matrix on ``(R, G, B, 1)``."""
     means, stds = np.array(mean, np.float64), np.array(std, np.float64)
     matrix = np.eye(4)

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.batches import Plan, Planner
 from tinyvirat_build.loader.feeds import Batch, gather_clips
-from tinyvirat_build.loader.sampling import Ints
 from tinyvirat_build.pack.read import Pack
 
 try:
@@ -102,9 +101,7 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN
 
 
-def fill(
-    host: npt.NDArray[np.uint8], table: Table, plan: Plan, addresses: Ints | None, places: Ints
-) -> int:
+def fill(host: Bytes, table: Table, plan: Plan, addresses: Ints | None, places: Ints) -> int:
     """Write a batch into ``host``; returns its bytes.
 
     With ``addresses`` ``(B, T)`` the frames are gathered behind the table; without, they are on
@@ -170,7 +167,7 @@ def _event() -> Any:
 class _Slot:
     def __init__(self, size: int, device: torch.device) -> None:
         self.pinned = _pinned(size)
-        self.host: npt.NDArray[np.uint8] = self.pinned.numpy()
+        self.host: Bytes = self.pinned.numpy()
         self.device = torch.empty(size, dtype=torch.uint8, device=device)
         self.copied = _event()
 

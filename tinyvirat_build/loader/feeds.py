@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.batches import Plan, Planner
-from tinyvirat_build.loader.sampling import Ints
 from tinyvirat_build.pack.read import Pack
 
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
@@ -39,7 +39,7 @@ class BufferPool:
     def __init__(self, kept: int = 8) -> None:
         self._kept = kept  # arrays that wait to be handed out again, at most
         # No lock: an array may come back in the middle of any statement, when a cycle is collected.
-        self._free: deque[npt.NDArray[np.uint8]] = deque()
+        self._free: deque[Bytes] = deque()
 
     def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An uninitialised array."""
@@ -52,7 +52,7 @@ class BufferPool:
         weakref.finalize(handed, self._give_back, block).atexit = False
         return handed
 
-    def _waiting(self, size: int) -> npt.NDArray[np.uint8] | None:
+    def _waiting(self, size: int) -> Bytes | None:
         """A free block of at least so many bytes; smaller ones that stand before it are dropped."""
         while True:
             try:
@@ -62,7 +62,7 @@ class BufferPool:
             if len(block) >= size:
                 return block
 
-    def _give_back(self, block: npt.NDArray[np.uint8]) -> None:
+    def _give_back(self, block: Bytes) -> None:
         if len(self._free) < self._kept:  # more come back after a list of a whole epoch, say
             self._free.append(block)
 
@@ -76,7 +76,7 @@ class RaggedBatch:
     """
 
     data: torch.Tensor
-    places: npt.NDArray[np.int64]
+    places: Ints
     geometry: npt.NDArray[np.int32]
     labels: torch.Tensor
     ids: list[str]
@@ -153,7 +153,7 @@ def _clip_addresses(pack: Pack, clips: Ints, resident: bool) -> tuple[Ints, Any]
     return addresses, data
 
 
-def load_clips(pack: Pack, clips: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
+def load_clips(pack: Pack, clips: Ints) -> tuple[Bytes, Ints]:
     """All bytes of some clips end to end, and where each begins."""
     sizes = pack.nbytes[clips]
     data = np.empty(int(sizes.sum()), np.uint8)
@@ -161,7 +161,7 @@ def load_clips(pack: Pack, clips: Ints) -> tuple[npt.NDArray[np.uint8], Ints]:
     return data, np.cumsum(sizes) - sizes
 
 
-def gather_clips(pack: Pack, clips: Ints, out: npt.NDArray[np.uint8]) -> None:
+def gather_clips(pack: Pack, clips: Ints, out: Bytes) -> None:
     """Copy all bytes of some clips end to end into ``out``."""
     one = np.zeros((len(clips), 1), np.int64)
     addresses = pack.addresses(clips)[:, None]

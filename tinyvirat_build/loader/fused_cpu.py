@@ -21,6 +21,8 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinyvirat_build.geometry.arrays import Bytes, Ints
+
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 
 
@@ -219,10 +221,10 @@ def _fused(addresses, geometry, box, flip, matrix, low, high, max_taps, half, ou
 
 
 def fused(
-    addresses: npt.NDArray[np.int64],
+    addresses: Ints,
     geometry: npt.NDArray[np.int32],
     box: npt.NDArray[np.float32],
-    flip: npt.NDArray[np.uint8],
+    flip: Bytes,
     matrix: npt.NDArray[np.float32],
     low: npt.NDArray[np.float32],
     high: npt.NDArray[np.float32],
@@ -286,12 +288,12 @@ def _gather(addresses, frames, sizes, start, out, places):  # type: ignore[no-un
 
 
 def gather(
-    addresses: npt.NDArray[np.int64],
-    frames: npt.NDArray[np.int64],
-    sizes: npt.NDArray[np.int64],
+    addresses: Ints,
+    frames: Ints,
+    sizes: Ints,
     start: int,
-    out: npt.NDArray[np.uint8],
-    places: npt.NDArray[np.int64],
+    out: Bytes,
+    places: Ints,
 ) -> int:
     """Copy the frames of a batch end to end into ``out`` from ``start``; returns the end.
 

@@ -14,6 +14,7 @@ import torch
 import torch.distributed
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.loader import sampling
 from tinyvirat_build.loader.augment import (
     IMAGENET_MEAN,
@@ -23,7 +24,7 @@ from tinyvirat_build.loader.augment import (
 )
 from tinyvirat_build.loader.batches import Plan, Planner
 from tinyvirat_build.loader.feeds import Batch, CpuFeed, Feed, RaggedBatch
-from tinyvirat_build.loader.sampling import Ints, Sampler, Short, Temporal
+from tinyvirat_build.loader.sampling import Sampler, Short, Temporal
 from tinyvirat_build.pack.read import Pack, open_pack
 
 _DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from tinyvirat_build.geometry.arrays import Ints
 
 _SIDE = re.compile(
     r"(?<![a-z])(?i:left|right)(?![a-z])"  # turning_left, left-turn
@@ -15,7 +16,7 @@ _SIDE = re.compile(
 _OTHER = {"left": "right", "right": "left"}
 
 
-def mirror_classes(classes: Sequence[str]) -> npt.NDArray[np.int64]:
+def mirror_classes(classes: Sequence[str]) -> Ints:
     """For each class the class of its mirrored clips, ``(C,)``; most are their own.
 
     Classes whose names differ by left and right alone are each other's mirror image; −1 stands

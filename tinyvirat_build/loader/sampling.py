@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Bytes, Floats, Ints
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 
 # What a random number is for. A purpose keeps its number for ever: changing one changes batches.
@@ -48,22 +47,22 @@ def uniform(seed: int, epoch: int, positions: npt.ArrayLike, purposes: npt.Array
     return (_mix(cells) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-Sampler = Callable[[npt.NDArray[np.uint8], int, int], Ints]
+Sampler = Callable[[Bytes, int, int], Ints]
 """``sampler(labels (N, C), seed, epoch) -> positions of items (M,)``, the epoch's order."""
 
 
-def sequential(labels: npt.NDArray[np.uint8], seed: int, epoch: int) -> Ints:
+def sequential(labels: Bytes, seed: int, epoch: int) -> Ints:
     """Every item once, in the order of the pack: 0, 1, 2, …."""
     return np.arange(len(labels), dtype=np.int64)
 
 
-def shuffled(labels: npt.NDArray[np.uint8], seed: int, epoch: int) -> Ints:
+def shuffled(labels: Bytes, seed: int, epoch: int) -> Ints:
     """Every item once, in an order drawn anew each epoch."""
     keys = uniform(seed, epoch, np.arange(len(labels)), [ORDER])[:, 0]
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
-def balanced(labels: npt.NDArray[np.uint8], seed: int, epoch: int) -> Ints:
+def balanced(labels: Bytes, seed: int, epoch: int) -> Ints:
     """As many draws as items, with replacement; rare classes are drawn more often.
 
     An item's weight is the mean over its labels of 1 / sqrt(items with that label); an item
@@ -76,7 +75,7 @@ def balanced(labels: npt.NDArray[np.uint8], seed: int, epoch: int) -> Ints:
     return drawn
 
 
-def balanced_weights(labels: npt.NDArray[np.uint8]) -> Floats:
+def balanced_weights(labels: Bytes) -> Floats:
     """The weights of :func:`balanced`, ``(N,)``.
 
     >>> balanced_weights(np.array([[1, 0], [1, 0], [1, 0], [1, 1]], np.uint8)).round(2).tolist()

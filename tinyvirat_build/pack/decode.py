@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.pack.read import colour_of
 
 
@@ -24,7 +25,7 @@ class Decoded:
     empty.
     """
 
-    raw: npt.NDArray[np.uint8]
+    raw: Bytes
     height: int
     width: int
     dy: int
@@ -51,7 +52,7 @@ def decode(path: Path) -> Decoded:
     """
     import av  # not needed to read a pack
 
-    frames: list[tuple[npt.NDArray[np.uint8], ...]] = []
+    frames: list[tuple[Bytes, ...]] = []
     fault, kind, colour, fps = "", "", ("bt601", "limited"), None
     try:
         with av.open(str(path)) as container:
@@ -97,30 +98,25 @@ _NOTHING: Final = (np.empty((0, 0), np.uint8), 0, 0, 0, 0, 0, 0)
 _EXACT: Final = ("yuv420p", "yuvj420p", "yuv444p", "yuvj444p", "gray")
 
 
-def _planes(frame: Any) -> tuple[npt.NDArray[np.uint8], ...]:
+def _planes(frame: Any) -> tuple[Bytes, ...]:
     """Copies of a frame's Y, U, V planes; gray gets neutral chroma."""
     if frame.format.name not in _EXACT:
         frame = frame.reformat(format="yuv420p")
-    planes = tuple(
-        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width].copy()
-        for p in frame.planes
-    )
+    planes = tuple(plane.copy() for plane in decoded_planes(frame))
     if frame.format.name != "gray":
         return planes
     half = np.full([-(-n // 2) for n in planes[0].shape], 128, np.uint8)
     return planes[0], half, half
 
 
-def _even(plane: npt.NDArray[np.uint8], dy: int, dx: int) -> npt.NDArray[np.uint8]:
+def _even(plane: Bytes, dy: int, dx: int) -> Bytes:
     """Widen ``(T, H, W)`` to even edges by its own edge pixels."""
     _, height, width = plane.shape
     edges = ((0, 0), (dy, (height + dy) % 2), (dx, (width + dx) % 2))
     return np.pad(plane, edges, mode="edge") if any(map(any, edges)) else plane
 
 
-def _halve(
-    y: npt.NDArray[np.uint8], u: npt.NDArray[np.uint8], v: npt.NDArray[np.uint8]
-) -> tuple[int, int, npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8], str]:
+def _halve(y: Bytes, u: Bytes, v: Bytes) -> tuple[int, int, Bytes, Bytes, Bytes, str]:
     """Undo the replication of chroma: the window's corner parity, planes, what was lost by it."""
     for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
         whole = [_even(p, dy, dx) for p in (u, v)]

@@ -14,10 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.pack.decode import Decoded, decode
 from tinyvirat_build.pack.read import INDEX
 from tinyvirat_build.pack.write import MAX_SHARD, replacing, shard_name, write_index
@@ -123,7 +121,7 @@ class _ShardWriter:
         self.sizes: list[int] = []
         self.file: IO[bytes] | None = None
 
-    def add(self, raw: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    def add(self, raw: Bytes) -> tuple[int, int]:
         """Append a clip; returns shard and offset."""
         if self.file is None or self.sizes[-1] + raw.nbytes > self.max_shard:
             self._finish()

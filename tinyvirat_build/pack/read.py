@@ -25,11 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import PackError
+from tinyvirat_build.geometry.arrays import Bools, Bytes, Ints
+from tinyvirat_build.geometry.planes import Planes, frame_bytes, full_chroma, views
+from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import hash_file
 
 FORMAT: Final = "tinyvirat-pack"
 VERSION: Final = 1
-SPLITS: Final = ("train", "val", "test")
 
 _word = pa.dictionary(pa.int32(), pa.string())
 INDEX: Final = pa.schema(
@@ -71,9 +73,6 @@ _NUMBERS: Final = ("shard", "offset", "frames", "height", "width") + (
 _TEXTS: Final = ("clip_id", "id", "split", "matrix", "range")
 _NEEDED: Final = (*_NUMBERS, *_TEXTS)  # columns without gaps
 
-Ints = npt.NDArray[np.int64]
-Planes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
-
 
 def colour_of(colorspace: int, color_range: int, pix_fmt: str = "") -> tuple[str, str]:
     """Matrix and range of a stream's tags; untagged colour is read as BT.601 limited.
@@ -83,23 +82,6 @@ def colour_of(colorspace: int, color_range: int, pix_fmt: str = "") -> tuple[str
     """
     full = color_range == _FULL_RANGE or pix_fmt.startswith("yuvj")
     return _MATRIX_OF_CODE.get(colorspace, "bt601"), "full" if full else "limited"
-
-
-def frame_bytes(height: Any, width: Any) -> Any:
-    """Bytes of a 4:2:0 frame with even sides; numbers or arrays."""
-    return height * width * 3 // 2
-
-
-def to_planes(raw: npt.NDArray[np.uint8], height: int, width: int) -> Planes:
-    """Views of raw frames ``(T * frame_bytes,)`` as Y ``(T, H, W)`` and U, V ``(T, H/2, W/2)``."""
-    frames = raw.reshape(-1, frame_bytes(height, width))
-    luma, chroma = height * width, height * width // 4
-    half = (-1, height // 2, width // 2)
-    return (
-        frames[:, :luma].reshape(-1, height, width),
-        frames[:, luma : luma + chroma].reshape(half),
-        frames[:, luma + chroma :].reshape(half),
-    )
 
 
 @dataclass(eq=False)
@@ -128,9 +110,9 @@ class Pack:
     inner_width: Ints
     matrix: npt.NDArray[np.object_]
     range: npt.NDArray[np.object_]
-    labels: npt.NDArray[np.uint8]
-    labelled: npt.NDArray[np.bool_]
-    _mapped: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    labels: Bytes
+    labelled: Bools
+    _mapped: dict[int, Bytes] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -165,7 +147,7 @@ class Pack:
             raise PackError(f"{self.root}: no clip of split {split!r}; splits in it: {has}")
         return found
 
-    def map_shard(self, shard: int) -> npt.NDArray[np.uint8]:
+    def map_shard(self, shard: int) -> Bytes:
         """A shard's bytes, mapped read-only; pages are read when they are touched."""
         if shard not in self._mapped:
             # Arrow's mapping, unlike Python's, keeps no file open: a pack may have more shards
@@ -181,26 +163,25 @@ class Pack:
         found: Ints = bases[self.shard[clips]] + self.offset[clips]
         return found
 
-    def raw(self, clip: int) -> npt.NDArray[np.uint8]:
+    def raw(self, clip: int) -> Bytes:
         """One clip's bytes, mapped, flat."""
         start = int(self.offset[clip])
         return self.map_shard(int(self.shard[clip]))[start : start + int(self.nbytes[clip])]
 
     def planes(self, clip: int) -> Planes:
         """One clip's planes of the enclosing window: Y ``(T, H, W)``, U, V ``(T, H/2, W/2)``."""
-        return to_planes(self.raw(clip), int(self.height[clip]), int(self.width[clip]))
+        frames = self.raw(clip).reshape(int(self.frames[clip]), -1)
+        return views(frames, int(self.height[clip]), int(self.width[clip]))
 
-    def yuv444(self, clip: int) -> npt.NDArray[np.uint8]:
+    def yuv444(self, clip: int) -> Bytes:
         """One clip's own window ``(T, 3, h, w)``, each chroma sample replicated, not resampled.
 
         This is what the clip's mp4 decodes to where that is 4:4:4, and what it decodes to with
         its chroma replicated where that is 4:2:0.
         """
-        y, u, v = self.planes(clip)
         rows = slice(int(self.dy[clip]), int(self.dy[clip] + self.inner_height[clip]))
-        cols = slice(int(self.dx[clip]), int(self.dx[clip] + self.inner_width[clip]))
-        whole = np.stack([y, *(p.repeat(2, axis=1).repeat(2, axis=2) for p in (u, v))], axis=1)
-        return whole[:, :, rows, cols]
+        columns = slice(int(self.dx[clip]), int(self.dx[clip] + self.inner_width[clip]))
+        return np.stack(full_chroma(self.planes(clip), rows, columns), axis=1)
 
     def verify(self) -> None:
         """Compare every shard with its checksum.
@@ -340,9 +321,7 @@ def _check_rows(pack: Pack, sizes: Ints) -> None:
         raise PackError(f"{pack.root}: clip {clip} lies outside its shard; make the pack anew")
 
 
-def _multi_hot(
-    column: pa.ChunkedArray, classes: int, root: Path
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _multi_hot(column: pa.ChunkedArray, classes: int, root: Path) -> tuple[Bytes, Bools]:
     lists = column.combine_chunks()
     labelled = lists.is_valid().to_numpy(zero_copy_only=False)
     lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)

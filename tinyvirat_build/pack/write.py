@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import PackError
+from tinyvirat_build.geometry.planes import frame_bytes
 from tinyvirat_build.pack.read import (
     FORMAT,
     INDEX,
-    SPLITS,
     VERSION,
     colour_of,
-    frame_bytes,
     open_pack,
     read_header,
 )
+from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
 
 MAX_SHARD: Final = 1 << 30  # bytes; a clip is never split, so one clip may exceed it

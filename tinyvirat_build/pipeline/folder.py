@@ -19,13 +19,14 @@ from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import clip_tables
+from tinyvirat_build.released import layout
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.store import PARTIAL
 from tinyvirat_build.video.opening import ffmpeg_version
 
 FORMAT: Final = 1  # of the build folder
 _NOTED: Final = "log/tables.json"
-FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
+FOLDERS: Final = ("tables", "units", "clips", layout.FOLDER, "truth", "pack", "stats", "log")
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
 
 

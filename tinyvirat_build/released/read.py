@@ -9,7 +9,7 @@ Paths are relative to ``videos/<split>/``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -51,8 +51,7 @@ def read_tree(path: str | Path) -> Tree:
     """
     root = Path(path)
     for folder in (root, *(root / name for name in ANY_FOLDER)):
-        found = {s: f for s, names in ANY_LIST.items() if (f := _first(folder, names))}
-        if found:
+        if found := lists_in(folder):
             break
     else:
         raise DataError(
@@ -65,8 +64,13 @@ def read_tree(path: str | Path) -> Tree:
     return Tree(folder, classes, clips)
 
 
-def _first(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / n for n in names if (folder / n).is_file()), None)
+def lists_in(folder: Path) -> dict[str, Path]:
+    """The list of each split that a folder has, of any release; with labels where there are two."""
+    found = {}
+    for split, names in ANY_LIST.items():
+        if there := [name for name in names if (folder / name).is_file()]:
+            found[split] = folder / there[0]
+    return found
 
 
 def read_json(file: Path, remedy: str = "restore the file") -> Any:

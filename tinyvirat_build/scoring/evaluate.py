@@ -7,25 +7,41 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from tinyvirat_build.errors import TrainError
-from tinyvirat_build.loader.ranks import choose_device
+from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
-from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
+from tinyvirat_build.scoring.inference import ClipScores, Reduce
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import write_json, write_text
-from tinyvirat_build.train.data import dense_loader
-from tinyvirat_build.train.runs import Run, open_run
 
 Thresholds = Literal["fixed", "val", "per-class"]
-Floats = npt.NDArray[np.float64]
 
 FIXED: Final = 0.5  # of the public baseline
+
+
+class Scorer(Protocol):
+    """What can be scored: a trained run (``train.runs.Run``), or another that gives scores."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def architecture(self) -> str:
+        """What kind of model it is."""
+
+    def origin(self) -> dict[str, Any]:
+        """Which weights these are, as plain values."""
+
+    def scores(
+        self, pack: Pack, split: str, *, windows: Reduce, flips: bool, device: str
+    ) -> ClipScores:
+        """Scores of all clips of a split; see :func:`evaluate` for the arguments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +60,7 @@ class Evaluation:
     origin: dict[str, Any]  # the build and its checksum; each run, its checkpoint and epoch
     scores: metrics.Scores
     mean_average_precision: float
-    confusion: npt.NDArray[np.int64]
+    confusion: Ints
 
     @property
     def note(self) -> str | None:
@@ -76,7 +92,7 @@ class Evaluation:
 
 
 def ensemble_scores(
-    runs: Sequence[Run],
+    runs: Sequence[Scorer],
     pack: Pack,
     split: str,
     *,
@@ -87,34 +103,18 @@ def ensemble_scores(
     """Scores of a split's clips, the mean over the runs' models.
 
     Raises:
-        TrainError: the runs' classes are not those of the pack.
+        TrainError: no run, or the runs' classes are not those of the pack.
     """
-    chosen = choose_device(device)
-    parts = []
-    for run in runs:
-        if run.classes != pack.classes:
-            raise TrainError(f"{run.folder}: trained on other classes than {pack.root} has")
-        s = run.settings
-        model = run.model().to(chosen)
-        parts.append(
-            score_clips(
-                model,
-                dense_loader(s, pack, split, chosen),
-                run.classes,
-                device=chosen,
-                precision=s.precision,
-                channels_last=s.channels_last,
-                flips=flips,
-                reduce=windows,
-            )
-        )
+    if not runs:
+        raise TrainError("no run to score; name one or more run folders")
+    parts = [run.scores(pack, split, windows=windows, flips=flips, device=device) for run in runs]
     mean = np.mean([part.scores for part in parts], axis=0)
     return ClipScores(parts[0].ids, mean, parts[0].labels)
 
 
 def choose(
     method: Thresholds,
-    runs: Sequence[Run],
+    runs: Sequence[Scorer],
     pack: Pack,
     *,
     windows: Reduce = "max",
@@ -140,7 +140,7 @@ def choose(
 
 
 def evaluate(
-    runs: Sequence[Path],
+    runs: Sequence[Scorer],
     build: Path,
     *,
     split: str = "test",
@@ -154,36 +154,33 @@ def evaluate(
     """Score a run, or the mean of several, on a split of a build.
 
     Args:
-        runs: folders of runs; several make an ensemble.
+        runs: opened runs; several make an ensemble.
         build: folder of the build.
         split: train, val or test.
         windows: how the windows of a clip become one score.
         thresholds: see :func:`choose`; never chosen on the split that is scored as test.
         flips: average each window with its mirror image.
         device: ``auto``, ``cpu``, ``cuda:1`` ….
-        name: what tables call it; default the folders' names.
+        name: what tables call it; default the runs' names.
         out: folder for results.json, table2.md, table2.tex and confusion.csv, or none.
 
     Raises:
-        TrainError: not runs of this build's classes, or no val clips for the thresholds.
+        TrainError: no run, not runs of this build's classes, or no val clips for the thresholds.
         DataError: the split's labels are not in the build.
     """
-    if not runs:
-        raise TrainError("no run to evaluate; name one or more run folders")
-    opened = [open_run(folder) for folder in runs]
     pack = open_pack(build)
-    chosen = choose(thresholds, opened, pack, windows=windows, flips=flips, device=device)
-    clips = ensemble_scores(opened, pack, split, windows=windows, flips=flips, device=device)
+    chosen = choose(thresholds, runs, pack, windows=windows, flips=flips, device=device)
+    clips = ensemble_scores(runs, pack, split, windows=windows, flips=flips, device=device)
     clips = _with_truth(clips, pack, build, split)
     said = clips.scores >= chosen
     found = Evaluation(
-        name=name or " + ".join(run.name for run in opened),
+        name=name or " + ".join(run.name for run in runs),
         split=split,
         classes=pack.classes,
         clips=clips,
         thresholds=chosen,
         how={
-            "models": [run.settings.model for run in opened],
+            "models": [run.architecture for run in runs],
             "windows": windows,
             "thresholds": thresholds,
             "flips": flips,
@@ -191,7 +188,7 @@ def evaluate(
         origin={
             "build": str(build.resolve()),
             "sha256": pack.fingerprint,
-            "runs": [run.origin() for run in opened],
+            "runs": [run.origin() for run in runs],
         },
         scores=metrics.score(clips.labels, said),
         mean_average_precision=metrics.mean_average_precision(clips.labels, clips.scores),

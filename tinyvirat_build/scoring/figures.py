@@ -24,6 +24,7 @@ from matplotlib.ticker import StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 from tinyvirat_build.errors import DataError, TrainError
+from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import atomic_path
@@ -47,8 +48,6 @@ _STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "path",
 }
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PerClass:
@@ -58,7 +57,7 @@ class PerClass:
     models: tuple[str, ...]
     f1: Floats
     sides: Floats  # pixels, of the training clips; 0 where there are none
-    samples: npt.NDArray[np.int64]
+    samples: Ints
 
 
 def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tinyvirat_build.geometry.arrays import Bools, Floats
 from tinyvirat_build.loader.mirror import mirror_classes
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.scoring.truth import id_order
 
 Batches = Iterable[tuple[Tensor, Tensor, Sequence[str]]]
 Reduce = Literal["max", "mean"]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,13 +25,13 @@ class ClipScores:
 
     ids: tuple[str, ...]
     scores: Floats
-    labels: npt.NDArray[np.bool_]
+    labels: Bools
 
 
 def reduce_windows(
     ids: Sequence[str],
     scores: Floats,
-    labels: npt.NDArray[np.bool_],
+    labels: Bools,
     reduce: Reduce,
 ) -> ClipScores:
     """One row a clip from one row a window, by the maximum or the mean; ids repeat in any order."""

@@ -14,9 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
+
 Over = Literal["all", "present"]
 
 

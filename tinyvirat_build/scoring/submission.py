@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tinyvirat_build.errors import DataError, SubmissionError, TrainError
+from tinyvirat_build.errors import DataError, SubmissionError
+from tinyvirat_build.geometry.arrays import Bools
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.truth import class_map_of, read_classes, read_truth
 from tinyvirat_build.store import write_text
 
 if TYPE_CHECKING:
-    from tinyvirat_build.scoring.evaluate import Thresholds
+    from tinyvirat_build.scoring.evaluate import Scorer, Thresholds
     from tinyvirat_build.scoring.inference import Reduce
 
 
-def format_answer(ids: Sequence[str], said: npt.NDArray[np.bool_]) -> str:
+def format_answer(ids: Sequence[str], said: Bools) -> str:
     """The text of an answer file: ids of digits (N), predictions (N, C).
 
     >>> format_answer(["00010", "00009"], np.array([[1, 0], [0, 1]], bool))
@@ -38,7 +38,7 @@ def format_answer(ids: Sequence[str], said: npt.NDArray[np.bool_]) -> str:
 
 
 def predict(
-    runs: Sequence[Path],
+    runs: Sequence[Scorer],
     build: Path,
     out: Path,
     *,
@@ -58,14 +58,10 @@ def predict(
     """
     # Here, not above: `score` needs no PyTorch.
     from tinyvirat_build.scoring.evaluate import choose, ensemble_scores
-    from tinyvirat_build.train.runs import open_run
 
-    if not runs:
-        raise TrainError("no run to predict with; name one or more run folders")
-    opened = [open_run(folder) for folder in runs]
     pack = open_pack(build)
-    chosen = choose(thresholds, opened, pack, windows=windows, flips=flips, device=device)
-    clips = ensemble_scores(opened, pack, "test", windows=windows, flips=flips, device=device)
+    chosen = choose(thresholds, runs, pack, windows=windows, flips=flips, device=device)
+    clips = ensemble_scores(runs, pack, "test", windows=windows, flips=flips, device=device)
     file = out if out.suffix and not out.is_dir() else out / "answer.txt"
     write_text(file, format_answer(clips.ids, clips.scores >= chosen))
     return file
@@ -118,7 +114,7 @@ _ID = re.compile(r"[0-9]{5,18}")
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def read_answer(file: Path, ids: Sequence[int], classes: int) -> npt.NDArray[np.bool_]:
+def read_answer(file: Path, ids: Sequence[int], classes: int) -> Bools:
     """The predictions (N, C) of an answer file for the test clips ``ids``, in ascending order.
 
     Raises:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.released.layout import CLASS_MAP, FOLDER, labelled_list
 from tinyvirat_build.released.read import read_class_map, read_json
 
@@ -20,8 +20,8 @@ class Truth:
     """Clips in ascending order of id: multi-hot labels (N, C) and sides in pixels (N,)."""
 
     ids: tuple[str, ...]
-    labels: npt.NDArray[np.bool_]
-    sides: npt.NDArray[np.int64]
+    labels: Bools
+    sides: Ints
 
 
 def id_order(clip_id: str) -> tuple[int, str]:

@@ -24,10 +24,10 @@ import pandas as pd
 
 from tinyvirat_build import sources, store
 from tinyvirat_build.errors import AnnotationError, DataError, SettingsError, TinyviratError
+from tinyvirat_build.records import SPLITS
 from tinyvirat_build.settings import Partition, Settings, annotations_dir
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages.partition import (
-    SPLITS,
     SplitList,
     assign_groups,
     label_counts,

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tinyvirat_build import geometry
 from tinyvirat_build.errors import Work
-from tinyvirat_build.geometry import Bools, Floats, Ints
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.geometry.meetings import PIECE, Courses
 from tinyvirat_build.stages.tables import VideoRows
 

@@ -29,7 +29,7 @@ from tinyvirat_build.errors import (
     Work,
     compared,
 )
-from tinyvirat_build.geometry import Bools, Ints
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.geometry.meetings import PIECE, Runs, meetings, overlapping, united
 from tinyvirat_build.records import Issue, Key, StageResult
 from tinyvirat_build.settings import Merge

@@ -18,6 +18,7 @@ import pandas as pd
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import (
     KEYS,
+    SPLITS,
     Balance,
     Issue,
     StageResult,
@@ -29,7 +30,6 @@ from tinyvirat_build.records import (
 from tinyvirat_build.settings import Partition
 from tinyvirat_build.stages.stratify import Counts, reach, stratify
 
-SPLITS: Final = ("train", "val", "test")
 GROUPINGS: Final = ("auto", "slot", "session", "video", "scene", "camera")
 
 

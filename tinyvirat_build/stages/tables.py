@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.records import (
     KEYS,
     SCHEMAS,
@@ -26,7 +26,7 @@ from tinyvirat_build.records import (
     empty,
 )
 
-Rows = npt.NDArray[np.int64] | slice
+Rows = Ints | slice
 
 
 def by_video(table: pd.DataFrame) -> dict[Key, Rows]:
@@ -56,7 +56,7 @@ def by_video(table: pd.DataFrame) -> dict[Key, Rows]:
     return dict(sorted(found.items()))
 
 
-def _codes(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], Any]:
+def _codes(column: pd.Series[Any]) -> tuple[Ints, Any]:
     values = column.array
     if isinstance(values, pd.Categorical):
         return values.codes.astype(np.int64), values.categories
@@ -102,9 +102,9 @@ class VideoRows:
             return VideoRows(self._columns, slice(rows.start + at.start, rows.start + at.stop))
         return VideoRows(self._columns, rows[at])
 
-    def ints(self, name: str) -> npt.NDArray[np.int64]:
+    def ints(self, name: str) -> Ints:
         """A column of integers."""
-        found: npt.NDArray[np.int64] = self[name].astype(np.int64)
+        found: Ints = self[name].astype(np.int64)
         return found
 
     def texts(self, name: str) -> list[str]:

@@ -31,6 +31,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.video.encode import encode_clip
@@ -46,7 +48,7 @@ from tinyvirat_build.video.spans import (
     needed_frames,
     shown_for,
 )
-from tinyvirat_build.video.windows import Plane, Window, picture_planes
+from tinyvirat_build.video.windows import Window
 
 __all__ = ["COLUMNS", "Estimate", "Profile", "cut_video", "estimate"]
 
@@ -90,7 +92,7 @@ class _Clip:
     damaged: int = 0  # frames that the decoder mended, or that may refer to such
     sha256: str = ""
     frame: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-    planes: tuple[Plane, ...] = ()
+    planes: tuple[Bytes, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -293,7 +295,7 @@ class _Job:
         # The frame that each needed one shows: itself, or the one before where it was lost.
         shows = index.present[shown_for(index, frames)]
         waiting = 0
-        planes: list[Plane] | str = "frames_missing"
+        planes: list[Bytes] | str = "frames_missing"
         before = -1
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
@@ -326,7 +328,7 @@ class _Job:
             open_clips.take(int(frames[waiting]), planes, held=True)
             waiting += 1
 
-    def _planes(self, frame: Any) -> list[Plane] | str:
+    def _planes(self, frame: Any) -> list[Bytes] | str:
         """The frame's planes, or the reason for which the video's clips cannot hold it."""
         index = self.index
         if (frame.width, frame.height) != (index.width, index.height):
@@ -335,7 +337,7 @@ class _Job:
             return "format_change"
         if (sample_range(frame) == FULL_RANGE) != (index.colour.range == FULL_RANGE):
             return "range_change"
-        return picture_planes(frame)
+        return decoded_planes(frame)
 
     def _decode(
         self, packets: PacketReader, runs: Sequence[Run], careful: bool
@@ -427,7 +429,7 @@ class _OpenClips:
         self._open: list[_Clip] = []
 
     def take(
-        self, number: int, planes: Sequence[Plane] | str, *, held: bool, damaged: bool = False
+        self, number: int, planes: Sequence[Bytes] | str, *, held: bool, damaged: bool = False
     ) -> None:
         """Give the open clips a frame's planes, or the reason for which they cannot have it."""
         began = perf_counter()

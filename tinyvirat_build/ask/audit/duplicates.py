@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.report.frames import frames_at, packed_luma
 
@@ -22,7 +23,7 @@ MAX_DISTANCE: Final = BANDS - 1
 _SIDE: Final = 32  # pixels; a frame is reduced to this before the transform
 _LOW: Final = 8  # frequencies kept, per axis
 
-Hashes = NDArray[np.uint8]
+Hashes = Bytes
 
 
 def duplicates(clips: pd.DataFrame, root: Path, *, workers: int = 2) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def duplicates(clips: pd.DataFrame, root: Path, *, workers: int = 2) -> pd.DataF
     return pairs.sort_values(["distance", "clip_id_a", "clip_id_b"], ignore_index=True)
 
 
-def hash_frames(frames: Sequence[NDArray[np.uint8]]) -> Hashes:
+def hash_frames(frames: Sequence[Bytes]) -> Hashes:
     """The hash ``(16,)`` of two frames (H, W) of luma: signs of low frequencies about the median.
 
     A DCT of the frame at 32×32, of which the 8×8 lowest frequencies are kept; so it holds against
@@ -63,9 +64,7 @@ def hash_frames(frames: Sequence[NDArray[np.uint8]]) -> Hashes:
     return np.packbits(np.concatenate(bits))
 
 
-def near_pairs(
-    hashes: Hashes, split: NDArray[np.object_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def near_pairs(hashes: Hashes, split: NDArray[np.object_]) -> tuple[Ints, Ints, Ints]:
     """Rows ``i < j`` of different splits whose hashes ``(N, 16)`` differ in at most 7 bits.
 
     Also their distances. Hashes are sorted by each band of 16 bits, and only those with a band in
@@ -93,11 +92,9 @@ def near_pairs(
     return one, other, _distance(hashes, one, other)
 
 
-def _distance(
-    hashes: Hashes, one: NDArray[np.int64], other: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _distance(hashes: Hashes, one: Ints, other: Ints) -> Ints:
     different = np.unpackbits(hashes[one] ^ hashes[other], axis=1)
-    total: NDArray[np.int64] = different.sum(axis=1, dtype=np.int64)
+    total: Ints = different.sum(axis=1, dtype=np.int64)
     return total
 
 
@@ -105,7 +102,7 @@ def _hash_clip(row: Mapping[Hashable, Any], root: Path) -> Hashes | None:
     """The hash of a row of the manifest: from its raw frames where they are, else from its file."""
     places = (0, int(row["n_frames"]) // 2)
     width, height = int(row["width"]), int(row["height"])
-    frames: list[NDArray[np.uint8]] = []
+    frames: list[Bytes] = []
     if isinstance(row["pack_file"], str) and not (width % 2 or height % 2):
         offset = int(row["pack_offset"])
         frames = packed_luma(root / row["pack_file"], offset, width, height, places)

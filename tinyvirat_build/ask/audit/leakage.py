@@ -8,8 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.records import KEYS
-from tinyvirat_build.stages.partition import SPLITS
+from tinyvirat_build.records import KEYS, SPLITS
 
 _SHARED: Final = ("kind", "source", "value", "splits", "videos", "cameras", "clips")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tinyvirat_build.ask.audit.tables import LOADER_FRAMES, Audit
+from tinyvirat_build.records import SPLITS
 
 Form = Callable[[Any], str]
 
@@ -24,7 +25,7 @@ def render(found: Audit, most: int = 12) -> str:
     parts.append(f"Shares per label in per cent (target {aim}), drift in points:")
     shares = found.shares[found.shares["clips"] > 0]
     forms: dict[str, Form] = {"label": str, "clips": _count}
-    forms |= dict.fromkeys(("train", "val", "test", "drift"), _percent)
+    forms |= dict.fromkeys((*SPLITS, "drift"), _percent)
     parts.append(_table(shares, forms, len(shares)))
     return "\n".join(parts)
 
