@@ -48,8 +48,8 @@ def lacking(error: BaseException) -> MeansError | None:
     """The error to raise in the place of one that is for want of means; None for any other.
 
     >>> lacking(OSError(errno.ENOSPC, "No space left on device", "a.mp4"))
-    MeansError('a.mp4: no space left on its disk; free some and run the same command to go on, or
-    give another --out')
+    MeansError('a.mp4: no space left on its disk; free some and run the same command to go on,
+    or give another --out')
     >>> lacking(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.mp4"))
     """
     if isinstance(error, MeansError):
@@ -94,7 +94,7 @@ def require(handles: int, threads: int) -> None:
             for _ in range(threads):
                 threading.Thread(target=end.wait).start()
         except (OSError, RuntimeError) as e:
-            raise lacking(e) or e from e
+            raise lacking(e) or e from None
 
 
 def _too_little() -> MeansError | None:

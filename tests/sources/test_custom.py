@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tinyvirat_build import sources
-from tinyvirat_build.config import Settings
-from tinyvirat_build.doctor import diagnose
+from tinyvirat_build.ask.doctor import diagnose
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import issues_frame
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery
 from tinyvirat_build.sources.custom import KEYS
 from tinyvirat_build.sources.files import VIDEO_SUFFIXES

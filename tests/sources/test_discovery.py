@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tinyvirat_build import sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery
 from tinyvirat_build.sources.files import cameras
 from tinyvirat_build.sources.meva import CLIP_TABLE, SETS, read_slots, time_slot

@@ -13,9 +13,9 @@ from oracle import Activity, Box, World
 from pandas.testing import assert_frame_equal
 from worlds import CLASSES, plan, tables
 
-from tinyvirat_build import bounds, geometry, store
-from tinyvirat_build.config import Chunk, Crop, Merge
+from tinyvirat_build import errors, geometry, store
 from tinyvirat_build.records import SCHEMAS, empty
+from tinyvirat_build.settings import Chunk, Crop, Merge
 from tinyvirat_build.stages import chunk as chunking
 from tinyvirat_build.stages import segment as segmenting
 from tinyvirat_build.stages import sweep as sweeping
@@ -233,7 +233,7 @@ def test_tables_from_disk_give_the_same_plan() -> None:
     assert [tuple(x) for x in back["x"]] == direct.clips.table["x"].tolist()
 
 
-@pytest.mark.parametrize("module", [geometry, bounds, sweeping, segmenting, chunking, windows])
+@pytest.mark.parametrize("module", [geometry, errors, sweeping, segmenting, chunking, windows])
 def test_the_examples_run(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted

@@ -19,13 +19,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tinyvirat_build.errors import SettingsError, TrainError  # noqa: E402
+from tinyvirat_build.loader.mirror import mirror_classes  # noqa: E402
+from tinyvirat_build.loader.ranks import Ranks, choose_device, join_ranks  # noqa: E402
+from tinyvirat_build.scoring import metrics  # noqa: E402
+from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
 from tinyvirat_build.train import fit as runner  # noqa: E402
-from tinyvirat_build.train import metrics, models, runs, settings  # noqa: E402
-from tinyvirat_build.train.inference import score_clips  # noqa: E402
+from tinyvirat_build.train import models, runs, settings  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.meter import Meter  # noqa: E402
-from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
-from tinyvirat_build.train.ranks import Ranks, choose_device, join_ranks  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
 CLASSES = ("up", "down", "still")

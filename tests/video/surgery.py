@@ -36,7 +36,8 @@ def tail_cut(video: Path, place: int) -> bytes:
     """The file ends somewhere in the packet."""
     data = video.read_bytes()
     at, payload = payloads(video)[place]
-    return data[: data.find(payload[:PIECE], at) + PIECE]
+    places = (data.find(payload[k : k + PIECE], at) for k in range(0, len(payload), PIECE))
+    return data[: next(p for p in places if p >= 0) + PIECE]
 
 
 def avi_chunks(data: bytes) -> list[tuple[int, int]]:

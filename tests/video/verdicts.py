@@ -22,7 +22,7 @@ REFUSED: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "*-vp9-hidden-in-group",
-        "no_frames",
+        "first_picture",
         "OpenCV and PyAV decode nothing of it, the program from the second keyframe on",
     ),
 )

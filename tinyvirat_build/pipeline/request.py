@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyvirat_build import engine, labels, sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.video.spans import Estimate
 
@@ -29,7 +29,8 @@ class Request:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise SettingsError("no source: give meva, virat, demo or the YAML file of a corpus")
+            known = ", ".join(sources.BUILTIN)
+            raise SettingsError(f"no source: give {known} or the YAML file of a corpus")
         for name in ("workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -34,6 +34,7 @@ from tinyvirat_build.pipeline.stages import (
 )
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
 from tinyvirat_build.records import issues_frame
+from tinyvirat_build.sources.files import fetching
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -163,7 +164,7 @@ def _missing_videos(step: Sequence[Stage], tasks: Sequence[Task], known: Known) 
     if not (step[0].folder and missing) or known.request.settings.videos.missing != "error":
         return None
     names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    remedy = known.ledger.of_raw_streams(set(missing)) or "fetch them"
+    remedy = fetching(missing, known.ledger.discovered)
     return DataError(
         f"{len(missing)} source videos are not below --data ({names}); {remedy}, or "
         f"build without them: --set videos.missing=skip"

@@ -3,6 +3,7 @@
 from tinyvirat_build.store.files import (
     PARTIAL,
     HashMemory,
+    atomic_folder,
     atomic_path,
     digest,
     hash_file,
@@ -34,6 +35,7 @@ from tinyvirat_build.store.units import (
 __all__ = [
     "PARTIAL",
     "HashMemory",
+    "atomic_folder",
     "atomic_path",
     "count_rows",
     "digest",

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import BuildError
+from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.records import SCHEMAS
 from tinyvirat_build.store.files import atomic_path
 
@@ -92,6 +93,7 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
+        raise_if_lacking(e)
         raise BuildError(f"cannot read table {path}: {e}; delete it and run again") from e
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyvirat_build.train import metrics
-from tinyvirat_build.train.ranks import Ranks
+from tinyvirat_build.loader.ranks import Ranks
+from tinyvirat_build.scoring import metrics
 
 
 @dataclass(frozen=True, slots=True)

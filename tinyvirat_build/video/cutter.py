@@ -30,12 +30,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.means import raise_if_lacking
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
+from tinyvirat_build.video.numbering import REORDER, odd_steps
 from tinyvirat_build.video.packets import PacketReader
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.spans import (
@@ -46,7 +49,7 @@ from tinyvirat_build.video.spans import (
     needed_frames,
     shown_for,
 )
-from tinyvirat_build.video.windows import Plane, Window, picture_planes
+from tinyvirat_build.video.windows import Window
 
 __all__ = ["COLUMNS", "Estimate", "Profile", "cut_video", "estimate"]
 
@@ -90,7 +93,7 @@ class _Clip:
     damaged: int = 0  # frames that the decoder mended, or that may refer to such
     sha256: str = ""
     frame: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-    planes: tuple[Plane, ...] = ()
+    planes: tuple[Bytes, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -294,7 +297,7 @@ class _Job:
         # The frame that each needed one shows: itself, or the one before where it was lost.
         shows = index.present[shown_for(index, frames)]
         waiting = 0
-        planes: list[Plane] | str = "frames_missing"
+        planes: list[Bytes] | str = "frames_missing"
         before = -1
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
@@ -327,7 +330,7 @@ class _Job:
             open_clips.take(int(frames[waiting]), planes, held=True)
             waiting += 1
 
-    def _planes(self, frame: Any) -> list[Plane] | str:
+    def _planes(self, frame: Any) -> list[Bytes] | str:
         """The frame's planes, or the reason for which the video's clips cannot hold it."""
         index = self.index
         if (frame.width, frame.height) != (index.width, index.height):
@@ -336,13 +339,14 @@ class _Job:
             return "format_change"
         if (sample_range(frame) == FULL_RANGE) != (index.colour.range == FULL_RANGE):
             return "range_change"
-        return picture_planes(frame)
+        return decoded_planes(frame)
 
     def _decode(
         self, packets: PacketReader, runs: Sequence[Run], careful: bool
     ) -> Iterator[tuple[int, Any]]:
         """Decoded frames with their numbers, as the decoder puts them out."""
         index, profile = self.index, self.profile
+        steps = _after_odd_steps(index)
         for run in runs:
             numbers = index.frame[run.first : run.last + 1]
             whole = index.uncertain.size == 0 and _contiguous(numbers)
@@ -362,6 +366,9 @@ class _Job:
                     number = int(index.frame[frame.pts])
                     if following is not None:
                         self._doubt(following.missed(number), careful)
+                    if frame.is_corrupt:
+                        near = np.abs(steps - number) <= REORDER
+                        self.doubtful = min([self.doubtful, *steps[near].tolist()])
                     if number >= 0:
                         yield number, frame
             if following is not None:
@@ -429,7 +436,7 @@ class _OpenClips:
         self._open: list[_Clip] = []
 
     def take(
-        self, number: int, planes: Sequence[Plane] | str, *, held: bool, damaged: bool = False
+        self, number: int, planes: Sequence[Bytes] | str, *, held: bool, damaged: bool = False
     ) -> None:
         """Give the open clips a frame's planes, or the reason for which they cannot have it."""
         began = perf_counter()
@@ -476,6 +483,14 @@ class _Following:
             self._at += 1
             return None
         return expected if number is None else min(expected, number)
+
+
+def _after_odd_steps(index: VideoIndex) -> npt.NDArray[np.int64]:
+    """Frames before which time steps as it does not else: beside damage one may be lost there."""
+    if not index.timed:
+        return np.empty(0, np.int64)
+    steps = np.diff(index.pts[index.packet_of_present])
+    return index.present[1:][odd_steps(steps, steps > 0)]
 
 
 def _key_before(keys: npt.NDArray[np.int64], number: int) -> int:

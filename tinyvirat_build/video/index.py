@@ -21,14 +21,14 @@ import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
 from tinyvirat_build.video.numbering import (
     NO_TIME,
-    Bools,
-    Ints,
     Numbers,
     Packets,
     number_shown,
@@ -39,7 +39,6 @@ from tinyvirat_build.video.opening import open_source, unreadable, video_stream,
 from tinyvirat_build.video.program import first_picture
 from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate
 from tinyvirat_build.video.structure import breaks
-from tinyvirat_build.video.windows import picture_planes
 
 PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "gray")
 FULL_RANGE: Final = 2
@@ -226,6 +225,8 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
     observer = Observer(lambda: _open_again(path))
     numbers = _number(packets, stream.index, observer)
     first = observer.first
+    if first is None or not np.any(numbers.frame >= 0):
+        raise _undecoded(path, stream.index)
     _refuse_inexact(path, stream, first, pictures)
     _compare_start(path, stream.index, first)
     disposable = np.zeros(len(rows), bool)
@@ -287,23 +288,32 @@ def _number(packets: Packets, stream: int, observer: Observer) -> Numbers:
     if packets.container != "avi":
         return number_shown(packets, observer.look)
     observer.look([(0, 0)])
-    if observer.first is None:
-        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
     slots = read_slots(packets.path, stream, packets.pos)
     return number_slots(packets, slots.slot, slots.sure, slots.total)
+
+
+def _undecoded(path: Path, stream: int) -> VideoError:
+    """What is said of a video of which nothing decodes here."""
+    if first_picture(path, stream) is None:
+        return VideoError("no_frames", f"{path}: no frame decodes; replace the file")
+    return _other_first(path)
 
 
 def _compare_start(path: Path, stream: int, first: Any) -> None:
     """Refuse a video of which another decoder shows another picture first."""
     here = hashlib.md5(usedforsecurity=False)
-    for plane in picture_planes(first):
+    for plane in decoded_planes(first):
         here.update(plane.tobytes())
     if first_picture(path, stream) != here.hexdigest():
-        raise VideoError(
-            "first_picture",
-            f"{path}: two decoders do not show the same picture first; encode it anew from its "
-            "source, or cut off its beginning",
-        )
+        raise _other_first(path)
+
+
+def _other_first(path: Path) -> VideoError:
+    return VideoError(
+        "first_picture",
+        f"{path}: two decoders do not show the same picture first; encode it anew from its "
+        "source, or cut off its beginning",
+    )
 
 
 def _refuse_inexact(path: Path, stream: Any, first: Any, pictures: list[Picture]) -> None:

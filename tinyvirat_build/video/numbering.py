@@ -28,19 +28,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.bitstream import B, I, Picture
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.video.bitstream import OTHER, B, I, Picture
 from tinyvirat_build.video.structure import Break
 
 NO_TIME: Final = np.iinfo(np.int64).min
-_REORDER: Final = 16  # pictures that any of the codecs holds back at most
+REORDER: Final = 16  # pictures that any of the codecs holds back at most
 _LOOKS: Final = 200  # places that are decoded at most; after so many nothing is certain
 _IN_FILE_ORDER: Final = frozenset({"vp8", "vp9", "av1", "mjpeg", "msmpeg4v3", "png", "ffv1"})
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 Look = Callable[[Sequence[tuple[int, int]]], list[Ints]]
 """Decodes from each ``first`` to beyond ``last``; gives the packets shown, in the order shown."""
@@ -105,7 +103,7 @@ def number_shown(packets: Packets, look: Look) -> Numbers:
     """Number the frames of a video that is no AVI.
 
     Raises:
-        VideoError: ``edit_list``, where it shows packets more than once; ``no_frames``.
+        VideoError: ``edit_list``, where it shows packets more than once.
     """
     shown = ~packets.hidden & packets.of_pictures(lambda p: p.shown, True)
     if packets.container == "mov" and len(np.unique(packets.pos[shown])) < shown.sum():
@@ -124,11 +122,9 @@ def number_shown(packets: Packets, look: Look) -> Numbers:
         seen, lost = _watch_all(look, order)
     else:
         seen, lost = _watch(packets, look, order, joints)
-    if not len(seen):
-        raise VideoError("no_frames", f"{packets.path}: no frame decodes; replace the file")
     frame = np.full(len(packets.pts), -1, np.int64)
     frame[seen] = np.arange(len(seen))
-    lost += _losses(packets, seen, frame, section) if timed else []
+    lost += _losses(packets, seen, frame, section, timed=timed)
     end = len(seen)
     return Numbers(frame, join_spans(_spans(*((n, end) for n in lost))), timed)
 
@@ -161,7 +157,7 @@ def _is_doubtful(packets: Packets, order: Ints, section: Ints) -> bool:
     if np.any((np.diff(pts) == 0) & (np.diff(of) == 0)):
         return True
     rank = np.argsort(np.argsort(order))
-    reorder = 0 if packets.codec in _IN_FILE_ORDER else _REORDER
+    reorder = 0 if packets.codec in _IN_FILE_ORDER else REORDER
     if np.any(np.abs(rank - np.arange(len(rank))) > reorder):
         return True
     if packets.codec != "h264":
@@ -175,13 +171,20 @@ def _is_doubtful(packets: Packets, order: Ints, section: Ints) -> bool:
 
 def _watch_all(look: Look, order: Ints) -> tuple[Ints, list[int]]:
     """Decode everything: what is shown, and from where on frames are missing among it."""
-    seen = look([(0, int(order.max()))])[0]
-    expected = np.isin(np.arange(int(order.max()) + 1), order)
+    last = int(order.max(initial=0))
+    seen = look([(0, last)])[0]
+    expected = np.isin(np.arange(last + 1), order)
     expected[seen] = False
     if len(seen):
         expected[: int(seen.min())] = False  # what does not decode at the start
     missing = np.flatnonzero(expected)
-    return seen, [int(np.count_nonzero(seen < m)) for m in missing[:1]]
+    return seen, [_first_from(seen, m) for m in missing[:1].tolist()]
+
+
+def _first_from(seen: Ints, packet: int) -> int:
+    """The number of the first picture shown that lies no earlier in the file than a packet."""
+    behind = np.flatnonzero(seen >= packet)
+    return int(behind[0]) if len(behind) else len(seen)
 
 
 def _watch(packets: Packets, look: Look, order: Ints, joints: Ints) -> tuple[Ints, list[int]]:
@@ -235,30 +238,52 @@ def _sync_before(sync: Bools, place: int) -> int:
     return int(before[-1]) if len(before) else 0
 
 
-def _losses(packets: Packets, seen: Ints, frame: Ints, section: Ints) -> list[int]:
-    """The numbers from which on frames may be missing: evidence of a loss beside a step in time."""
-    steps = np.diff(packets.pts[seen])
-    inside = np.diff(section[seen]) == 0
-    usual = int(np.median(steps[inside])) if inside.any() else 0
-    slack = max(1, usual // 50)
-    odd = inside & (np.abs(steps - usual) > slack)
-    steady = np.count_nonzero(odd) * 10 <= len(odd)
+def _losses(packets: Packets, seen: Ints, frame: Ints, section: Ints, *, timed: bool) -> list[int]:
+    """The numbers from which on frames may be missing: evidence of a loss beside a step in time.
+
+    Evidence alone counts where no step could tell: before the first picture, around torn packets
+    that show nothing, and in a file without times.
+    """
     places = _filled(packets.pos)
-    lost = []
-    for found in packets.breaks:
-        after = int(np.searchsorted(places, found.at))
-        if after in (0, len(places)):
-            continue
-        if not (found.joint and packets.sync[after]):  # else whole recordings, joined
-            lost += _step_beside(after, frame, ~inside | odd if steady else ~odd | odd)
-    for after in np.flatnonzero(packets.of_pictures(lambda p: p.gap, False)).tolist():
-        lost += _step_beside(after, frame, odd)
+    bounds = [np.searchsorted(places, [b.at, max(b.at, b.end)]).tolist() for b in packets.breaks]
+    broken = [
+        (first, last)
+        for (first, last), b in zip(bounds, packets.breaks, strict=True)
+        if first < len(places) and not (b.joint and packets.sync[first])  # else recordings, joined
+    ]
+    begins = int(seen.min(initial=len(places)))
+    lost = [0 for _, last in broken if last <= begins]
+    lost += [_first_from(seen, p) for p in _torn(packets, section).tolist() if frame[p] < 0]
+    gaps = np.flatnonzero(packets.of_pictures(lambda p: p.gap, False)).tolist()
+    if not timed:
+        return lost + [_first_from(seen, p - 1) for p in (*gaps, *(first for first, _ in broken))]
+    inside = np.diff(section[seen]) == 0
+    odd = odd_steps(np.diff(packets.pts[seen]), inside)
+    steady = np.count_nonzero(odd) * 10 <= len(odd)
+    for first, last in broken:
+        lost += _step_beside(first, last, frame, ~inside | odd if steady else ~odd | odd)
+    for after in gaps:
+        lost += _step_beside(after, after, frame, odd)
     return lost + _missing_counts(packets, seen, odd)
 
 
-def _step_beside(after: int, frame: Ints, suspicious: Bools) -> list[int]:
-    """The first frame behind a suspicious step around a packet."""
-    near = frame[max(0, after - _REORDER) : after + _REORDER]
+def odd_steps(steps: Ints, inside: Bools) -> Bools:
+    """Steps in time, inside a section, that are not as the most are."""
+    usual = int(np.median(steps[inside])) if inside.any() else 0
+    return inside & (np.abs(steps - usual) > max(1, usual // 50))
+
+
+def _torn(packets: Packets, section: Ints) -> Ints:
+    """Torn packets; streams without frames of their own may begin with the end of a picture."""
+    torn = packets.of_pictures(lambda p: p.torn, False)
+    if packets.container in ("mpegts", "mpeg"):
+        torn &= np.diff(section, prepend=-1) == 0
+    return np.flatnonzero(torn)
+
+
+def _step_beside(first: int, last: int, frame: Ints, suspicious: Bools) -> list[int]:
+    """The first frame behind a suspicious step around the packets from ``first`` to ``last``."""
+    near = frame[max(0, first - REORDER) : last + REORDER]
     near = near[near >= 0]
     if not len(near):
         return []
@@ -303,7 +328,11 @@ def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbe
     frame[placed] = numbers.frame
     frame[nothing & ~_holds_packed(packets.pictures, len(slot))] = -1
     sure = sure | nothing & (slot < 0)
-    return Numbers(frame, join_spans(numbers.uncertain, _unsure(slot, sure, total)), False)
+    uncertain = [numbers.uncertain, _unsure(slot, sure, total)]
+    if packets.codec == "vp8":
+        whole = ~packets.of_pictures(lambda p: p.torn, False)
+        uncertain.append(_until_sync(slot[whole], slot[whole & packets.sync], total))
+    return Numbers(frame, join_spans(*uncertain), False)
 
 
 def _unsure(slot: Ints, sure: Bools, total: int) -> Ints:
@@ -317,6 +346,18 @@ def _unsure(slot: Ints, sure: Bools, total: int) -> Ints:
         if not spans or spans[-1] != (before, after):
             spans.append((before, after))
     return _spans(*spans)
+
+
+def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
+    """Spans of slots from each one that is lost to the next picture that needs no other.
+
+    VP8's decoder makes up for what it lacks with what its memory held before: two runs of the
+    same program differ in what they show there.
+    """
+    lost = np.setdiff1d(np.arange(total), slot)
+    after = np.append(np.unique(sync[sync >= 0]), total)
+    spans: Ints = np.c_[lost, after[np.searchsorted(after, lost)]]
+    return spans
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:
@@ -407,6 +448,7 @@ def _number_by_kind(slot: Ints, kinds: Ints, announced: int) -> Numbers:
     starts = starts if len(starts) and starts[0] == 0 else np.r_[0, starts]
     begins, ends = slot[starts], np.r_[slot[starts[1:]], after]
     lossy = (ends - begins) != np.diff(np.r_[starts, len(slot)])
+    lossy |= np.add.reduceat(kinds == OTHER, starts) > 0  # torn: nobody knows which kind it was
     lossy[-1] |= announced > after
     # A group's B pictures that are shown before its first one refer to the group before.
     return Numbers(frame, join_spans(np.c_[begins, ends + 2][lossy]), False)

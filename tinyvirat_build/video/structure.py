@@ -21,10 +21,15 @@ Data = mmap.mmap | bytes
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A place in the file, in bytes; ``joint`` where two whole recordings may meet."""
+    """A place in the file, in bytes; ``joint`` where two whole recordings may meet.
+
+    Where it cannot be told more closely, bytes may be wrong or missing anywhere from ``at`` to
+    ``end``.
+    """
 
     at: int
     joint: bool = False
+    end: int = 0
 
 
 def breaks(path: Path, container: str, stream_id: int) -> list[Break]:
@@ -142,7 +147,7 @@ _IN_SEGMENT: Final = frozenset(
 
 def _matroska(data: Data, _: int) -> Iterator[Break]:
     """Elements that are none, blocks of no track, clusters that do not end where they say."""
-    at, cluster_end, tracks = 0, 0, set[int]()
+    at, cluster, cluster_end, tracks = 0, 0, 0, set[int]()
     while at < len(data):
         found = _element(data, at)
         inside = at < cluster_end
@@ -153,20 +158,22 @@ def _matroska(data: Data, _: int) -> Iterator[Break]:
         if found is not None and ok:
             kind, start, end = found
             ok = end <= (cluster_end if inside and kind in _IN_CLUSTER else len(data))
-            ok = ok or end > len(data) > start  # torn at the end
+            torn = end > len(data) > start and not (inside and cluster_end < len(data))
+            ok = ok or torn  # at the file's end
             if ok and kind in (_SIMPLE, _GROUP):
                 ok = _track(data, kind, start, end) in tracks
         if found is None or not ok:
             if inside and cluster_end != len(data) and at + 1 >= len(data):
                 return
-            yield Break(at)
-            at = data.find(_CLUSTER.to_bytes(4, "big"), at + 1)
+            # A cluster that ends early lacks a block, which may have been any of its own.
+            yield Break(cluster, end=at) if inside else Break(at)
+            at = data.find(_CLUSTER.to_bytes(4, "big"), at if inside else at + 1)
             cluster_end = 0
             if at < 0:
                 return
             continue
         if kind == _CLUSTER:
-            at, cluster_end = start, end
+            at, cluster, cluster_end = start, at, end
         elif kind == _SEGMENT:
             at = start
         else:
@@ -227,7 +234,7 @@ def _track_numbers(data: Data, start: int, end: int) -> set[int]:
 
 
 def _flash(data: Data, _: int) -> Iterator[Break]:
-    """Tags whose length is not the one that stands behind them."""
+    """The first tag whose length is not the one that stands behind it: the chain ends there."""
     at = 9
     while at + 15 <= len(data):
         size = 11 + int.from_bytes(data[at + 5 : at + 8], "big")
@@ -235,7 +242,7 @@ def _flash(data: Data, _: int) -> Iterator[Break]:
         if end + 4 > len(data):
             return
         if data[at + 4] not in (8, 9, 18) or int.from_bytes(data[end : end + 4], "big") != size:
-            yield Break(at)
+            yield from (Break(at), Break(at, end=len(data)))  # what follows is not walked
             return
         at = end
 
@@ -251,7 +258,7 @@ def _movie(data: Data, _: int) -> Iterator[Break]:
         elif size == 0:
             return
         if size < head or not all(32 <= c < 127 or c == 0xA9 for c in kind):
-            yield Break(at)
+            yield from (Break(at), Break(at, end=len(data)))  # what follows is not walked
             return
         if kind == b"moof" and data[at + head + 4 : at + head + 8] == b"mfhd":
             number = int.from_bytes(data[at + head + 12 : at + head + 16], "big")

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.demo.annotate import annotation_files, write_annotation
 from tinyvirat_build.sources.demo.cameras import Take, takes
