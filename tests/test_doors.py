@@ -289,7 +289,7 @@ def test_doctor_tells_by_its_status(corpus: Path) -> None:
         (ZeroDivisionError("by\nzero"), "internal error: ZeroDivisionError: by zero; run with"),
         (SettingsError("two\nlines"), "two lines"),
         (DataError("bad"), "bad"),
-        (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+        (OSError(errno.ENOSPC, "No space left on device"), "free some and run"),
         (MemoryError(), "fewer --workers"),
     ],
 )
@@ -328,6 +328,33 @@ def test_a_full_disk(small_disk: Path, data: Path, whole: Path) -> None:
     assert build(data, out).exit_code == 0
     assert state(out) == state(whole)
     assert not [p for p in out.rglob("*") if p.name.endswith(store.PARTIAL)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are as Linux has them")
+@pytest.mark.parametrize("limit", ["-v 2500000", "-n 16"])
+def test_a_build_under_a_limit_is_whole_or_told_and_made_whole(
+    limit: str, data: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tinyvirat_build", "all", "--source", "demo", *SETTINGS]
+    command += ["--data", str(data), "--out", str(out), "--workers", "2", "--quiet"]
+    limited = ["bash", "-c", f'ulimit {limit} && exec "$@"', "limited", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        assert state(out) == state(whole)
+    else:
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert "internal error" not in line
+        assert build(data, out).exit_code == 0
+        assert state(out) == state(whole)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are as Linux has them")
+def test_little_memory_makes_nothing_less(whole: Path, data: Path) -> None:
+    command = [sys.executable, Path(__file__).parent / "starved.py", whole, data]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "index lacked whole\ncut lacked whole\nsheets lacked whole\n"
 
 
 def test_a_disk_that_cannot_be_written(small_disk: Path, data: Path) -> None:
