@@ -32,7 +32,8 @@ from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
 from tinyvirat_build.stages import merge as merges
 from tinyvirat_build.stages import segment as segments
-from tinyvirat_build.video.cutter import COLUMNS, cut_video
+from tinyvirat_build.video.agreed import cut_agreed
+from tinyvirat_build.video.cutter import COLUMNS
 from tinyvirat_build.video.index import VideoIndex, index_video
 
 
@@ -208,7 +209,7 @@ def _cut(video: Video, path: Path, packets: VideoIndex, folder: Path) -> pd.Data
     """
     settings = video.settings
     before = _stamp(path)
-    cuts = cut_video(
+    cuts = cut_agreed(
         path,
         packets,
         video["clips_filtered"],
@@ -216,6 +217,7 @@ def _cut(video: Video, path: Path, packets: VideoIndex, folder: Path) -> pd.Data
         settings.encode,
         max_held=settings.videos.max_held,
         pack_path=folder / "clips.yuv" if settings.encode.pack else None,
+        prove=video.prove,
     )
     if _stamp(path) != before:
         raise VideoError("source_changed", "the file changed while it was cut")
