@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinyvirat_build import engine, labels, sources
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.records import Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.video.spans import Estimate
@@ -25,6 +26,7 @@ class Request:
     timeout: float = engine.DEFAULT_TIMEOUT
     limit: int | None = None
     rehash: bool = False
+    prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
     quiet: bool = False
 
     def __post_init__(self) -> None:

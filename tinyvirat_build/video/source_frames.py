@@ -8,6 +8,8 @@ slots as times. The program is driven through ffmpeg-python, here alone.
 
 from __future__ import annotations
 
+import errno
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -39,6 +41,9 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, with all
     rows ``(H, ceil(W/2))`` for 4:2:2, or Y alone for gray; none where the picture's size is not
     the video's.
+
+    Raises:
+        OSError: the program was killed.
     """
     if not len(frames):
         return
@@ -84,6 +89,7 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     try:
         assert process.stdout is not None
         yield from _read(process.stdout, index, delay, int(frames[-1]))
+        _refuse_killed(process, path)
     finally:
         process.kill()
         if process.stdout is not None:
@@ -91,6 +97,14 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
         process.wait()
         if feeder is not None:
             feeder.join()
+
+
+def _refuse_killed(process: subprocess.Popen[bytes], path: Path) -> None:
+    """Tell a program that the system killed from one that had nothing to show."""
+    if process.stdout is not None:
+        process.stdout.close()  # it ends, whatever it was doing
+    if process.wait() == -signal.SIGKILL:
+        raise OSError(errno.ENOMEM, "the ffmpeg program was killed", str(path))
 
 
 def reorders(index: VideoIndex) -> bool:
