@@ -30,6 +30,7 @@ from tinyvirat_build.released.layout import FOLDER
 from tinyvirat_build.released.write import released_texts
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import LEAST_PSNR, Problem, verify_video
 
@@ -216,6 +217,7 @@ def _clip_file(path: Path, own: Path, sha256: str) -> str | None:
     except FileNotFoundError:
         return "is not there"
     except OSError as e:
+        raise_if_lacking(e)
         return f"cannot be read: {e.strerror}"
 
 
@@ -224,6 +226,7 @@ def _read(path: Path) -> str | Problem:
     try:
         return path.read_text("utf-8")
     except (OSError, ValueError) as e:
+        raise_if_lacking(e)
         return Problem(check, path.name, f"cannot be read: {e}")
 
 

@@ -7,7 +7,6 @@ after those asked for are only planned: one that is finished keeps its rows in t
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 from collections import Counter
@@ -35,6 +34,7 @@ from tinyvirat_build.pipeline.stages import (
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources.files import fetching
+from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -52,8 +52,8 @@ def run(
     Raises:
         SettingsError: an unknown stage or source.
         DataError: the sources' data are not there, or videos are missing.
-        BuildError: the folder is locked, full or not writable, or a stage before ``first`` is
-            not done.
+        BuildError: the folder is locked or not writable, or a stage before ``first`` is not done.
+        MeansError: the disk is full, or no memory, file, thread or process can be had.
     """
     order_of(first), order_of(until)
     folder.refuse_foreign(request.out)
@@ -62,13 +62,10 @@ def run(
             folder.remove_partials(request.out)
             before()
             return _run(request, first, until)
-        except OSError as e:
-            if e.errno != errno.ENOSPC:
+        except Exception as e:
+            if (found := lacking(e)) is None:
                 raise
-            raise BuildError(
-                f"{e.filename or request.out}: no space left on its disk; free some and run the "
-                "same command to go on, or give another --out"
-            ) from e
+            raise found from e
 
 
 def _run(request: Request, first: str, until: str) -> Outcome:

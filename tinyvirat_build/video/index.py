@@ -23,6 +23,7 @@ from av.sidedata.sidedata import Type as SideData
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.geometry.planes import decoded_planes
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
@@ -188,6 +189,7 @@ def index_video(path: str | Path) -> VideoIndex:
                 raise VideoError("no_frames", f"{path} holds no video; replace the file")
             return _index(path, container, stream)
     except (OSError, av.error.FFmpegError) as e:
+        raise_if_lacking(e)
         raise unreadable(path, e) from e
 
 
@@ -262,7 +264,8 @@ def _packets(container: Any, stream: Any, read: Sized) -> Iterator[Any]:
     """The packets as far as the file can be read: a torn file ends early."""
     try:
         yield from container.demux(stream)
-    except av.error.FFmpegError:
+    except av.error.FFmpegError as e:
+        raise_if_lacking(e)
         if not len(read):
             raise
 
