@@ -195,16 +195,6 @@ def load_names(name: str) -> Mapping[str, str]:
     return found
 
 
-def canonical_meva_name(name: str) -> str:
-    """MEVA's current name of an activity in any of the three spellings; others stay.
-
-    >>> canonical_meva_name("Talking"), canonical_meva_name("digging")
-    ('person_talks_to_person', 'digging')
-    """
-    known = load_map("meva-to-meva-37", load_classes("meva-37")).labels_of(name)
-    return known[0] if known else name
-
-
 def _find(name: str, what: str) -> Path:
     if name.endswith((".csv", ".txt")) or "/" in name:
         return Path(name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvirat_build.geometry.planes import frame_bytes
 from tinyvirat_build.pack.write import write_index
-from tinyvirat_build.planes import frame_bytes
 from tinyvirat_build.store import hash_file
 
 CLASSES = ("walk", "run", "turn", "wait")

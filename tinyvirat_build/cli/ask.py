@@ -43,7 +43,7 @@ def doctor(
     from tinyvirat_build.settings import Settings
 
     if not sources:
-        raise SettingsError("give --source meva, virat, demo or a YAML file")
+        raise SettingsError(f"give --source {', '.join(corpora.BUILTIN)} or a YAML file")
     settings = Settings.load(preset, config, overrides)
     sound = True
     for name in sources:

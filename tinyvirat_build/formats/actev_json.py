@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Ints
 from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, AnnotationError, Work
 from tinyvirat_build.formats.actev_tree import Activity, Object, load, read_activity, records_of
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
@@ -21,6 +20,7 @@ from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.formats.safety import refuse_unsafe_video
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 INDEX_FILES: Final = ("file-index.json", "activity-index.json")

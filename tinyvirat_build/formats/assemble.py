@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.arrays import Bools, Floats, Ints
 from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, MAX_MEMBERS, Work
 from tinyvirat_build.formats.coverage import Coverage
 from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 STAGE: Final = "parse"

@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Ints
 from tinyvirat_build.formats.assemble import RawActivity, RawBoxes
 from tinyvirat_build.formats.scan import Family
+from tinyvirat_build.geometry.arrays import Ints
 
 # kitware: an interpolated box has no keyframe key
 _KITWARE: Final = Family(

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Floats, Ints
 from tinyvirat_build.formats.assemble import STAGE, RawBoxes
 from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import Issue
 
 _PIECE: Final = 1 << 18  # boxes that are compared at once

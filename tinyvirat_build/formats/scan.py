@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Bytes, Ints
+from tinyvirat_build.geometry.arrays import Bools, Bytes, Ints
 
 BLOCK: Final = 1 << 18  # bytes; a block and its arrays stay in the second-level cache
 

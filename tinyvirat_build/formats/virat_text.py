@@ -16,12 +16,12 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Ints
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
 from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import read_bytes, refuse_unsafe_video
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 OBJECT_TYPES: Final = {1: "person", 2: "car", 3: "vehicle", 4: "object", 5: "bike"}

@@ -19,7 +19,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Bools, Floats, Ints
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 
 SUBPIXELS: Final = 1024
 """Centres are smoothed in whole parts of this size, so that no sum depends on its order."""

@@ -14,8 +14,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.arrays import Bools, Floats, Ints
 from tinyvirat_build.errors import Work
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 
 CELL: Final = 32  # frames
 PIECE: Final = 1 << 18

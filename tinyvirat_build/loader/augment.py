@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Bytes, Floats, Ints
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Bytes, Floats, Ints
 from tinyvirat_build.loader.sampling import uniform
 from tinyvirat_build.pack.read import MATRICES
 

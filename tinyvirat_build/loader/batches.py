@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Bytes, Floats, Ints
+from tinyvirat_build.geometry.arrays import Bytes, Floats, Ints
+from tinyvirat_build.geometry.planes import frame_bytes
 from tinyvirat_build.loader import augment as aug
 from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.augment import Augment
@@ -23,7 +24,6 @@ from tinyvirat_build.loader.sampling import (
     uniform,
 )
 from tinyvirat_build.pack.read import Pack
-from tinyvirat_build.planes import frame_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tinyvirat_build.arrays import Bytes, Ints
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.batches import Plan, Planner
 from tinyvirat_build.loader.feeds import Batch, gather_clips

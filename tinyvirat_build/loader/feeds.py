@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tinyvirat_build.arrays import Bytes, Ints
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.batches import Plan, Planner
 from tinyvirat_build.pack.read import Pack

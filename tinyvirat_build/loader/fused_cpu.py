@@ -21,7 +21,7 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinyvirat_build.arrays import Bytes, Ints
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 

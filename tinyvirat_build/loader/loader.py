@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.distributed
 
-from tinyvirat_build.arrays import Ints
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.loader import sampling
 from tinyvirat_build.loader.augment import (
     IMAGENET_MEAN,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinyvirat_build.arrays import Ints
+from tinyvirat_build.geometry.arrays import Ints
 
 _SIDE = re.compile(
     r"(?<![a-z])(?i:left|right)(?![a-z])"  # turning_left, left-turn

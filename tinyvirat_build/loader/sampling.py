@@ -12,8 +12,8 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Bytes, Floats, Ints
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.geometry.arrays import Bytes, Floats, Ints
 
 Words = npt.NDArray[np.uint64]
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bytes
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.pack.read import colour_of
-from tinyvirat_build.planes import decoded_planes
 
 
 @dataclass(frozen=True, slots=True)

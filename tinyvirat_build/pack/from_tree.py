@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from tinyvirat_build.arrays import Bytes
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.pack.decode import Decoded, decode
 from tinyvirat_build.pack.read import INDEX
 from tinyvirat_build.pack.write import MAX_SHARD, replacing, shard_name, write_index

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tinyvirat_build.arrays import Bools, Bytes, Ints
 from tinyvirat_build.errors import PackError
-from tinyvirat_build.planes import Planes, frame_bytes, full_chroma, views
+from tinyvirat_build.geometry.arrays import Bools, Bytes, Ints
+from tinyvirat_build.geometry.planes import Planes, frame_bytes, full_chroma, views
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import hash_file
 

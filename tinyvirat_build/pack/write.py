@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import PackError
+from tinyvirat_build.geometry.planes import frame_bytes
 from tinyvirat_build.pack.read import (
     FORMAT,
     INDEX,
@@ -29,7 +30,6 @@ from tinyvirat_build.pack.read import (
     open_pack,
     read_header,
 )
-from tinyvirat_build.planes import frame_bytes
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
 

@@ -29,7 +29,8 @@ class Request:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise SettingsError("no source: give meva, virat, demo or the YAML file of a corpus")
+            known = ", ".join(sources.BUILTIN)
+            raise SettingsError(f"no source: give {known} or the YAML file of a corpus")
         for name in ("workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tinyvirat_build.arrays import Bytes
-from tinyvirat_build.planes import decoded_planes, frame_bytes
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes, frame_bytes
 
 
 def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[Bytes]:

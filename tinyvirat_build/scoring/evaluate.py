@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from tinyvirat_build.arrays import Floats, Ints
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
 from tinyvirat_build.scoring.inference import ClipScores, Reduce

@@ -23,8 +23,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 from matplotlib.transforms import Bbox
 
-from tinyvirat_build.arrays import Floats, Ints
 from tinyvirat_build.errors import DataError, TrainError
+from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import atomic_path

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyvirat_build.arrays import Bools, Floats
+from tinyvirat_build.geometry.arrays import Bools, Floats
 from tinyvirat_build.loader.mirror import mirror_classes
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.scoring.truth import id_order

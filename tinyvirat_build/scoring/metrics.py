@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Bools, Floats, Ints
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 
 Over = Literal["all", "present"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools
 from tinyvirat_build.errors import DataError, SubmissionError
+from tinyvirat_build.geometry.arrays import Bools
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.truth import class_map_of, read_classes, read_truth

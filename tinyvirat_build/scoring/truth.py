@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Ints
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.released.layout import CLASS_MAP, FOLDER, labelled_list
 from tinyvirat_build.released.read import read_class_map, read_json
 

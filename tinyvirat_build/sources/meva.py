@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tinyvirat_build import labels
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
@@ -276,3 +277,13 @@ def _about(clip: str, slots: Mapping[str, str]) -> dict[str, Any]:
 
 def _key(entry: Entry) -> tuple[str, str]:
     return entry.video_id, entry.annotation_set
+
+
+def current_name(name: str) -> str:
+    """MEVA's current name of an activity in any of the three spellings; others stay.
+
+    >>> current_name("Talking"), current_name("digging")
+    ('person_talks_to_person', 'digging')
+    """
+    known = labels.load_map("meva-to-meva-37", labels.load_classes("meva-37")).labels_of(name)
+    return known[0] if known else name

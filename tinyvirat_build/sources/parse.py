@@ -18,10 +18,10 @@ import pandas as pd
 import shapely
 
 from tinyvirat_build import geometry, labels
-from tinyvirat_build.arrays import Bools, Floats, Ints
 from tinyvirat_build.errors import AnnotationError, BoundError
 from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import (
     KEYS,
     Balance,
@@ -34,6 +34,7 @@ from tinyvirat_build.records import (
 )
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Part, Region
+from tinyvirat_build.sources.meva import current_name
 from tinyvirat_build.sources.unite import unite
 
 STAGE: Final = "parse"
@@ -138,7 +139,7 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
             errors.append(e)
     if not sets:
         raise errors[0]
-    united = sets[0][1] if len(sets) == 1 else unite(sets, labels.canonical_meva_name)
+    united = sets[0][1] if len(sets) == 1 else unite(sets, current_name)
     if not errors:
         return united
     return replace(

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.arrays import Bools, Floats, Ints
 from tinyvirat_build.errors import Work
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.geometry.meetings import PIECE, Courses
 from tinyvirat_build.stages.tables import VideoRows
 

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.arrays import Floats, Ints
 from tinyvirat_build.errors import BoundError, compared
+from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import Issue, Key, StageResult
 from tinyvirat_build.settings import Crop

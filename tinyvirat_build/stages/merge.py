@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.arrays import Bools, Ints
 from tinyvirat_build.errors import (
     MAX_CAST_BOXES,
     MAX_MEMBERS,
@@ -30,6 +29,7 @@ from tinyvirat_build.errors import (
     Work,
     compared,
 )
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.geometry.meetings import PIECE, Runs, meetings, overlapping, united
 from tinyvirat_build.records import Issue, Key, StageResult
 from tinyvirat_build.settings import Merge

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.arrays import Bools, Ints
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.records import SPLITS
 
 RESOLUTIONS: Final = ("0–20", "20–40", "40–60", "60–80", "80–100", "100–128")

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Ints
+from tinyvirat_build.geometry.arrays import Bools, Ints
 
 Ints = Ints
 Flags = Bools

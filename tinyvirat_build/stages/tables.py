@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from tinyvirat_build.arrays import Ints
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.records import (
     KEYS,
     SCHEMAS,

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 
-from tinyvirat_build.arrays import Bytes
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.planes import Planes
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import Planes
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.index import Colour
 from tinyvirat_build.video.windows import Window

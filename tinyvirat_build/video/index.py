@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 
-from tinyvirat_build.arrays import Bools, Ints
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.planes import decoded_planes
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture

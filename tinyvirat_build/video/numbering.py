@@ -29,8 +29,8 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Ints
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.video.bitstream import OTHER, B, I, Picture
 from tinyvirat_build.video.structure import Break
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.codec.context import Flags
 
-from tinyvirat_build.arrays import Ints
+from tinyvirat_build.geometry.arrays import Ints
 
 _BEYOND: Final = 48  # packets after which no picture is shown before an earlier one
 

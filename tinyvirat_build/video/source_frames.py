@@ -20,7 +20,7 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Ints
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream

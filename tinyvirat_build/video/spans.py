@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.arrays import Bools, Ints
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.index import VideoIndex
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bytes
-from tinyvirat_build.planes import Planes, frame_bytes, full_chroma, views
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import Planes, frame_bytes, full_chroma, views
 
 _GRAY = 128  # the chroma of a picture without colour
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.arrays import Bools, Floats
 from tinyvirat_build.errors import Work
+from tinyvirat_build.geometry.arrays import Bools, Floats
 from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.stages.activity_boxes import (

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tinyvirat_build.arrays import Bytes, Ints
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.report.frames import frames_at, packed_luma
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from tinyvirat_build.arrays import Floats
+from tinyvirat_build.geometry.arrays import Floats
 from tinyvirat_build.sources.demo.world import Event, Person, Scene
 
 KPF_KINDS: Final = ("activities", "geom", "types")

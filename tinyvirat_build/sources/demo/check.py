@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.arrays import Bytes
-from tinyvirat_build.planes import views
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import views
 from tinyvirat_build.sources.demo.stamp import read_stamps
 
 

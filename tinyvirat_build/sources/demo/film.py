@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tinyvirat_build.arrays import Bytes, Floats
+from tinyvirat_build.geometry.arrays import Bytes, Floats
 from tinyvirat_build.sources.demo.paint import Canvas, chroma, paint_person, paint_vehicle
 from tinyvirat_build.sources.demo.stamp import write_stamp
 from tinyvirat_build.sources.demo.world import SQUASH, Loop, Person, Scene

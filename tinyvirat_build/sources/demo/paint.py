@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from tinyvirat_build.arrays import Bytes, Floats
+from tinyvirat_build.geometry.arrays import Bytes, Floats
 from tinyvirat_build.sources.demo.stamp import COLOUR_STEP
 from tinyvirat_build.sources.demo.world import (
     ENTER,

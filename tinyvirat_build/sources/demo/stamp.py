@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tinyvirat_build.arrays import Bools, Bytes, Floats, Ints
+from tinyvirat_build.geometry.arrays import Bools, Bytes, Floats, Ints
 
 MAX_FRAMES: Final = 2048
 MAX_SIDE: Final = 1280  # pixels, either axis

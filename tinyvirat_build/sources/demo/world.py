@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bools, Floats, Ints
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.sources.demo.cameras import Take
 
 SQUASH: Final = 0.55  # depth of the ground over its width

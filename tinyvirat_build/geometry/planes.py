@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinyvirat_build.arrays import Bytes
+from tinyvirat_build.geometry.arrays import Bytes
 
 Planes: TypeAlias = tuple[Bytes, Bytes, Bytes]
 
