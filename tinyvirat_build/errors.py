@@ -6,6 +6,8 @@ TinyviratError                 exit status 2; the message is one line: what, whe
 │   ├── AnnotationError        an annotation file that cannot be read at all (file, line)
 │   └── VideoError             a video that cannot be indexed or cut (reason)
 ├── BuildError                 the build directory: locked, not writable, made by another version
+├── MeansError                 the machine lacks file handles, processes or disk
+│   └── OutOfMemoryError       or memory
 ├── PackError                  a training pack: truncated, another version, checksum
 ├── TrainError                 a training run: loss not finite, weights or run that do not fit
 └── SubmissionError            an answer file that breaks the challenge's format (file, lines)
@@ -66,6 +68,14 @@ class VideoError(DataError):
 
 class BuildError(TinyviratError):
     """The build directory cannot be used: locked, not writable, or not a build."""
+
+
+class MeansError(TinyviratError):
+    """The machine lacks what the work needs, whatever the files hold."""
+
+
+class OutOfMemoryError(MeansError):
+    """There is no memory left; of one video it may be only that one."""
 
 
 class PackError(TinyviratError):

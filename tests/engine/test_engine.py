@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tinyvirat_build.engine import run_local
-from tinyvirat_build.errors import DataError
+from tinyvirat_build.errors import DataError, MeansError
 
 
 def _work(task: tuple[str, int]) -> int:
@@ -86,7 +86,7 @@ def test_an_error_that_no_other_process_can_be_told_costs_its_own_task() -> None
 
 
 def test_a_full_disk_ends_the_run() -> None:
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(MeansError, match="no space"):
         list(run_local(_work, [("full", 1)], workers=1))
 
 

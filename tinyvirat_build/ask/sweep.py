@@ -27,7 +27,7 @@ from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
 from tinyvirat_build.pipeline.keys import key_of
 from tinyvirat_build.pipeline.opened import OpenedBuild
-from tinyvirat_build.pipeline.request import Request, entries_of
+from tinyvirat_build.pipeline.request import Request, discover, entries_of
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.pipeline.stages import (
     Stage,
@@ -123,7 +123,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
             "and leave their files out to compare settings without them"
         )
     classes = load_classes(request.settings.classes)
-    entries = entries_of(request)
+    entries = entries_of(discover(request))
     written = {t: s.name for s in stages_before(_swept()[0]) for t in s.writes}
     tasks = [
         _Task(

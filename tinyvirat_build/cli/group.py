@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -74,17 +73,17 @@ class _Group(click.Group):
 
 def _told(e: Exception) -> str:
     """What went wrong and what to do about it."""
+    from tinyvirat_build.store.means import lacking
+
     if isinstance(e, TinyviratError):
         return str(e)
+    if (found := lacking(e)) is not None:
+        return str(found)
     if isinstance(e, OSError):
         where = f"{e.filename}: " if e.filename else ""
-        remedy = "free some space or give another --out" if e.errno == errno.ENOSPC else ""
-        remedy = remedy or "see that the folder can be read and written"
-        return f"{where}{e.strerror or e}; {remedy}"
+        return f"{where}{e.strerror or e}; see that the folder can be read and written"
     if isinstance(e, ModuleNotFoundError):
         return f"{e.name} is not installed; pip install '.[train]' in the clone brings it"
-    if isinstance(e, MemoryError):
-        return "out of memory; give fewer --workers, or use a larger machine"
     what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
     return f"internal error: {what}; run with --debug and report it"
 

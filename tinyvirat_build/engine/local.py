@@ -1,8 +1,9 @@
 """Run one function over many tasks: processes with a time limit, isolated from each other.
 
 The engine knows nothing of the work. A task that raises, hangs or kills its process costs that
-task alone; a crash or a time-out is tried once more before it is given up. What concerns all
-tasks ends the run: an error of the user's data or settings, and a disk that takes no more.
+task alone, as one does that takes all memory; a crash or a time-out is tried once more before it
+is given up. What concerns all tasks ends the run: an error of the user's data or settings, a disk
+that takes no more, and too few file handles or processes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -25,12 +28,14 @@ from typing import Any, Final, Generic, TypeVar
 
 import pebble
 
-from tinyvirat_build.errors import TinyviratError
+from tinyvirat_build.errors import MeansError, OutOfMemoryError, TinyviratError
+from tinyvirat_build.store.means import lacking, require
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_DISK: Final = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+_HANDLES: Final = 16  # files that the pool opens, and 4 for each worker
+_THREADS: Final = 4  # that the pool starts, and one more
 DEFAULT_TIMEOUT = 30 * 60.0  # seconds a task
 
 
@@ -93,13 +98,28 @@ def _start_server(context: ForkServerContext, preload: Sequence[str]) -> None:
     first.join()
 
 
+@contextmanager
+def _server_there() -> Iterator[None]:
+    """Say in one line that the workers, or the process that starts them, are gone."""
+    try:
+        yield
+    except (EOFError, ConnectionError, BrokenProcessPool) as e:
+        raise MeansError(
+            "the worker processes were ended from outside, or for want of memory; run the same "
+            "command to go on"
+        ) from e
+
+
 def _nothing() -> None:
     """Work that is none."""
 
 
 def _end_with_the_run() -> None:
     """Have this worker end when the process that runs it is gone: its lock is gone as well."""
-    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+    try:
+        threading.Thread(target=_wait_for_the_end, daemon=True).start()
+    except RuntimeError:  # no thread can be started
+        os._exit(1)
 
 
 def _wait_for_the_end() -> None:
@@ -134,12 +154,25 @@ def run_local(
 
     Raises:
         TinyviratError: a task's own, since the user's data or settings are at fault.
-        OSError: the disk is full or cannot be written.
+        MeansError: the disk is full, or no file, thread or process can be had.
+        OSError: the disk cannot be written.
     """
     if not isolate and workers == 1:
         for task in tasks:
             yield Ended(task, work(task))
         return
+    require(_HANDLES + 4 * workers, _THREADS)
+    with _server_there():
+        yield from _run_in_pool(work, tasks, workers, timeout, preload)
+
+
+def _run_in_pool(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int,
+    timeout: float,
+    preload: Sequence[str],
+) -> Iterator[Ended[Task, Result]]:
     context = _Context()
     _start_server(context, [work.__module__, *preload])
     attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
@@ -186,10 +219,12 @@ def _guarded(work: Callable[[Task], Result], task: Task) -> Result | Failure:
     """
     try:
         return work(task)
-    except (TinyviratError, MemoryError):
+    except TinyviratError:
         raise
     except Exception as e:
-        if isinstance(e, OSError) and e.errno in _DISK:
+        if (found := lacking(e)) is not None:
+            raise found from e
+        if isinstance(e, OSError) and e.errno == errno.EROFS:
             raise
         return Failure("failed", " ".join(f"{type(e).__name__}: {e}".split()))
 
@@ -201,10 +236,8 @@ def _ended(task: Task, future: concurrent.futures.Future[Result | Failure]) -> E
         return Ended(task, None, Failure("timeout", "the task outlasted its time limit"))
     except pebble.ProcessExpired as e:
         return Ended(task, None, Failure("crashed", f"the worker died (exit code {e.exitcode})"))
-    except TinyviratError:
-        raise
-    except MemoryError as e:
-        return Ended(task, None, Failure("crashed", f"out of memory: {e}"))
+    except OutOfMemoryError as e:
+        return Ended(task, None, Failure("crashed", str(e)))
     if isinstance(result, Failure):
         return Ended(task, None, result)
     return Ended(task, result)

@@ -15,6 +15,7 @@ import numpy as np
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.pack.read import colour_of
+from tinyvirat_build.store.means import raise_if_lacking
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def decode(path: Path) -> Decoded:
                     break
                 frames.append(planes)
     except (av.error.FFmpegError, IndexError, OSError) as e:
+        raise_if_lacking(e)
         what = getattr(e, "strerror", None) or e  # not the path: faults.json names it
         fault = f"decoding failed after {len(frames)} frames ({what})"
     if not frames:

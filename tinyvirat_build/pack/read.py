@@ -29,6 +29,7 @@ from tinyvirat_build.geometry.arrays import Bools, Bytes, Ints
 from tinyvirat_build.geometry.planes import Planes, frame_bytes, full_chroma, views
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import hash_file
+from tinyvirat_build.store.means import raise_if_lacking
 
 FORMAT: Final = "tinyvirat-pack"
 VERSION: Final = 1
@@ -243,6 +244,7 @@ def read_header(root: Path) -> dict[str, Any]:
             "`pack --from DIR` one of a tree"
         ) from e
     except (OSError, ValueError) as e:
+        raise_if_lacking(e)
         raise PackError(f"{file}: cannot be read ({e}); make the pack anew") from e
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise PackError(f"{file}: not a {FORMAT}; name the folder of a pack")
@@ -275,6 +277,7 @@ def _read_index(root: Path, header: Mapping[str, Any]) -> pa.Table:
     try:
         table = pq.read_table(file, schema=INDEX)
     except (OSError, pa.ArrowException) as e:
+        raise_if_lacking(e)
         raise PackError(f"{file}: not the index of a pack ({e}); make the pack anew") from e
     if table.num_rows != header["clips"]:
         raise PackError(

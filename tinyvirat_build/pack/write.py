@@ -32,6 +32,7 @@ from tinyvirat_build.pack.read import (
 )
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
+from tinyvirat_build.store.means import raise_if_lacking
 
 MAX_SHARD: Final = 1 << 30  # bytes; a clip is never split, so one clip may exceed it
 
@@ -228,6 +229,7 @@ def _colour_of_file(path: Path) -> tuple[str, str]:
             context = container.streams.video[0].codec_context
             return colour_of(context.colorspace, context.color_range, context.pix_fmt or "")
     except (av.error.FFmpegError, OSError, IndexError) as e:
+        raise_if_lacking(e)
         raise PackError(f"{path}: the clip cannot be opened ({e}); cut it anew") from e
 
 

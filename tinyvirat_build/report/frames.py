@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import decoded_planes, frame_bytes
+from tinyvirat_build.store.means import raise_if_lacking
 
 
 def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[Bytes]:
@@ -21,9 +22,11 @@ def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[
     """
     try:
         with av.open(str(path)) as container:
+            container.streams.video[0].thread_count = 1  # a few small frames
             frames = _pick(container.decode(video=0), places)
             return [_luma(frame) if luma else _rgb(frame) for frame in frames]
-    except (OSError, av.FFmpegError):
+    except (OSError, av.FFmpegError) as e:
+        raise_if_lacking(e)
         return []
 
 
@@ -61,6 +64,7 @@ def packed_luma(
                 file.seek(offset + place * frame_bytes(height, width))
                 plane = np.frombuffer(file.read(size), dtype=np.uint8)
                 found.append(plane.reshape(height, width))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as e:
+        raise_if_lacking(e)
         return []
     return found

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import yaml
 
+from tinyvirat_build.store.means import lacking
+
 MAX_YAML: Final = 1 << 18  # bytes; settings and descriptions have some kilobytes
 MAX_DEPTH: Final = 32
 MAX_SCALAR: Final = 1 << 14  # characters; a licence's text is the longest
@@ -51,6 +53,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
     Raises:
         OSError: it cannot be read, is a device, pipe or folder, or is too large.
+        MeansError: it cannot be read now, for want of memory or file handles.
     """
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -59,7 +62,10 @@ def read_regular(path: Path, limit: int) -> bytes:
         raise OSError(errno.EINVAL, "is no regular file")
     if status.st_size > limit:
         raise OSError(errno.EFBIG, f"has {status.st_size} bytes, more than {limit}")
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise lacking(e) or e from None
 
 
 def load_yaml(data: str | bytes) -> Any:

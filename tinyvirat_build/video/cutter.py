@@ -35,6 +35,7 @@ from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
 from tinyvirat_build.video.numbering import REORDER, odd_steps
@@ -159,7 +160,8 @@ def cut_video(
             job = _Job(Path(path), index, out, encode, max_held, raw, profile or Profile(), report)
             try:
                 job.run(kept, careful=False)
-            except _DamagedError:
+            except _DamagedError as e:
+                raise_if_lacking(e)
                 job.run(kept, careful=True)
             _compact(raw, kept)
             _put_in_place(out, kept)
@@ -377,6 +379,7 @@ class _Job:
         """Note that a player counts on without a frame, or begin again to see which."""
         if missed is None:
             return
+        raise_if_lacking()
         if not careful:
             raise _DamagedError
         self.doubtful = min(self.doubtful, missed)
@@ -385,11 +388,15 @@ class _Job:
         if packet is not None:
             packet.pts = packet.dts = place  # comes back as the decoded frame's pts
         try:
-            return list(codec.decode(packet))
+            frames = list(codec.decode(packet))
         except av.error.FFmpegError as e:
+            raise_if_lacking(e)
             if careful:
                 return []
             raise _DamagedError from e
+        if any(f.is_corrupt for f in frames):
+            raise_if_lacking()
+        return frames
 
     def finish(self, clip: _Clip) -> None:
         """Encode a clip whose last frame has come, and put its file in place."""

@@ -21,6 +21,7 @@ from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import Planes
 from tinyvirat_build.settings import Encode
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour
 from tinyvirat_build.video.windows import Window
 
@@ -94,6 +95,7 @@ def encode_clip(
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except (av.error.FFmpegError, ValueError) as e:
+        raise_if_lacking(e)
         raise VideoError("encode_error", f"{encode.codec} at {fps} frames a second: {e}") from e
     return buffer.getvalue()
 

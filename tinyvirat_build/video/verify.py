@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.geometry.arrays import Bytes, Ints
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour, VideoIndex
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders
@@ -188,11 +189,13 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
     try:
         found = _decode(file, fps)
     except (OSError, av.error.FFmpegError, IndexError, ValueError) as e:
+        raise_if_lacking(e)
         return [*problems, clip.problem("file", f"{clip.file} does not decode: {e}")]
     pixels = found.pixels
     counts |= {"PyAV": len(pixels), "container": found.count}
     odd = [f"{k} {v}" for k, v in counts.items() if v != expected]
     if odd:
+        raise_if_lacking()
         problems.append(clip.problem("frames", f"{expected} frames, but {', '.join(odd)}"))
     elif pixels.shape[2:] != (clip.height, clip.width):
         size = f"{pixels.shape[3]}x{pixels.shape[2]}"
