@@ -262,13 +262,12 @@ def _sets(settings: Settings) -> list[str]:
 
 def _about(clip: str, slots: Mapping[str, str]) -> dict[str, Any]:
     *_, site, camera = clip.split(".")
-    picture = cameras().get(camera, Camera(1920, 1080, "30", None, False))
+    picture = cameras().get(camera, Camera(1920, 1080, "30"))
     slot = slots.get(clip) or time_slot(clip)
     return {
         "camera": camera,
         "scene": site,
         "session": slot,
-        "group": slot,
         "width": picture.width,
         "height": picture.height,
         "fps": picture.fps,

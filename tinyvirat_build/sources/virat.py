@@ -208,7 +208,6 @@ def _about(video_id: str) -> dict[str, Any]:
         "camera": f"VIRAT-{scene}",
         "scene": scene,
         "session": session,
-        "group": session,
         "width": picture.width,
         "height": picture.height,
         "fps": picture.fps,

@@ -182,7 +182,6 @@ def _entries(root: Path, settings: Settings) -> list[Entry]:
             camera=take.camera.name,
             scene=take.camera.name,
             session=take.group,
-            group=take.group,
             width=take.camera.width,
             height=take.camera.height,
             fps=take.camera.fps,
