@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.video.bitstream import B, I, OTHER, Picture
+from tinyvirat_build.video.bitstream import OTHER, B, I, Picture
 from tinyvirat_build.video.structure import Break
 
 NO_TIME: Final = np.iinfo(np.int64).min
@@ -366,7 +366,7 @@ def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
     """
     lost = np.setdiff1d(np.arange(total), slot)
     after = np.append(np.unique(sync[sync >= 0]), total)
-    return np.c_[lost, after[np.searchsorted(after, lost)]]
+    return np.array([lost, after[np.searchsorted(after, lost)]], np.int64).T
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:
