@@ -332,8 +332,8 @@ def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbe
         slot = np.where(nothing, -1, slot)
     broken = bool(packets.torn.any() or not sure.all())
     placed = np.flatnonzero(slot >= 0)
-    if not len(placed):
-        return Numbers(frame, _spans(), False, broken)
+    if not len(placed):  # the file's lists are broken: nobody knows which slots these are
+        return Numbers(np.arange(len(slot)), _spans((0, len(slot))), False, broken)
     numbers = _number_placed(packets, placed, slot[placed])
     frame[placed] = numbers.frame
     frame[nothing & ~_holds_packed(packets.pictures, len(slot))] = -1
