@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 from tinyvirat_build import open_build
 from tinyvirat_build.labels import load_classes
-from tinyvirat_build.means import lacking
 from tinyvirat_build.report.sheets import contact_sheets
+from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 

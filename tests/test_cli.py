@@ -127,9 +127,11 @@ def test_an_answer_is_scored_without_torch(tmp_path: Path) -> None:
     rows = [{"id": "00000", "dim": [1, 9, 9], "label": ["run"]}]
     (tmp_path / "test.json").write_text(json.dumps(rows))
     program = (
-        "import sys; sys.modules['torch'] = None\n"
+        "import sys\n"
         "from tinyvirat_build.cli import main\n"
-        "main(['score', 'answer.txt', '--truth', 'test.json', '--class-map', 'class_map.json'])"
+        "main(['score', 'answer.txt', '--truth', 'test.json', '--class-map', 'class_map.json'],\n"
+        "     standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -23,7 +23,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "store": "errors records",
     "settings": "errors store",
     "labels": "errors settings store",
-    "engine": "errors",
+    "engine": "errors store",
     "formats": "errors geometry records store",
     "stages": "errors geometry records settings",
     "sources": "errors formats geometry labels records settings stages store",
@@ -39,7 +39,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",
     "train": "errors geometry loader pack records scoring settings store",
-    "cli": "ask builds engine errors pack pipeline records scoring settings sources train",
+    "cli": "ask builds engine errors pack pipeline records scoring settings sources store train",
 }
 
 

@@ -214,6 +214,7 @@ REASONS: Final[dict[str, str]] = {
     "failed": "the work on the video ended in an unforeseen error",
     "source_changed": "the source file changed during the build",
     "damaged": "pictures that the decoder mended, or that refer to such; shown as a player does",
+    "disputed": "the ffmpeg program shows the clip otherwise: decoders differ at damage",
     "held": "a lost frame repeats the one before it",
 }
 

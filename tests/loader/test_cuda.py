@@ -138,7 +138,7 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
 
 def test_a_split_that_does_not_fit_is_one_clear_line(tmp_path, interpreted, monkeypatch):
     path = make_pack(tmp_path / "p", SHAPES)
-    monkeypatch.setattr(loader_module, "_device", lambda _: torch.device("cuda", 0))
+    monkeypatch.setattr(loader_module, "choose_device", lambda _: torch.device("cuda", 0))
     monkeypatch.setattr(interpreted, "free_bytes", lambda _: 1000)
     with pytest.raises(SettingsError, match=r"cuda:0 has 0.0 free; use mode stream"):
         ClipLoader(path, "train", batch_size=2, device="cuda", mode="resident")

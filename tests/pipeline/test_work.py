@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,11 @@ from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
+from tinyvirat_build.video import verify as checks
+from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.numbering import Ints
 from tinyvirat_build.video.packets import PacketReader
+from tinyvirat_build.video.source_frames import Planes, decoded_frames
 
 SETTINGS = Settings.load(None, None, ("filter.min_samples=1",))
 VICTIM = "b"
@@ -170,6 +175,30 @@ def test_what_passes_while_a_video_is_cut_is_repaired(
         away.rename(video)
     assert not verify(tvb.open_build(request.out), repair=True).problems
     assert tvb.open_build(request.out).clips["reason"].isna().all()
+
+
+def test_a_clip_that_decoders_show_differently_stays_out(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(corpus)
+    assert run(request).status == 0
+    _in_this_process(monkeypatch)
+
+    def other(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
+        for number, planes in decoded_frames(path, index, frames):
+            yield number, [255 - p for p in planes] if path.stem == VICTIM else planes
+
+    monkeypatch.setattr(checks, "decoded_frames", other)
+    build = tvb.open_build(request.out)
+    assert {p.check for p in verify(build).problems} == {"pixels", "pack"}
+    assert verify(build, repair=True).problems == ()
+    clips = build.clips.set_index("video_id")["reason"]
+    assert clips.astype(object).where(clips.notna(), "").to_dict() == {"a": "", VICTIM: "disputed"}
+    issues = build.issues[build.issues["reason"] == "disputed"]
+    assert issues["action"].tolist() == ["quarantined"]
+    after = state(request.out)
+    assert not any(run(request).worked.values())
+    assert state(request.out) == after
 
 
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.settings import Encode
-from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.verify import verify_video
 
@@ -78,7 +78,7 @@ def cut_all(video: Path, frames: int, size: tuple[int, int], out: Path) -> Outco
     clips = clips_over(frames, size)
     try:
         index = index_video(video)
-        cuts = cut_video(
+        cuts = cut_agreed(
             video, index, clips, out, Encode(), max_held=1.0, pack_path=out / "clips.yuv"
         )
     except VideoError as e:

@@ -87,3 +87,35 @@ def test_verify_passes_on_packets_that_have_no_number(tmp_path: Path) -> None:
     cuts = cut_video(video, index, clips, tmp_path, Encode(), max_held=0.1)
     assert cuts["reason"].isna().all()
     assert verify_video(video, index, clips.merge(cuts, on="clip_id"), tmp_path) == []
+
+
+def test_an_index_that_lost_a_row_makes_nothing_sure(tmp_path: Path) -> None:
+    """All rows behind it would name the slot before their own."""
+    video = video_of("libx264", tmp_path)
+    data = bytearray(surgery.avi_header_zeroed(video, 27))
+    row = data.find(b"idx1") + 8 + 16 * 10
+    assert data[row : row + 4] == b"00dc"
+    data[row : row + 4] = bytes(4)
+    video.write_bytes(data)
+    assert index_video(video).is_uncertain(40, 60)
+
+
+def test_what_vp8_shows_behind_a_loss_is_not_certain(tmp_path: Path) -> None:
+    """Two runs of one decoder differ there, up to the next picture that needs no other."""
+    whole = make_video(tmp_path / "v.avi", 60, codec="libvpx", options={"g": "12"})
+    index = index_video(without(whole, tmp_path / "b.avi", {27}))
+    (after,) = (int(f) for f in index.frame[index.sync] if 27 < f <= 39)
+    assert index.uncertain.tolist() == [[27, after]]
+
+
+def test_where_no_chunk_is_found_nothing_is_certain(tmp_path: Path) -> None:
+    """FFmpeg reads on where a list before the chunks is broken; there are frames, but which?"""
+    video = video_of("libx264", tmp_path)
+    data = bytearray(video.read_bytes())
+    junk = data.rfind(b"JUNK", 0, data.find(b"movi"))
+    data[junk : junk + 8] = bytes(8)
+    video.write_bytes(data)
+    index = index_video(video)
+    assert index.n_frames == index.n_packets > 0
+    assert index.is_uncertain(0, 1)
+    assert index.uncertain.tolist() == [[0, index.n_frames]]

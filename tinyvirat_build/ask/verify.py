@@ -19,7 +19,6 @@ from tqdm import tqdm
 from tinyvirat_build import engine, store
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.labels import load_classes
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.pack.write import check_pack
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.on_video import load_index
@@ -31,6 +30,7 @@ from tinyvirat_build.released.layout import FOLDER
 from tinyvirat_build.released.write import released_texts
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.verify import LEAST_PSNR, Problem, verify_video
 
@@ -91,7 +91,8 @@ def verify(
 ) -> Report:
     """Check a build; with ``sample`` only so many clips' pixels, drawn evenly over the videos.
 
-    ``repair`` redoes what fails, and what failed for a reason that may have passed.
+    ``repair`` redoes what fails, and what failed for a reason that may have passed. A clip that
+    is cut again and still shows something else than its source is ``disputed``, and no clip.
 
     Raises:
         BuildError: the build is not published yet.
@@ -100,11 +101,11 @@ def verify(
     report = _check(build, data, sample, workers, quiet)
     if not repair or not (report.problems or store.has_transient(build.path)):
         return report
+    failed = _videos_behind(build, report.problems)
     request = Request(
         build.sources, data or build.data, build.path, build.settings, workers,
-        limit=build.limit, quiet=quiet,
+        limit=build.limit, prove=failed, quiet=quiet,
     )  # fmt: skip
-    failed = _videos_behind(build, report.problems)
     # From the first stage on: what failed for a reason that may pass is tried again as well.
     run(request, before=lambda: _forget(build, failed))
     return replace(_check(build, data, sample, workers, quiet), repaired=len(failed))
@@ -321,15 +322,15 @@ def _pack(build: OpenedBuild, manifest: pd.DataFrame, quiet: bool) -> Iterator[P
             yield Problem("pack", "pack", str(e))
 
 
-def _videos_behind(build: OpenedBuild, problems: Sequence[Problem]) -> set[tuple[str, ...]]:
+def _videos_behind(build: OpenedBuild, problems: Sequence[Problem]) -> frozenset[Key]:
     """The videos whose clips failed, by their keys."""
     manifest = build.table("clips")
     failed = {p.where.removeprefix("clip ") for p in problems}
     rows = manifest[manifest["clip_id"].isin(failed) | manifest["video_id"].isin(failed)]
-    return set(zip(*(rows[k].astype(str) for k in KEYS), strict=True))
+    return frozenset(map(Key, *(rows[k].astype(str) for k in KEYS)))
 
 
-def _forget(build: OpenedBuild, videos: Iterable[tuple[str, ...]]) -> None:
+def _forget(build: OpenedBuild, videos: Iterable[Key]) -> None:
     """Delete the units behind what failed, so that the run redoes just these."""
     units = build.path / "units"
     (units / "publish" / "all").unlink(missing_ok=True)

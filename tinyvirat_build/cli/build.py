@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tinyvirat_build.cli.group import (
-    Command,
     request_of,
     request_options,
     running_options,
@@ -50,17 +48,10 @@ _figures_option = click.option(
 )
 
 
-def _unchanged(command: Command) -> Command:
-    return command
-
-
 def _stage_command(stage: Stage) -> click.Command:
-    own: Callable[[Command], Command] = _figures_option if stage.name == "stats" else _unchanged
-
     @click.command(stage.name, help=f"{stage.help}\n\nReads the tables of the stages before it.")
     @request_options
     @running_options
-    @own
     def command(out: Path, figures: bool = False, **asked: Any) -> None:
         if figures:
             from tinyvirat_build.builds import open_build
@@ -70,7 +61,7 @@ def _stage_command(stage: Stage) -> click.Command:
             return
         _run(request_of(out, **asked), first=stage.name, until=stage.name)
 
-    return command
+    return _figures_option(command) if stage.name == "stats" else command
 
 
 COMMANDS = [all_, *map(_stage_command, STAGES)]

@@ -13,7 +13,6 @@ import click
 
 from tinyvirat_build import __version__
 from tinyvirat_build.errors import SettingsError, TinyviratError
-from tinyvirat_build.means import lacking
 
 if TYPE_CHECKING:
     from tinyvirat_build.pipeline.request import Request
@@ -74,6 +73,8 @@ class _Group(click.Group):
 
 def _told(e: Exception) -> str:
     """What went wrong and what to do about it."""
+    from tinyvirat_build.store.means import lacking
+
     if isinstance(e, TinyviratError):
         return str(e)
     if (found := lacking(e)) is not None:

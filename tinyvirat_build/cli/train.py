@@ -15,25 +15,17 @@ from tinyvirat_build.errors import SubmissionError, TinyviratError
 SHOWN = 20  # problems of an answer file that are printed
 
 device_option = click.option(
-    "--device",
-    default="auto",
-    metavar="DEVICE",
+    "--device", default="auto", metavar="DEVICE", show_default=True,
     help="auto, cpu, cuda, cuda:1 ….",
-    show_default=True,
-)
+)  # fmt: skip
 build_option = click.option(
-    "--build",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    required=True,
+    "--build", type=click.Path(path_type=Path), metavar="DIR", required=True,
     help="The folder of the build.",
-)
+)  # fmt: skip
 of_run_option = click.option(
-    "--build",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
+    "--build", type=click.Path(path_type=Path), metavar="DIR",
     help="The folder of the build; default: the one that the run was trained on.",
-)
+)  # fmt: skip
 MODELS = (
     "i3d-112", "i3d-224", "r2plus1d18", "r2plus1d18-nopool", "r2plus1d50", "r2plus1d50-nopool",
     "resnet3d10-narrow", "resnet3d18", "resnet3d18-nopool", "resnet3d50", "resnet3d50-nopool",

@@ -29,7 +29,7 @@ from typing import Any, Final, Generic, TypeVar
 import pebble
 
 from tinyvirat_build.errors import MeansError, OutOfMemoryError, TinyviratError
-from tinyvirat_build.means import lacking, require
+from tinyvirat_build.store.means import lacking, require
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

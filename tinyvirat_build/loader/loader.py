@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from tinyvirat_build.loader.augment import (
     check_normalisation,
 )
 from tinyvirat_build.loader.batches import Plan, Planner
+from tinyvirat_build.loader.devices import choose_device
 from tinyvirat_build.loader.feeds import Batch, CpuFeed, Feed, RaggedBatch
 from tinyvirat_build.loader.sampling import Sampler, Short, Temporal
 from tinyvirat_build.pack.read import Pack, open_pack
@@ -104,7 +105,7 @@ class ClipLoader:
         self.batch_size, self.dtype, self.seed = batch_size, dtype, seed
         self.training = split == "train" if training is None else training
         self.rank, self.world_size = _ranks(rank, world_size)
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.epoch = 0
         self.workers = workers
         self._resume = 0  # the batch that the next iteration begins with
@@ -329,31 +330,6 @@ def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
             f"rank {rank} of world_size {world_size}: give both, with 0 <= rank < world_size"
         )
     return rank, world_size
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        if device == "auto":
-            wanted = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        else:
-            wanted = torch.device(device)
-    except RuntimeError as e:
-        raise SettingsError(f"no device {device!r}; use auto, cpu or cuda") from e
-    if wanted.type == "cpu":
-        return wanted
-    if wanted.type != "cuda":
-        raise SettingsError(f"device {device} is not supported; use auto, cpu or cuda")
-    if not torch.cuda.is_available():
-        raise SettingsError(
-            "device cuda was asked for, but PyTorch sees no CUDA device; use device cpu"
-        )
-    index = cast("int | None", wanted.index)  # torch's stubs leave the None out
-    if index is not None and index >= torch.cuda.device_count():
-        raise SettingsError(
-            f"device {wanted} was asked for, but there are {torch.cuda.device_count()} CUDA "
-            "devices, counted from 0"
-        )
-    return torch.device("cuda", torch.cuda.current_device() if index is None else index)
 
 
 def _check(loader: ClipLoader, mode: str, augment: Augment | None) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tinyvirat_build.errors import TrainError
+from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.loader.devices import choose_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +48,17 @@ class Ranks:
             dist.barrier()
 
 
-def choose_device(name: str, ranks: Ranks | None = None) -> torch.device:
-    """``cuda`` is this rank's own GPU; ``auto`` is that where CUDA exists, else the CPU.
+def own_device(name: str, ranks: Ranks) -> torch.device:
+    """This process's device by name; ``cuda`` and ``auto`` are each rank's own GPU.
 
     Raises:
-        TrainError: there is no such device here, or all of several ranks would take the same GPU.
+        SettingsError: there is no such device here, or all of several ranks would take one GPU.
     """
-    ranks = ranks or Ranks()
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as e:
-        raise TrainError(f"no device {name!r}; use auto, cpu, or cuda:0") from e
-    if device.type not in ("cpu", "cuda"):
-        raise TrainError(f"device {name} is not supported; use auto, cpu, or cuda:0")
-    if device.type == "cpu":
-        return device
-    if not torch.cuda.is_available():
-        raise TrainError(f"device {name} asked for, but CUDA is not there; use --device cpu")
-    if device.index is not None and ranks.world_size > 1:
-        raise TrainError(
+    if name.startswith("cuda:") and ranks.world_size > 1:
+        raise SettingsError(
             f"device {name} is one GPU for {ranks.world_size} ranks; use --device cuda"
         )
-    chosen = torch.device("cuda", ranks.local_rank if device.index is None else device.index)
-    if chosen.index >= torch.cuda.device_count():
-        raise TrainError(
-            f"device {chosen} asked for, but there are {torch.cuda.device_count()} GPUs; use "
-            "cuda:0, or as many processes as GPUs"
-        )
-    return chosen
+    return choose_device(name, ranks.local_rank)
 
 
 @contextlib.contextmanager
@@ -87,7 +69,7 @@ def join_ranks(device: str = "auto") -> Iterator[tuple[Ranks, torch.device]]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     ranks = Ranks(int(os.environ.get("RANK", "0")), world, int(os.environ.get("LOCAL_RANK", "0")))
-    chosen = choose_device(device, ranks)
+    chosen = own_device(device, ranks)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world == 1 or dist.is_initialized():

@@ -14,8 +14,8 @@ import numpy as np
 
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import decoded_planes
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.pack.read import colour_of
+from tinyvirat_build.store.means import raise_if_lacking
 
 
 @dataclass(frozen=True, slots=True)

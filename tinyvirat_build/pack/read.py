@@ -27,9 +27,9 @@ import pyarrow.parquet as pq
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.geometry.arrays import Bools, Bytes, Ints
 from tinyvirat_build.geometry.planes import Planes, frame_bytes, full_chroma, views
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import hash_file
+from tinyvirat_build.store.means import raise_if_lacking
 
 FORMAT: Final = "tinyvirat-pack"
 VERSION: Final = 1

@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.geometry.planes import frame_bytes
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.pack.read import (
     FORMAT,
     INDEX,
@@ -33,6 +32,7 @@ from tinyvirat_build.pack.read import (
 )
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
+from tinyvirat_build.store.means import raise_if_lacking
 
 MAX_SHARD: Final = 1 << 30  # bytes; a clip is never split, so one clip may exceed it
 

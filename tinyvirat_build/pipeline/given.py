@@ -28,9 +28,12 @@ class Video(dict[str, pd.DataFrame]):
         out: Path,
         tables: Mapping[str, pd.DataFrame],
         held: Mapping[str, Path],
+        *,
+        prove: bool = False,
     ) -> None:
         super().__init__(tables)
         self.entry, self.settings, self.classes, self.out = entry, settings, classes, out
+        self.prove = prove  # its clips by another decoder, damaged or not
         self._held = dict(held)
 
     def hold(self, names: Iterable[str], unit: Path) -> None:

@@ -31,7 +31,7 @@ from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
 from tinyvirat_build.stages import merge as merges
 from tinyvirat_build.stages import segment as segments
-from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.told import indexed, no_cuts, refused, told
 
@@ -162,9 +162,9 @@ def _cut(video: Video, clips: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame,
     before = store.HashMemory.stamp(path)
     pack = folder / "clips.yuv" if settings.encode.pack else None
     try:
-        cuts = cut_video(
+        cuts = cut_agreed(
             path, packets, clips, folder, settings.encode,
-            max_held=settings.videos.max_held, pack_path=pack,
+            max_held=settings.videos.max_held, pack_path=pack, prove=video.prove,
         )  # fmt: skip
         if store.HashMemory.stamp(path) != before:
             raise VideoError("source_changed", "the file changed while it was cut")

@@ -98,6 +98,7 @@ def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
             out,
             {t: own[entry.key] for t, own in rows.items()},
             {t: unit_path(out, s.name, entry) for t, s in writers.items() if s.scope != "corpus"},
+            prove=entry.key in known.request.prove,
         )
         stages = [s for s in step if s.beyond_limit or entry.key in planned]
         tasks.append(replace(task, units=tuple(_units(task, stages, known))))

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tinyvirat_build import engine, labels, sources, store
+from tinyvirat_build import engine, labels, store
 from tinyvirat_build.errors import BuildError, DataError
-from tinyvirat_build.means import lacking
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, data_of, in_order, sources_of
+from tinyvirat_build.pipeline.request import Outcome, Request, discover, entries_of
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -35,6 +34,7 @@ from tinyvirat_build.pipeline.stages import (
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources.files import fetching
+from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -70,7 +70,7 @@ def run(
 
 def _run(request: Request, first: str, until: str) -> Outcome:
     began = time.monotonic()
-    known = discover(request, first, until)
+    known = look(request, first, until)
     outcome = Outcome(seconds={"discover": time.monotonic() - began})
     # Where an estimate alone is asked for nothing is written, no new settings either.
     writes = any(known.asked(s) and s.scope != "estimate" for step in steps() for s in step)
@@ -91,23 +91,21 @@ def _run(request: Request, first: str, until: str) -> Outcome:
     return outcome
 
 
-def discover(request: Request, first: str, until: str) -> Known:
+def look(request: Request, first: str, until: str) -> Known:
     """Find the videos of all sources."""
-    settings = request.settings
-    chosen = sources_of(request)
-    for source in chosen:
-        sources.prepare(source, data_of(source, request), settings, quiet=request.quiet)
-    found = [s.discover(data_of(s, request), settings) for s in chosen]
+    settings, found = request.settings, discover(request, prepare=True)
     ledger = Ledger(request.out / "tables")
     ledger.discovered = [
-        issues_frame([issue], source=s.name, video_id=video)
-        for s, d in zip(chosen, found, strict=True)
-        for video, issue in d.issues
+        issues_frame([issue], source=name, video_id=video)
+        for name, (_, discovery) in found.items()
+        for video, issue in discovery.issues
     ]
     # A link that leads nowhere is a video that is not here.
     entries = [
-        replace(e, video=None) if e.video and not e.video.is_file() else e for e in in_order(found)
+        replace(e, video=None) if e.video and not e.video.is_file() else e
+        for e in entries_of(found)
     ]
+    chosen = [source for source, _ in found.values()]
     return Known(
         request, first, until, labels.load_classes(settings.classes), chosen, entries,
         {name: settings.of(name) for name in {e.source for e in entries}},

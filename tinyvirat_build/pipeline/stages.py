@@ -66,7 +66,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "index", "file", ("video", "entry"), ("videos",), (),
         f"{_VIDEO}:index", "Index the source videos' packets: size, rate, frame numbers.",
-        version=5, beyond_limit=True, instead=f"{_VIDEO}:not_indexed",
+        version=6, beyond_limit=True, instead=f"{_VIDEO}:not_indexed",
     ),
     Stage(
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),
@@ -110,7 +110,7 @@ STAGES: tuple[Stage, ...] = (
         "cut", "file", ("clips_filtered:clip_id", "videos:fingerprint", "ffmpeg"), ("cuts",),
         ("encode", "videos.max_held"),
         f"{_VIDEO}:cut", "Cut the clips out of the source videos, one decoding pass each.",
-        version=5, folder="clips", instead=f"{_VIDEO}:not_cut",
+        version=6, folder="clips", instead=f"{_VIDEO}:not_cut",
         there=f"{_VIDEO}:clips_there",
     ),
     Stage(

@@ -41,10 +41,14 @@ class Task:
     rows: Mapping[str, pd.DataFrame]  # the video's own of the whole corpus's tables
     held: Mapping[str, Path]  # the units of the steps before, by table
     units: tuple[Unit, ...] = ()
+    prove: bool = False
 
     def video(self) -> Video:
         """What the stages are given."""
-        return Video(self.entry, self.settings, self.classes, self.out, self.rows, self.held)
+        return Video(
+            self.entry, self.settings, self.classes, self.out, self.rows, self.held,
+            prove=self.prove,
+        )  # fmt: skip
 
 
 def do_task(task: Task) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import decoded_planes, frame_bytes
-from tinyvirat_build.means import raise_if_lacking
+from tinyvirat_build.store.means import raise_if_lacking
 
 
 def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[Bytes]:

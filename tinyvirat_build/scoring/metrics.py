@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 
@@ -66,31 +67,25 @@ class Scores:
         }
 
 
-def _divide(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
-    quotient: Floats = np.divide(a, b, out=np.zeros(np.shape(a), np.float64), where=b != 0)
-    return quotient
-
-
-def from_counts(hits: Ints, predicted: Ints, support: Ints) -> Scores:
-    """Scores of counts per class (C,): true positives, predicted positives, true clips."""
-    return Scores(
-        precision=_divide(hits, predicted),
-        recall=_divide(hits, support),
-        f1=_divide(2 * hits, predicted + support),
-        support=support,
-        predicted=predicted,
-    )
-
-
 def score(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
-    """Precision, recall and F1 per class of multi-hot truth and predictions, both (N, C).
-
-    Equal to scikit-learn's ``precision_recall_fscore_support(average=None, zero_division=0)``.
-    """
+    """Precision, recall and F1 per class of multi-hot truth and predictions, both (N, C)."""
     true, said = np.asarray(truth, bool), np.asarray(predicted, bool)
     if true.shape != said.shape or true.ndim != 2:
         raise ValueError(f"truth {true.shape} and predictions {said.shape} differ; both (N, C)")
-    return from_counts((true & said).sum(axis=0), said.sum(axis=0), true.sum(axis=0))
+    # Class by class: scikit-learn takes a single column for one of two classes.
+    classes = [
+        precision_recall_fscore_support(*pair, average="binary", zero_division=0)[:3]
+        for pair in zip(true.T, said.T, strict=True)
+    ]
+    precision, recall, f1 = np.array(classes, np.float64).reshape(-1, 3).T
+    return Scores(precision, recall, f1, support=true.sum(axis=0), predicted=said.sum(axis=0))
+
+
+def f1_of_counts(hits: Ints, predicted: Ints, support: Ints) -> Floats:
+    """F1 of counts: true positives, predicted positives, true clips, all of one shape."""
+    clips = predicted + support
+    f1: Floats = np.divide(2 * hits, clips, out=np.zeros(clips.shape), where=clips != 0)
+    return f1
 
 
 def table(scores: Scores, classes: Sequence[str]) -> str:
@@ -114,17 +109,12 @@ def table(scores: Scores, classes: Sequence[str]) -> str:
 def average_precision(truth: npt.ArrayLike, scores: npt.ArrayLike) -> Floats:
     """Average precision per class (C,) of truth and scores (N, C); 0 where no clip has the class.
 
-    The step sum of precision over recall, without interpolation, equal scores taken as one step,
-    as in scikit-learn's ``average_precision_score``.
+    The step sum of precision over recall, without interpolation.
     """
     true, values = np.asarray(truth, bool), np.asarray(scores, np.float64)
     found = np.zeros(true.shape[1])
     for c in np.flatnonzero(true.any(axis=0)):
-        order = np.argsort(-values[:, c], kind="stable")
-        ranked, hits = values[order, c], true[order, c].cumsum()
-        last = np.append(ranked[1:] != ranked[:-1], True)  # the end of each run of equal scores
-        precision = hits[last] / (np.flatnonzero(last) + 1)
-        found[c] = np.sum(np.diff(hits[last], prepend=0) * precision) / hits[-1]
+        found[c] = average_precision_score(true[:, c], values[:, c])
     return found
 
 
@@ -152,7 +142,7 @@ def _steps(true: Bools, values: Floats) -> _Steps:
         every, hits = np.sort(values[:, c]), np.sort(values[true[:, c], c])
         said = len(every) - np.searchsorted(every, candidates)
         right = len(hits) - np.searchsorted(hits, candidates)
-        f1[:, c] = _divide(2 * right, said + len(hits))
+        f1[:, c] = f1_of_counts(right, said, np.array(len(hits)))
     return _Steps(candidates, f1)
 
 

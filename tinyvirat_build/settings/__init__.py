@@ -212,9 +212,7 @@ class Settings:
         tree["preset"] = chosen
         for override in overrides:
             overlay(tree, parse_override(override))
-        settings = build(cls, tree)
-        _check(settings)
-        return settings
+        return cls.from_dict(tree)
 
     def of(self, source: str) -> Settings:
         """The settings of one source: these, under those that ``by_source`` has for it alone.
@@ -248,9 +246,7 @@ class Settings:
         tree = self.to_dict()
         for text in overrides:
             overlay(tree, parse_override(text))
-        settings = build(Settings, tree)
-        _check(settings)
-        return settings
+        return self.from_dict(tree)
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Settings:
@@ -295,42 +291,32 @@ def _preset_in(overrides: Sequence[str]) -> str | None:
 
 
 def _check(s: Settings) -> None:
-    rules = [
-        (0 < s.merge.threshold <= 1, "merge.threshold is in (0, 1]"),
-        (s.merge.bridge >= 0, "merge.bridge is 0 or more frames"),
-        (s.demo.seed >= 0, "demo.seed is 0 or more"),
-        (0 < s.demo.scale <= 1000, "demo.scale is more than 0, up to 1000"),
-        (s.parse.max_gap >= 0, "parse.max_gap is 0 or more frames"),
-        (s.chunk.length >= 1, "chunk.length is 1 or more frames"),
-        (s.chunk.min_frames >= 1, "chunk.min_frames is 1 or more"),
-        (
-            not s.chunk.lengths
-            or (len(s.chunk.lengths) == 2 and 1 <= s.chunk.lengths[0] <= s.chunk.lengths[1]),
-            "chunk.lengths is [min, max]",
-        ),
-        (s.crop.margin >= 0, "crop.margin is 0 or more pixels"),
-        (s.crop.smooth >= 1, "crop.smooth is 1 or more frames"),
-        (all(side >= 2 for side in s.crop.sides), "crop.sides are 2 or more pixels"),
-        (
-            s.crop.grid == "even" or s.crop.mode == "static",
-            "crop.grid truncate goes with crop.mode static",
-        ),
-        (2 <= s.crop.min_side <= s.crop.max_side, "crop.min_side is from 2 to crop.max_side"),
-        (
-            s.crop.grid != "even" or s.crop.min_side + s.crop.min_side % 2 <= s.crop.max_side,
-            "crop.min_side, made even, is up to crop.max_side",
-        ),
-        (
-            len(s.partition.targets) == 3
-            and all(t >= 0 for t in s.partition.targets)
-            and abs(sum(s.partition.targets) - 1) < 1e-6,
-            "partition.targets are three shares that sum to 1",
-        ),
-        (s.filter.min_samples >= 0, "filter.min_samples is 0 or more"),
-        (0 <= s.encode.quality <= 51, "encode.quality is from 0 (best) to 51"),
-        (0 <= s.videos.max_held <= 1, "videos.max_held is a share from 0 to 1"),
-    ]
-    for holds, rule in rules:
+    chunk, crop, shares, drawn = s.chunk, s.crop, s.partition.targets, s.chunk.lengths
+    even = crop.grid == "even"
+    rules = {
+        "merge.threshold is in (0, 1]": 0 < s.merge.threshold <= 1,
+        "merge.bridge is 0 or more frames": s.merge.bridge >= 0,
+        "demo.seed is 0 or more": s.demo.seed >= 0,
+        "demo.scale is more than 0, up to 1000": 0 < s.demo.scale <= 1000,
+        "parse.max_gap is 0 or more frames": s.parse.max_gap >= 0,
+        "chunk.length is 1 or more frames": chunk.length >= 1,
+        "chunk.min_frames is 1 or more": chunk.min_frames >= 1,
+        "chunk.lengths is [min, max]": not drawn or (len(drawn) == 2 and 1 <= drawn[0] <= drawn[1]),
+        "crop.margin is 0 or more pixels": crop.margin >= 0,
+        "crop.smooth is 1 or more frames": crop.smooth >= 1,
+        "crop.sides are 2 or more pixels": all(side >= 2 for side in crop.sides),
+        "crop.grid truncate goes with crop.mode static": even or crop.mode == "static",
+        "crop.min_side is from 2 to crop.max_side": 2 <= crop.min_side <= crop.max_side,
+        "crop.min_side, made even, is up to crop.max_side": not even
+        or crop.min_side + crop.min_side % 2 <= crop.max_side,
+        "partition.targets are three shares that sum to 1": len(shares) == 3
+        and all(t >= 0 for t in shares)
+        and abs(sum(shares) - 1) < 1e-6,
+        "filter.min_samples is 0 or more": s.filter.min_samples >= 0,
+        "encode.quality is from 0 (best) to 51": 0 <= s.encode.quality <= 51,
+        "videos.max_held is a share from 0 to 1": 0 <= s.videos.max_held <= 1,
+    }
+    for rule, holds in rules.items():
         if not holds:
             raise SettingsError(f"setting out of range: {rule}")
     for source in s.by_source:

@@ -56,8 +56,7 @@ class Entry:
     namespace: str  # which label map reads its names: "meva", "virat", "virat-text", …
     camera: str = ""
     scene: str = ""
-    session: str = ""
-    group: str = ""  # the default group of the partition: MEVA's time slot, VIRAT's session
+    session: str = ""  # the default group of the partition: MEVA's time slot, VIRAT's session
     width: int = 1920  # assumed until the video is indexed
     height: int = 1080
     fps: str = "30"

@@ -138,7 +138,6 @@ class Custom:
                     video=videos.get(video_id),
                     namespace=self.name,
                     session=group,
-                    group=group,
                     width=self.width,
                     height=self.height,
                     fps=self.fps,

@@ -40,8 +40,6 @@ class Camera:
     width: int
     height: int
     fps: str
-    indoor: bool | None
-    infrared: bool
 
 
 @functools.cache
@@ -49,13 +47,7 @@ def cameras() -> Mapping[str, Camera]:
     """The table of cameras that comes with the package, ``annotations/cameras.csv``."""
     with (annotations_dir() / "cameras.csv").open(encoding="utf-8", newline="") as file:
         return {
-            row["camera"]: Camera(
-                int(row["width"]),
-                int(row["height"]),
-                row["fps"],
-                {"yes": True, "no": False}.get(row["indoor"]),
-                row["infrared"] == "yes",
-            )
+            row["camera"]: Camera(int(row["width"]), int(row["height"]), row["fps"])
             for row in csv.DictReader(file)
         }
 

@@ -79,7 +79,7 @@ _RUNS: Final = {"r13": 0, None: 1, "r0": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Meva:
+class MevaSource:
     """The source ``meva``."""
 
     name: str = "meva"
@@ -172,7 +172,7 @@ class Meva:
         return None
 
 
-SOURCE: Final = Meva()
+SOURCE: Final = MevaSource()
 
 
 def unite_entries(entries: Iterable[Entry]) -> Entry:
@@ -262,13 +262,12 @@ def _sets(settings: Settings) -> list[str]:
 
 def _about(clip: str, slots: Mapping[str, str]) -> dict[str, Any]:
     *_, site, camera = clip.split(".")
-    picture = cameras().get(camera, Camera(1920, 1080, "30", None, False))
+    picture = cameras().get(camera, Camera(1920, 1080, "30"))
     slot = slots.get(clip) or time_slot(clip)
     return {
         "camera": camera,
         "scene": site,
         "session": slot,
-        "group": slot,
         "width": picture.width,
         "height": picture.height,
         "fps": picture.fps,

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.records import SCHEMAS
 from tinyvirat_build.store.files import atomic_path
+from tinyvirat_build.store.means import raise_if_lacking
 
 _KEY_FIELD: Final = b"tinyvirat_build.key"
 

@@ -19,8 +19,8 @@ from typing import Final
 import pyarrow as pa
 
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.store.files import digest, write_bytes
+from tinyvirat_build.store.means import raise_if_lacking
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 

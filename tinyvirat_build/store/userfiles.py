@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from tinyvirat_build.means import lacking
+from tinyvirat_build.store.means import lacking
 
 MAX_YAML: Final = 1 << 18  # bytes; settings and descriptions have some kilobytes
 MAX_DEPTH: Final = 32

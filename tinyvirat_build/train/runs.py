@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from tinyvirat_build.errors import TrainError
-from tinyvirat_build.loader.ranks import choose_device
+from tinyvirat_build.loader.devices import choose_device
 from tinyvirat_build.pack.read import Pack
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
 from tinyvirat_build.store import atomic_path, write_json, write_text
@@ -164,6 +164,7 @@ class Run:
 
         Raises:
             TrainError: the run's classes are not those of the pack, or it has no checkpoint.
+            SettingsError: there is no such device here.
         """
         if self.classes != pack.classes:
             raise TrainError(f"{self.folder}: trained on other classes than {pack.root} has")

@@ -60,7 +60,8 @@ def read_slots(path: Path, stream: int, positions: Ints) -> Slots:
     """The slots of packets whose data lie at ``positions``, ascending.
 
     A chunk follows another where the chain of chunks between them is whole. Where it is not, the
-    index must name both, in places that agree with what was counted before. What comes after a
+    index must name both, in places that agree with what was counted before, and name as many
+    slots as the file's header announces. What comes after a
     break that the index does not close is not sure; nor is anything where an unbroken chain
     disagrees with the length that the file announces.
     """
@@ -82,12 +83,13 @@ def _count(header: _Header, chain: _Chain, entries: Ints, positions: Ints) -> Sl
         listed.setdefault((at, size), slot)
     slots: list[int] = []
     sure: list[bool] = []
+    whole = header.length in (0, len(entries))  # the index; else it may lack any of its own
     for at, size, follows in zip(chain.at, chain.size, chain.follows, strict=True):
         before = slots[-1] if slots else -1
         named = listed.get((at, size))
         if named is not None and (named > before + 1 or (named > before and not follows)):
             slots.append(named)
-            sure.append(True)
+            sure.append(whole)
             continue
         slots.append(before + 1)
         agrees = named == before + 1 if len(entries) else True

@@ -33,9 +33,9 @@ import pandas as pd
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import decoded_planes
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
 from tinyvirat_build.video.numbering import REORDER, odd_steps

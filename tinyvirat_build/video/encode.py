@@ -20,8 +20,8 @@ from av.codec.context import Flags
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import Planes
-from tinyvirat_build.means import raise_if_lacking
 from tinyvirat_build.settings import Encode
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour
 from tinyvirat_build.video.windows import Window
 

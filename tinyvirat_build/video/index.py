@@ -23,7 +23,7 @@ from av.sidedata.sidedata import Type as SideData
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.geometry.planes import decoded_planes
-from tinyvirat_build.means import raise_if_lacking
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
@@ -78,6 +78,7 @@ class VideoIndex:
     sar: Fraction  # of a sample's sides, width to height; 1 where it is unknown
     time_base: Fraction
     timed: bool  # ``pts`` are the container's own, and order the frames
+    broken: bool  # the file, or a packet of it, is torn
     fingerprint: str
     streams: int  # videos in the file
     stream: int  # the number of this one among all streams of the file
@@ -149,6 +150,7 @@ class VideoIndex:
             "sar": str(self.sar),
             "time_base": str(self.time_base),
             "timed": self.timed,
+            "broken": self.broken,
             "fingerprint": self.fingerprint,
             "streams": self.streams,
             "stream": self.stream,
@@ -243,6 +245,7 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         sar=Fraction(stream.sample_aspect_ratio or 1),
         time_base=Fraction(stream.time_base),
         timed=numbers.timed,
+        broken=numbers.broken,
         fingerprint=_fingerprint(path, pts, dts, pos, size, key),
         streams=len(video_streams(container)),
         stream=stream.index,

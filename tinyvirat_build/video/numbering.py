@@ -60,6 +60,11 @@ class Packets:
     pictures: list[Picture]  # what the bitstream says; empty for codecs that are not read
     breaks: list[Break] = field(default_factory=list)
 
+    @property
+    def torn(self) -> Bools:
+        """Packets whose own framing is broken, or that hold no picture that can be told."""
+        return self.of_pictures(lambda p: p.torn, False)
+
     def of_pictures(self, what: Callable[[Picture], bool], default: bool) -> Bools:
         """A flag a packet, from its picture."""
         if not self.pictures:
@@ -72,12 +77,13 @@ class Numbers:
     """The frame of each packet, −1 for one that is not shown, ``(P,)``.
 
     ``uncertain`` is ``(K, 2)``, half-open spans of frame numbers that no rule makes certain;
-    ``timed``: presentation times order the frames.
+    ``timed``: presentation times order the frames; ``broken``: the file, or a packet, is torn.
     """
 
     frame: Ints
     uncertain: Ints
     timed: bool
+    broken: bool = False
 
 
 def _spans(*spans: tuple[int, int]) -> Ints:
@@ -126,7 +132,8 @@ def number_shown(packets: Packets, look: Look) -> Numbers:
     frame[seen] = np.arange(len(seen))
     lost += _losses(packets, seen, frame, section, timed=timed)
     end = len(seen)
-    return Numbers(frame, join_spans(_spans(*((n, end) for n in lost))), timed)
+    broken = any(not b.joint for b in packets.breaks) or packets.torn.any()
+    return Numbers(frame, join_spans(_spans(*((n, end) for n in lost))), timed, bool(broken))
 
 
 def _sections(dts: Ints) -> Ints:
@@ -220,7 +227,7 @@ def _watch(packets: Packets, look: Look, order: Ints, joints: Ints) -> tuple[Int
 
 def _damaged_spots(packets: Packets) -> Ints:
     """Packets that may not decode: torn ones, and those beside a break of the file."""
-    torn = np.flatnonzero(packets.of_pictures(lambda p: p.torn, False))
+    torn = np.flatnonzero(packets.torn)
     after = np.searchsorted(_filled(packets.pos), [b.at for b in packets.breaks])
     beside = np.r_[after - 1, after].astype(np.int64)
     beside = beside[(beside >= 0) & (beside < len(packets.pos))]
@@ -275,7 +282,7 @@ def odd_steps(steps: Ints, inside: Bools) -> Bools:
 
 def _torn(packets: Packets, section: Ints) -> Ints:
     """Torn packets; streams without frames of their own may begin with the end of a picture."""
-    torn = packets.of_pictures(lambda p: p.torn, False)
+    torn = packets.torn
     if packets.container in ("mpegts", "mpeg"):
         torn &= np.diff(section, prepend=-1) == 0
     return np.flatnonzero(torn)
@@ -321,18 +328,19 @@ def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbe
         slot = np.where(slot >= 0, slot - np.cumsum(nothing) + nothing, -1)
         total -= int(nothing.sum())
         slot = np.where(nothing, -1, slot)
+    broken = bool(packets.torn.any() or not sure.all())
     placed = np.flatnonzero(slot >= 0)
-    if not len(placed):
-        return Numbers(frame, _spans(), False)
+    if not len(placed):  # the file's lists are broken: nobody knows which slots these are
+        return Numbers(np.arange(len(slot)), _spans((0, len(slot))), False, broken)
     numbers = _number_placed(packets, placed, slot[placed])
     frame[placed] = numbers.frame
     frame[nothing & ~_holds_packed(packets.pictures, len(slot))] = -1
     sure = sure | nothing & (slot < 0)
     uncertain = [numbers.uncertain, _unsure(slot, sure, total)]
     if packets.codec == "vp8":
-        whole = ~packets.of_pictures(lambda p: p.torn, False)
+        whole = ~packets.torn
         uncertain.append(_until_sync(slot[whole], slot[whole & packets.sync], total))
-    return Numbers(frame, join_spans(*uncertain), False)
+    return Numbers(frame, join_spans(*uncertain), False, broken)
 
 
 def _unsure(slot: Ints, sure: Bools, total: int) -> Ints:
@@ -356,8 +364,7 @@ def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
     """
     lost = np.setdiff1d(np.arange(total), slot)
     after = np.append(np.unique(sync[sync >= 0]), total)
-    spans: Ints = np.c_[lost, after[np.searchsorted(after, lost)]]
-    return spans
+    return np.array([lost, after[np.searchsorted(after, lost)]], np.int64).T
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:

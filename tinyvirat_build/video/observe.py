@@ -11,7 +11,7 @@ import numpy as np
 from av.codec.context import Flags
 
 from tinyvirat_build.geometry.arrays import Ints
-from tinyvirat_build.means import raise_if_lacking
+from tinyvirat_build.store.means import raise_if_lacking
 
 _BEYOND: Final = 48  # packets after which no picture is shown before an earlier one
 

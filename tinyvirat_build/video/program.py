@@ -12,7 +12,7 @@ from typing import Final
 import imageio_ffmpeg
 
 from tinyvirat_build.errors import DataError
-from tinyvirat_build.means import lacking_by_words
+from tinyvirat_build.store.means import lacking_by_words
 from tinyvirat_build.video.opening import DEMUXERS
 
 _FRUGAL: Final = ("-threads", "1", "-filter_threads", "1")

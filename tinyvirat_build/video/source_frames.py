@@ -8,6 +8,8 @@ slots as times. The program is driven through ffmpeg-python, here alone.
 
 from __future__ import annotations
 
+import errno
+import signal
 import subprocess
 import tempfile
 import threading
@@ -22,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyvirat_build.geometry.arrays import Ints
-from tinyvirat_build.means import lacking_by_words, raise_if_lacking
+from tinyvirat_build.store.means import lacking_by_words, raise_if_lacking
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
@@ -43,7 +45,7 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     the video's.
 
     Raises:
-        MeansError: memory, file handles or threads ran out.
+        MeansError: memory, file handles or threads ran out, or the program was killed.
     """
     if not len(frames):
         return
@@ -92,6 +94,7 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
                 feeder.start()
             assert process.stdout is not None
             yield from _read(process.stdout, index, delay, int(frames[-1]))
+            _refuse_killed(process, path)
         finally:
             process.kill()
             if process.stdout is not None:
@@ -102,6 +105,14 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
         told.seek(0)
         if (found := lacking_by_words(told.read().decode(errors="replace"))) is not None:
             raise found
+
+
+def _refuse_killed(process: subprocess.Popen[bytes], path: Path) -> None:
+    """Tell a program that the system killed from one that had nothing to show."""
+    if process.stdout is not None:
+        process.stdout.close()  # it ends, whatever it was doing
+    if process.wait() == -signal.SIGKILL:
+        raise_if_lacking(OSError(errno.ENOMEM, "the ffmpeg program was killed", str(path)))
 
 
 def reorders(index: VideoIndex) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.geometry.arrays import Bytes, Ints
-from tinyvirat_build.means import raise_if_lacking
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour, VideoIndex
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinyvirat_build.errors import MeansError, OutOfMemoryError
-from tinyvirat_build.means import lacking, require
+from tinyvirat_build.store.means import lacking, require
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""Cutting where a file is damaged: only what another decoder shows alike becomes a clip.
+
+Decoders differ in what they make of damage. Where the index or the decoder met some, each clip is
+compared at once with what the ffmpeg program shows, as ``verify`` does, and one that it shows
+otherwise is no clip. The verdict depends on nothing but the source, so that equal builds agree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from tinyvirat_build.settings import Encode
+from tinyvirat_build.video.cutter import Profile, cut_video
+from tinyvirat_build.video.encode import LOSSLESS
+from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.verify import verify_video
+
+DISPUTED = "disputed"
+
+
+def cut_agreed(
+    path: Path,
+    index: VideoIndex,
+    clips: pd.DataFrame,
+    out_dir: Path,
+    encode: Encode,
+    *,
+    max_held: float,
+    pack_path: Path | None = None,
+    prove: bool = False,
+) -> pd.DataFrame:
+    """Cut as :func:`cut_video` does; a clip that the ffmpeg program shows otherwise is disputed.
+
+    Only a damaged source is compared, or with ``prove`` any. The rest is cut again without the
+    disputed clips, until nothing is left to dispute.
+
+    Raises:
+        VideoError: as :func:`cut_video`.
+        OSError: the output cannot be written, or the program was killed.
+    """
+    disputed: set[str] = set()
+    while True:
+        wanted = clips[~clips["clip_id"].isin(disputed)]
+        profile = Profile()
+        cuts = cut_video(
+            path, index, wanted, out_dir, encode,
+            max_held=max_held, pack_path=pack_path, profile=profile,
+        )  # fmt: skip
+        if not (prove or index.broken or profile.passes > 1):
+            return cuts
+        rows = wanted.merge(cuts[cuts["reason"].isna()], on="clip_id")
+        problems = verify_video(path, index, rows, out_dir, lossless=encode.codec in LOSSLESS)
+        found = {p.where.removeprefix("clip ") for p in problems}
+        if not found:
+            return _in_order(clips, cuts, disputed)
+        for file in rows["file"][rows["clip_id"].isin(found)]:
+            (out_dir / file).unlink()
+        disputed |= found
+
+
+def _in_order(clips: pd.DataFrame, cuts: pd.DataFrame, disputed: set[str]) -> pd.DataFrame:
+    """The table of all clips, in the order in which they were asked for."""
+    rows = cuts.set_index("clip_id").reindex(clips["clip_id"]).reset_index()
+    rows.loc[rows["clip_id"].isin(disputed), "reason"] = DISPUTED
+    return rows.where(rows.notna(), None)
