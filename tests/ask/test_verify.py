@@ -223,6 +223,15 @@ def _empty_released_clip(out: Path) -> None:
     _other_released_clip(out, b"")
 
 
+def _other_table(out: Path) -> None:
+    path = out / "tables" / "activities.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)  # under the same key
+
+
+def _lost_table(out: Path) -> None:
+    (out / "tables" / "boxes.parquet").unlink()
+
+
 def _state(out: Path) -> dict[str, bytes]:
     return {
         p.relative_to(out).as_posix(): p.read_bytes()
@@ -247,6 +256,8 @@ def _state(out: Path) -> dict[str, bytes]:
         (_no_licence, "text"),
         (_other_released_clip, "file"),
         (_empty_released_clip, "file"),
+        (_other_table, "table"),
+        (_lost_table, "table"),
     ],
 )
 def test_what_is_given_away_is_proven_and_repaired(

@@ -26,7 +26,7 @@ from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.devices import choose_device
 from tinyvirat_build.pack.read import Pack
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
-from tinyvirat_build.store import atomic_path, write_json, write_text
+from tinyvirat_build.store import atomic_path, csv_text, write_json, write_text
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
@@ -220,11 +220,7 @@ class Log:
     def __init__(self, folder: Path, *, step: int = 0) -> None:
         self.file = folder / "log.csv"
         kept = [row for row in read_log(folder) if int(row["step"]) <= step]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept)
-        write_text(self.file, text.getvalue())
+        write_text(self.file, csv_text([COLUMNS, *(row.values() for row in kept)]))
         from torch.utils.tensorboard import SummaryWriter  # slow to import, for rank 0 alone
 
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -232,9 +228,7 @@ class Log:
     def epoch(self, row: Mapping[str, float | None]) -> None:
         """Add a row; ``None`` stands for what was not measured in this epoch."""
         with self.file.open("a", encoding="utf-8", newline="") as f:
-            csv.DictWriter(f, COLUMNS, lineterminator="\n").writerow(
-                {k: _number(row.get(k)) for k in COLUMNS}
-            )
+            f.write(csv_text([[_number(row.get(k)) for k in COLUMNS]]))
         for name in COLUMNS[2:]:
             value = row.get(name)
             if value is not None:
