@@ -16,7 +16,6 @@ import tinyvirat_build as tvb
 from tinyvirat_build import store
 from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.pipeline import folder
 from tinyvirat_build.video.verify import LEAST_PSNR
 
 SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
@@ -278,7 +277,7 @@ def test_repair_touches_nothing_that_another_process_builds(
     out = _copy(built, tmp_path)
     _no_licence(out)
     before = _state(out)
-    with folder.lock_build(out), pytest.raises(BuildError, match="another process"):
+    with store.locked(out, "building"), pytest.raises(BuildError, match="another process"):
         verify(tvb.open_build(out), sample=1, repair=True)
     assert _state(out) == before
 

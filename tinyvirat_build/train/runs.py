@@ -10,11 +10,12 @@ RUN/tensorboard/     the same for TensorBoard
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from tinyvirat_build.errors import TrainError
+from tinyvirat_build.errors import TinyviratError, TrainError
 from tinyvirat_build.loader.devices import choose_device
+from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
-from tinyvirat_build.store import atomic_path, csv_text, write_json, write_text
+from tinyvirat_build.store import csv_text, locked, write_bytes, write_json, write_text
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
@@ -50,8 +52,10 @@ COLUMNS: Final = (
 
 def save_checkpoint(file: Path, tree: Mapping[str, Any]) -> None:
     """Write a checkpoint so that it is whole or absent, whenever the process dies."""
-    with atomic_path(file) as temporary:
-        torch.save({"format": FORMAT, **tree}, temporary)
+    # By way of memory: of a full disk PyTorch says nothing that could be understood.
+    data = io.BytesIO()
+    torch.save({"format": FORMAT, **tree}, data)
+    write_bytes(file, data.getbuffer())
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:
@@ -67,6 +71,25 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     if tree.get("format") != FORMAT:
         raise TrainError(f"{file}: not a checkpoint of a run of this version; train anew")
     return tree
+
+
+@contextlib.contextmanager
+def hold(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold a run's folder for the processes of one training.
+
+    Raises:
+        BuildError: another training is at work here, or the folder cannot be written.
+    """
+    refused = None
+    with contextlib.ExitStack() as held:
+        if ranks.first:
+            try:
+                held.enter_context(locked(folder, "training"))
+            except TinyviratError as e:
+                refused = e
+        if (told := ranks.gather(refused)[0]) is not None:
+            raise told
+        yield
 
 
 def create(
