@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 
 import click
 import pytest
+from builds import bytes_of
 from click.testing import CliRunner, Result
 
 import tinyvirat_build as tvb
@@ -41,12 +41,8 @@ def one_line(result: Result) -> str:
 
 
 def state(out: Path) -> dict[str, str]:
-    """Every file of a build but the log, the lock and the units, which know times of change."""
-    return {
-        str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(out.rglob("*"))
-        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock", "units", "data")
-    }
+    """The bytes of a build but its units, which know times of change."""
+    return bytes_of(out, without=("units",))
 
 
 def build(data: Path, out: Path, *more: str) -> Result:
