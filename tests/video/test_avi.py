@@ -106,3 +106,16 @@ def test_what_vp8_shows_behind_a_loss_is_not_certain(tmp_path: Path) -> None:
     index = index_video(without(whole, tmp_path / "b.avi", {27}))
     (after,) = (int(f) for f in index.frame[index.sync] if 27 < f <= 39)
     assert index.uncertain.tolist() == [[27, after]]
+
+
+def test_where_no_chunk_is_found_nothing_is_certain(tmp_path: Path) -> None:
+    """FFmpeg reads on where a list before the chunks is broken; there are frames, but which?"""
+    video = video_of("libx264", tmp_path)
+    data = bytearray(video.read_bytes())
+    junk = data.rfind(b"JUNK", 0, data.find(b"movi"))
+    data[junk : junk + 8] = bytes(8)
+    video.write_bytes(data)
+    index = index_video(video)
+    assert index.n_frames == index.n_packets > 0
+    assert index.is_uncertain(0, 1)
+    assert index.uncertain.tolist() == [[0, index.n_frames]]

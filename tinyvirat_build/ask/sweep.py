@@ -52,7 +52,7 @@ SWEPT: Final = tuple(dict.fromkeys(n.split(".")[0] for s in _swept() for n in s.
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _Plan:
     """One video, and its source's settings for each point of the grid."""
 
     entry: Entry
@@ -126,7 +126,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
     entries = entries_of(discover(request))
     written = {t: s.name for s in stages_before(_swept()[0]) for t in s.writes}
     tasks = [
-        _Task(
+        _Plan(
             e,
             [settings.of(e.source) for _, settings in points],
             classes,
@@ -176,7 +176,7 @@ def _refuse_other_build(request: Request) -> None:
         )
 
 
-def _plan(task: _Task) -> list[_Planned]:
+def _plan(task: _Plan) -> list[_Planned]:
     """Run merge … crop on one video for every point, sharing what the points share."""
     read = Video(task.entry, task.settings[0], task.classes, task.out, {}, task.held)
     parsed = {name: read[name] for name in ("activities", "boxes", "videos")}

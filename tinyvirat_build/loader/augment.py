@@ -131,7 +131,7 @@ def yuv_to_rgb(matrix: str, value_range: str) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Colour:
+class ColourShift:
     """Colour changes of a batch: three factors and a rotation in radians, each ``(B,)``."""
 
     brightness: Floats
@@ -140,11 +140,11 @@ class Colour:
     hue: Floats
 
 
-def draw_colour(augment: Augment, seed: int, epoch: int, positions: Ints) -> Colour:
+def draw_colour(augment: Augment, seed: int, epoch: int, positions: Ints) -> ColourShift:
     """Draw the colour changes of the clips at ``positions``."""
     u = uniform(seed, epoch, positions, [_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _GRAY])
     saturation = 1 + augment.saturation * (2 * u[:, 2] - 1)
-    return Colour(
+    return ColourShift(
         brightness=1 + augment.brightness * (2 * u[:, 0] - 1),
         contrast=1 + augment.contrast * (2 * u[:, 1] - 1),
         saturation=np.where(u[:, 4] < augment.grayscale, 0.0, saturation),
@@ -152,7 +152,7 @@ def draw_colour(augment: Augment, seed: int, epoch: int, positions: Ints) -> Col
     )
 
 
-def colour_matrices(drawn: Colour) -> Floats:
+def colour_matrices(drawn: ColourShift) -> Floats:
     """Colour changes as matrices on ``(R, G, B, 1)``, ``(B, 4, 4)``.
 
     In this order: brightness (a factor), contrast (about 0.5), saturation (about the pixel's

@@ -26,8 +26,8 @@ class Request:
     timeout: float = engine.DEFAULT_TIMEOUT
     limit: int | None = None
     rehash: bool = False
-    prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
     quiet: bool = False
+    prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:
         if not self.sources:

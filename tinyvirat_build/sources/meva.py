@@ -79,7 +79,7 @@ _RUNS: Final = {"r13": 0, None: 1, "r0": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Meva:
+class MevaSource:
     """The source ``meva``."""
 
     name: str = "meva"
@@ -172,7 +172,7 @@ class Meva:
         return None
 
 
-SOURCE: Final = Meva()
+SOURCE: Final = MevaSource()
 
 
 def unite_entries(entries: Iterable[Entry]) -> Entry:

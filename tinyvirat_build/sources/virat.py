@@ -58,7 +58,7 @@ _UMD = re.compile(r"UMD-v1(?:-\w+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Virat:
+class ViratSource:
     """The source ``virat``."""
 
     name: str = "virat"
@@ -159,7 +159,7 @@ class Virat:
         return None
 
 
-SOURCE: Final = Virat()
+SOURCE: Final = ViratSource()
 
 
 def session_of(video_id: str) -> str:

@@ -330,8 +330,8 @@ def number_slots(packets: Packets, slot: Ints, sure: Bools, total: int) -> Numbe
         slot = np.where(nothing, -1, slot)
     broken = bool(packets.torn.any() or not sure.all())
     placed = np.flatnonzero(slot >= 0)
-    if not len(placed):
-        return Numbers(frame, _spans(), False, broken)
+    if not len(placed):  # the file's lists are broken: nobody knows which slots these are
+        return Numbers(np.arange(len(slot)), _spans((0, len(slot))), False, broken)
     numbers = _number_placed(packets, placed, slot[placed])
     frame[placed] = numbers.frame
     frame[nothing & ~_holds_packed(packets.pictures, len(slot))] = -1
@@ -364,8 +364,7 @@ def _until_sync(slot: Ints, sync: Ints, total: int) -> Ints:
     """
     lost = np.setdiff1d(np.arange(total), slot)
     after = np.append(np.unique(sync[sync >= 0]), total)
-    spans: Ints = np.c_[lost, after[np.searchsorted(after, lost)]]
-    return spans
+    return np.array([lost, after[np.searchsorted(after, lost)]], np.int64).T
 
 
 def _holds_packed(pictures: list[Picture], count: int) -> Bools:
