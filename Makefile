@@ -64,7 +64,7 @@ bench: $(VENV)/.dev  ## every benchmark, each against its peers in one run
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 splits: $(VENV)/.base  ## regenerate the committed split lists (DATA=DIR counts a corpus anew first)
-	$(BIN)/python -m tinyvirat_build.splits $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m tinyvirat_build.sources.splits $(if $(DATA),--data $(DATA))
 
 docs: $(VENV)/.dev  ## regenerate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py

@@ -23,12 +23,13 @@ import numpy as np
 import pandas as pd
 
 import tinyvirat_build as tvb
-from tinyvirat_build import audit, geometry
-from tinyvirat_build.config import Settings
+from tinyvirat_build import geometry
+from tinyvirat_build.ask import audit
+from tinyvirat_build.ask.sweep import sweep
 from tinyvirat_build.pipeline.request import Request
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.activity_boxes import ActorBoxes, read_activities, read_boxes
-from tinyvirat_build.stages.tables import Columns, by_video, select
-from tinyvirat_build.sweep import sweep
+from tinyvirat_build.stages.tables import each_video
 
 ALL = ["meva.sets=kitware", "filter.min_samples=0"]
 SETTINGS = (  # preset, settings over it
@@ -46,7 +47,7 @@ SETTINGS = (  # preset, settings over it
 
 
 def measure(data: Path, folder: Path, workers: int) -> pd.DataFrame:
-    """One row a setting, as :func:`tinyvirat_build.sweep.sweep` gives them."""
+    """One row a setting, as :func:`tinyvirat_build.ask.sweep.sweep` gives them."""
     rows = []
     for i, (preset, overrides) in enumerate(SETTINGS):
         settings = Settings.load(preset, overrides=[*ALL, *overrides])
@@ -65,13 +66,11 @@ def nearness(build: tvb.Build) -> Counter[str]:
         missing=found["missing"][~found["complete"]].to_numpy()
     )
     settings, counts = build.settings.merge, Counter()
-    tables = Columns(activities), Columns(boxes)
-    activity_rows, box_rows = by_video(activities), by_video(boxes)
-    for key, rows in by_video(lacking).items():
-        own = read_activities(tables[0], select(activity_rows, key))
-        boxes_of = read_boxes(tables[1], select(box_rows, key))
+    numbered = lacking.assign(row=range(len(lacking)))
+    for _, (rows, activity_rows, box_rows) in each_video(numbered, activities, boxes):
+        own, boxes_of = read_activities(activity_rows), read_boxes(box_rows)
         place = {name: i for i, name in enumerate(own.ids)}
-        for clip in lacking.iloc[rows].to_dict("records"):
+        for clip in lacking.iloc[rows.ints("row")].to_dict("records"):
             best = 0.0
             for other in range(len(own)):
                 if not set(clip["missing"]).intersection(own.labels[other]):

@@ -49,7 +49,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import Profile, cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.numbering import Ints

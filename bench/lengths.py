@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Chunk
+from tinyvirat_build.settings import Chunk
 from tinyvirat_build.stages.chunk import cut_points
 
 LOW, HIGH = 40, 150  # frames, of the released TinyVIRAT

@@ -40,13 +40,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from tinyvirat_build.dataset import packs, packtree
-from tinyvirat_build.dataset.packfile import INDEX
+from tinyvirat_build.loader import fused_cpu, video_dataset
+from tinyvirat_build.loader.augment import IMAGENET_MEAN, IMAGENET_STD, Augment
+from tinyvirat_build.loader.batches import Plan
+from tinyvirat_build.loader.loader import ClipLoader
+from tinyvirat_build.pack.from_tree import pack_tree
+from tinyvirat_build.pack.read import INDEX
+from tinyvirat_build.pack.write import write_index
 from tinyvirat_build.store import hash_file
-from tinyvirat_build.train import fused_cpu, video_dataset
-from tinyvirat_build.train.augment import IMAGENET_MEAN, IMAGENET_STD, Augment
-from tinyvirat_build.train.batches import Plan
-from tinyvirat_build.train.loader import ClipLoader
 from tinyvirat_build.train.models import NAMES
 
 FRAMES, SIZE, BATCH = 16, 112, 32
@@ -247,11 +248,11 @@ def first_batch(folder: Path) -> tuple[float, float]:
     columns = {name: [same[name]] * clips for name in INDEX.names if name in same}
     columns |= {"clip_id": [f"{i:016x}" for i in number], "id": [f"{i:06d}" for i in number]}
     columns |= {"shard": number // 1000, "offset": number % 1000 * size}
-    packs.write_index(folder, columns, shards, LABELS)
+    write_index(folder, columns, shards, LABELS)
     assert hash_file(folder / "index.parquet")
     code = (
-        "import time\nfrom tinyvirat_build.train.loader import ClipLoader\n"
-        "import tinyvirat_build.train.fused_cpu\n"
+        "import time\nfrom tinyvirat_build.loader.loader import ClipLoader\n"
+        "import tinyvirat_build.loader.fused_cpu\n"
         "began = time.perf_counter(), time.process_time()\n"
         f"next(iter(ClipLoader({str(folder)!r}, 'train', batch_size={BATCH}, device='cpu')))\n"
         "print(time.perf_counter() - began[0], time.process_time() - began[1])"
@@ -344,7 +345,7 @@ def main() -> None:
             root = Path(folder) / codec
             make_tree(root, options.clips, codec, encoding)
             pack = root / "pack"
-            report = packtree.pack_tree(root, pack)
+            report = pack_tree(root, pack)
             assert not report.faults
             found = compare(root, pack, options.rounds)
             print(f"\n{name}, {options.clips} clips      clips/s   against opencv")

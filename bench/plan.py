@@ -29,8 +29,9 @@ import numpy as np
 import pandas as pd
 
 import tinyvirat_build as tvb
-from tinyvirat_build import labels, sources, splits
-from tinyvirat_build.config import Settings
+from tinyvirat_build import labels, sources
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.sources import splits
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages.chunk import chunk
 from tinyvirat_build.stages.crop import crop

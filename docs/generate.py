@@ -17,7 +17,7 @@ import click
 import pyarrow as pa
 
 import tinyvirat_build as tvb
-from tinyvirat_build import config
+from tinyvirat_build import settings as schema
 from tinyvirat_build.cli import main as cli
 from tinyvirat_build.pipeline import stages
 from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
@@ -68,8 +68,8 @@ def _words(names: Iterable[str]) -> str:
 
 def settings() -> str:
     """Every setting with its default and what its comment says."""
-    head = ["## Settings", "", _presets(config.presets()), ""]
-    return "\n".join([*head, *_HEAD, *_rows(config.Settings, "")])
+    head = ["## Settings", "", _presets(schema.presets()), ""]
+    return "\n".join([*head, *_HEAD, *_rows(schema.Settings, "")])
 
 
 def train_settings() -> str:
@@ -169,8 +169,8 @@ def tables() -> str:
         "| table | columns beyond the keys |",
         "|---|---|",
     ]
-    for name, schema in SCHEMAS.items():
-        columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema if f.name not in KEYS)
+    for name, columns_of in SCHEMAS.items():
+        columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in columns_of if f.name not in KEYS)
         parts.append(f"| {name} | {columns} |")
     return "\n".join(parts)
 

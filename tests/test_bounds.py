@@ -9,10 +9,10 @@ import pytest
 import shapes
 from shapes import SHAPES
 
-from tinyvirat_build import bounds, labels, sources
-from tinyvirat_build.bounds import Work
-from tinyvirat_build.config import Settings
+from tinyvirat_build import errors, labels, sources
+from tinyvirat_build.errors import Work
 from tinyvirat_build.records import StageResult
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources.parse import Parsed, parse_entry
 from tinyvirat_build.stages import merge as merging
 from tinyvirat_build.stages import sweep as sweeping
@@ -50,7 +50,7 @@ def test_a_small_file_is_planned_in_little_memory(tmp_path: Path, shape: str, si
 def test_each_shape_is_planned_or_refused_by_a_bound(tmp_path: Path, shape: str) -> None:
     shapes.write(tmp_path / "data", shape)
     found = shapes.planned(tmp_path, 1024)
-    refused = [f"bound: more than {bounds.MAX_MEMBERS:,} runs of frames of all activities"]
+    refused = [f"bound: more than {errors.MAX_MEMBERS:,} runs of frames of all activities"]
     assert found["refused"] == (refused if shape == "all_runs" else [])
     assert (found["status"], found["closes"]) == (0, True)
     assert found["clips"] >= 1
@@ -75,7 +75,7 @@ def test_pairs_that_do_not_meet_are_not_compared(
     works: list[Work] = []
 
     def counted() -> Work:
-        works.append(bounds.compared())
+        works.append(errors.compared())
         return works[-1]
 
     given = parsed(tmp_path, shape, 0.1)
@@ -110,7 +110,7 @@ def test_the_sweep_costs_what_its_components_have_of_members(
         (merging, "MAX_TOUCHES", "crowd", 2),
         (sweeping, "MAX_MEMBERS", "shared_actor", 2),
         (sweeping, "MAX_CHANGES", "shared_actor", 2),
-        (bounds, "MAX_MEETINGS", "crowd", 2),
+        (errors, "MAX_MEETINGS", "crowd", 2),
     ],
 )
 def test_a_video_beyond_a_bound_is_one_issue_and_the_others_go_on(
@@ -138,10 +138,10 @@ def test_a_span_without_boxes_is_bounded_where_it_would_be_cut(tmp_path: Path) -
 
 
 def test_no_bound_lies_where_a_long_video_may_be() -> None:
-    assert bounds.MAX_BOXES >= 10_000_000
-    assert bounds.MAX_FRAME >= 5_000_000
-    assert min(bounds.MAX_CAST_BOXES, bounds.MAX_SPAN) >= 10_000_000
-    assert min(bounds.MAX_MEMBERS, bounds.MAX_TOUCHES, bounds.MAX_CHANGES) >= 10 * 100_000
+    assert errors.MAX_BOXES >= 10_000_000
+    assert errors.MAX_FRAME >= 5_000_000
+    assert min(errors.MAX_CAST_BOXES, errors.MAX_SPAN) >= 10_000_000
+    assert min(errors.MAX_MEMBERS, errors.MAX_TOUCHES, errors.MAX_CHANGES) >= 10 * 100_000
 
 
 def test_labels_of_the_class_list_are_in_the_shapes() -> None:

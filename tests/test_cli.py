@@ -15,6 +15,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.cli.train import MODELS
 from tinyvirat_build.pipeline.stages import names
+from tinyvirat_build.records import SPLITS
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -40,6 +41,11 @@ def test_the_list_of_commands_is_whole_on_a_narrow_terminal() -> None:
 
 def test_every_stage_is_a_command() -> None:
     assert set(names()) <= set(main.commands)
+
+
+def test_every_split_can_be_scored() -> None:
+    split = next(p for p in main.commands["evaluate"].params if p.name == "split")
+    assert tuple(split.to_info_dict()["type"]["choices"]) == SPLITS
 
 
 def test_the_reference_is_current() -> None:
@@ -121,9 +127,11 @@ def test_an_answer_is_scored_without_torch(tmp_path: Path) -> None:
     rows = [{"id": "00000", "dim": [1, 9, 9], "label": ["run"]}]
     (tmp_path / "test.json").write_text(json.dumps(rows))
     program = (
-        "import sys; sys.modules['torch'] = None\n"
+        "import sys\n"
         "from tinyvirat_build.cli import main\n"
-        "main(['score', 'answer.txt', '--truth', 'test.json', '--class-map', 'class_map.json'])"
+        "main(['score', 'answer.txt', '--truth', 'test.json', '--class-map', 'class_map.json'],\n"
+        "     standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tinyvirat_build.config import Settings, annotations_dir, presets
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.labels import (
     DEFAULTS,
-    canonical_meva_name,
     label_files,
     load_classes,
     load_map,
     make_map,
     map_of,
 )
+from tinyvirat_build.settings import Settings, annotations_dir, presets
+from tinyvirat_build.sources.meva import current_name
 
 CLASSES = load_classes("tinyvirat-26")
 SPELLINGS = {"Vehicle_UTurn", "vehicle_u_turn", "vehicle_makes_u_turn"}
@@ -87,7 +87,7 @@ def test_the_spellings_of_one_activity_agree(shared: Path) -> None:
         label_map = load_map(name, CLASSES)
         for old, new in pairs:
             assert label_map.labels_of(old) == label_map.labels_of(new), (name, old)
-    assert {canonical_meva_name(old) for old, _ in pairs} == {new for _, new in pairs}
+    assert {current_name(old) for old, _ in pairs} == {new for _, new in pairs}
     assert set(load_classes("meva-37")) == set(
         (documents / "activity-names.txt").read_text().split()
     )
@@ -106,7 +106,7 @@ def test_the_v2_map_is_the_proved_table() -> None:
     assert {v2.labels_of(name) for name in unmapped} == {()}
     default = load_map("meva-to-tinyvirat", CLASSES)
     added = {n for n in default.labels if default.labels_of(n) != v2.labels_of(n)}
-    assert {canonical_meva_name(n) for n in added} == {
+    assert {current_name(n) for n in added} == {
         "person_opens_facility_door",
         "person_closes_facility_door",
         "person_enters_scene_through_structure",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
-from tinyvirat_build.config import annotations_dir
+from tinyvirat_build.settings import annotations_dir
 
 REPO = Path(__file__).resolve().parent.parent
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import Activity, World
 
 from tinyvirat_build import records
-from tinyvirat_build.config import Chunk, Crop, Merge
+from tinyvirat_build.settings import Chunk, Crop, Merge
 from tinyvirat_build.stages.chunk import chunk
 from tinyvirat_build.stages.crop import crop
 from tinyvirat_build.stages.merge import merge

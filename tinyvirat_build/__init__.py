@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyvirat_build.builds import Build, build, open_build
-    from tinyvirat_build.config import Settings
-    from tinyvirat_build.dataset.packfile import open_pack
     from tinyvirat_build.errors import TinyviratError
+    from tinyvirat_build.loader.loader import ClipLoader
+    from tinyvirat_build.loader.video_dataset import TinyVideoDataset
+    from tinyvirat_build.pack.read import open_pack
+    from tinyvirat_build.settings import Settings
     from tinyvirat_build.stages.chunk import chunk
     from tinyvirat_build.stages.crop import crop
     from tinyvirat_build.stages.filter import filter_rare
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from tinyvirat_build.stages.partition import assign_groups, partition
     from tinyvirat_build.stages.segment import segment
     from tinyvirat_build.stages.stats import stats
-    from tinyvirat_build.train.loader import ClipLoader
-    from tinyvirat_build.train.video_dataset import TinyVideoDataset
 
 __version__ = "0.1.0"
 
@@ -51,7 +51,7 @@ _HOME = {
     "Build": "builds",
     "build": "builds",
     "open_build": "builds",
-    "Settings": "config",
+    "Settings": "settings",
     "TinyviratError": "errors",
     "chunk": "stages.chunk",
     "crop": "stages.crop",
@@ -61,9 +61,9 @@ _HOME = {
     "partition": "stages.partition",
     "segment": "stages.segment",
     "stats": "stages.stats",
-    "open_pack": "dataset.packfile",
-    "ClipLoader": "train.loader",
-    "TinyVideoDataset": "train.video_dataset",
+    "open_pack": "pack.read",
+    "ClipLoader": "loader.loader",
+    "TinyVideoDataset": "loader.video_dataset",
 }
 
 

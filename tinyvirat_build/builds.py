@@ -1,32 +1,27 @@
-"""A build as an object: its settings, its tables, and what can be asked of it."""
+"""The library's door: build, open what was built, and ask it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import yaml
 
-from tinyvirat_build import engine, sources, store
-from tinyvirat_build.audit import Audit, audit
-from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import BuildError, DataError, SettingsError
+from tinyvirat_build import engine, store
+from tinyvirat_build.ask.audit import Audit, audit
+from tinyvirat_build.ask.verify import Report, verify
+from tinyvirat_build.errors import BuildError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.pipeline.folder import FORMAT, other_version
+from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
-from tinyvirat_build.records import SCHEMAS, Key
+from tinyvirat_build.records import SCHEMAS
 from tinyvirat_build.report import draw_figures
-from tinyvirat_build.sources import Entry
-from tinyvirat_build.verify import Report, verify
+from tinyvirat_build.settings import Settings
 
 
 def build(
@@ -96,94 +91,11 @@ def open_build(path: str | os.PathLike[str]) -> Build:
     Raises:
         BuildError: the folder holds no build, a damaged one, or that of another version.
     """
-    root = Path(path)
-    file = root / "build.yaml"
-    try:
-        tree = yaml.safe_load(file.read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as e:
-        raise BuildError(f"{root} holds no build; make one with `tinyvirat-build all`") from e
-    except (OSError, ValueError, yaml.YAMLError) as e:
-        raise BuildError(f"cannot read {file}: {e}; run `tinyvirat-build all` again") from e
-    damaged = f"{file} is damaged; run `tinyvirat-build all` again with the build's own settings"
-    if not isinstance(tree, dict) or not isinstance(tree.get("sources"), list):
-        raise BuildError(damaged)
-    if tree.get("format") != FORMAT:
-        raise BuildError(other_version(file, tree.get("format")))
-    try:
-        settings = Settings.from_dict(tree["settings"])
-    except (KeyError, TypeError, AttributeError) as e:
-        raise BuildError(damaged) from e
-    except SettingsError as e:
-        raise BuildError(f"{file}: {e}") from e
-    return Build(root, settings, tuple(map(str, tree["sources"])), tree.get("limit"))
+    return Build.open(path)
 
 
-@dataclass(frozen=True)
-class Build:
-    """A build on disk."""
-
-    path: Path
-    settings: Settings
-    sources: tuple[str, ...]
-    limit: int | None = None
-
-    def table(self, name: str) -> pd.DataFrame:
-        """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``.
-
-        Raises:
-            BuildError: there is no such table, its stage has not run, or not with the settings
-                that the build has now.
-        """
-        if name not in SCHEMAS:
-            raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
-        file = folder.table_path(self.path, name)
-        if not file.exists():
-            raise BuildError(f"{file} is not there yet; run the stage that writes it")
-        table = store.read_table(file)
-        if not folder.holds(file):
-            raise BuildError(folder.not_up_to_date(file))
-        return table
-
-    @cached_property
-    def clips(self) -> pd.DataFrame:
-        """The manifest: one row a clip, with its source, window, labels, split and file."""
-        return self.table("clips")
-
-    @cached_property
-    def issues(self) -> pd.DataFrame:
-        """Everything that was not kept as it was, with its reason."""
-        return self.table("issues")
-
-    @property
-    def published(self) -> bool:
-        """Whether the manifest is written, with the settings that the build has now."""
-        file = folder.table_path(self.path, "clips")
-        return file.is_file() and folder.holds(file)
-
-    @property
-    def data(self) -> Path | None:
-        """The data folder that the build was made from, as this machine knows it."""
-        try:
-            data = json.loads((self.path / "log" / "data.json").read_text("utf-8"))["data"]
-        except (OSError, ValueError, KeyError):
-            return None
-        return Path(data) if data else None
-
-    def entries(self, data: Path | None = None) -> dict[Key, Entry]:
-        """The source videos by (source, video_id, annotation_set), looked up in the data folder.
-
-        Raises:
-            DataError: the data folder is not known any more.
-        """
-        found: dict[Key, Entry] = {}
-        for name in self.sources:
-            source = sources.get(name)
-            folder = data or self.data or source.default_data(self.path)
-            if folder is None:
-                raise DataError(f"the data folder of {self.path} is not known here; give --data")
-            for e in source.discover(folder, self.settings).entries:
-                found[e.key] = e
-        return found
+class Build(OpenedBuild):
+    """A build on disk, and what can be asked of it."""
 
     def verify(self, *, sample: int | None = None, workers: int | None = None) -> Report:
         """Compare clips with their sources, decoded independently, and the tables with files.
@@ -230,17 +142,3 @@ class Build:
             targets=self.settings.partition.targets,
             root=self.path if published else None,
         )
-
-    def clip(self, clip_id: str) -> pd.Series[Any]:
-        """One row of the manifest, by clip id or by the start of one.
-
-        Raises:
-            BuildError: no clip or several clips begin so.
-        """
-        clips = self.table("clips" if self.published else "clips_planned")
-        rows = clips[clips["clip_id"].str.startswith(clip_id)]
-        if len(rows) != 1:
-            raise BuildError(
-                f"{len(rows)} clips begin with {clip_id!r} in {self.path}; give the whole clip id"
-            )
-        return rows.iloc[0]

@@ -6,6 +6,8 @@ TinyviratError                 exit status 2; the message is one line: what, whe
 │   ├── AnnotationError        an annotation file that cannot be read at all (file, line)
 │   └── VideoError             a video that cannot be indexed or cut (reason)
 ├── BuildError                 the build directory: locked, not writable, made by another version
+├── MeansError                 the machine lacks file handles, processes or disk
+│   └── OutOfMemoryError       or memory
 ├── PackError                  a training pack: truncated, another version, checksum
 ├── TrainError                 a training run: loss not finite, weights or run that do not fit
 └── SubmissionError            an answer file that breaks the challenge's format (file, lines)
@@ -14,6 +16,7 @@ TinyviratError                 exit status 2; the message is one line: what, whe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 
 class TinyviratError(Exception):
@@ -67,6 +70,14 @@ class BuildError(TinyviratError):
     """The build directory cannot be used: locked, not writable, or not a build."""
 
 
+class MeansError(TinyviratError):
+    """The machine lacks what the work needs, whatever the files hold."""
+
+
+class OutOfMemoryError(MeansError):
+    """There is no memory left; of one video it may be only that one."""
+
+
 class PackError(TinyviratError):
     """A training pack is truncated, of another version, or fails its checksum."""
 
@@ -86,3 +97,61 @@ class SubmissionError(TinyviratError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return SubmissionError, (self.file, self.problems)
+
+
+# The bounds of what one video may ask for, stated in docs/formats.md, "Bounds". What is worked on
+# is bounded by the boxes that are there and the pairs that really meet; these are for a file that
+# has too many of either.
+MAX_FRAME: Final = 10_000_000  # of a video: four days at 30 fps
+MAX_BOXES: Final = 10_000_000  # that the sparse boxes of a file may become; real ones reach 10^5
+MAX_CAST_BOXES: Final = 100_000_000  # boxes, each counted for every set of actors that it is in
+MAX_MEETINGS: Final = 500_000_000  # pairs of boxes, or of blocks of them, that are compared
+MAX_TOUCHES: Final = 5_000_000  # runs of frames over which a pair of activities touches
+MAX_MEMBERS: Final = 5_000_000  # activities of all tracks, and runs of frames of all activities
+MAX_CHANGES: Final = 20_000_000  # activities of all components at all times when one changes
+MAX_SPAN: Final = 20_000_000  # frames of all activities, where each is a clip over its whole span
+
+
+class BoundError(AnnotationError):
+    """A video asks for more than a bound: it becomes one issue, and the others go on."""
+
+    def __init__(self, what: str, *, file: str | Path = "annotations") -> None:
+        super().__init__(what, file=file, remedy="correct the file, or give it in parts")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.what, self.file)
+
+
+def _rebuild(what: str, file: str) -> BoundError:
+    return BoundError(what, file=file)
+
+
+class Work:
+    """A count that must not pass a bound.
+
+    >>> work = Work(10, "touches")
+    >>> work.add(10)
+    >>> try:
+    ...     work.add(1)
+    ... except BoundError as e:
+    ...     print(e)
+    annotations: more than 10 touches; correct the file, or give it in parts
+    """
+
+    def __init__(self, most: int, what: str, *, file: str | Path = "annotations") -> None:
+        self.most, self.what, self.file, self.done = most, what, file, 0
+
+    def add(self, n: int) -> None:
+        """Count ``n`` more.
+
+        Raises:
+            BoundError: they are too many.
+        """
+        self.done += n
+        if self.done > self.most:
+            raise BoundError(f"more than {self.most:,} {self.what}", file=self.file)
+
+
+def compared() -> Work:
+    """The count of pairs of boxes that one video's stage compares."""
+    return Work(MAX_MEETINGS, "pairs of boxes to compare")

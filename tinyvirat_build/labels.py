@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.config import Settings, annotations_dir
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.userfiles import nearest, quoted, read_regular
+from tinyvirat_build.settings import Settings, annotations_dir
+from tinyvirat_build.store.userfiles import nearest, quoted, read_regular
 
 MAX_BYTES: Final = 4 << 20  # a list of names is a few kilobytes; anything else is a mistake
 
@@ -193,16 +193,6 @@ def load_names(name: str) -> Mapping[str, str]:
         _refuse_repeated(cells[0], lines, path, line)
         found[cells[0]], lines[cells[0]] = cells[1], line
     return found
-
-
-def canonical_meva_name(name: str) -> str:
-    """MEVA's current name of an activity in any of the three spellings; others stay.
-
-    >>> canonical_meva_name("Talking"), canonical_meva_name("digging")
-    ('person_talks_to_person', 'digging')
-    """
-    known = load_map("meva-to-meva-37", load_classes("meva-37")).labels_of(name)
-    return known[0] if known else name
 
 
 def _find(name: str, what: str) -> Path:

@@ -25,6 +25,7 @@ class Key(NamedTuple):
 
 
 KEYS: Final = Key._fields
+SPLITS: Final = ("train", "val", "test")
 
 _text = pa.string()
 _word = pa.dictionary(pa.int32(), pa.string())  # a string that repeats over many rows

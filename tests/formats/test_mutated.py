@@ -15,9 +15,9 @@ from counted import counted
 
 import tinyvirat_build as tvb
 from tinyvirat_build import sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import TinyviratError
 from tinyvirat_build.records import KEYS
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources.custom import Custom
 
 from .samples import ALL, VIDEO, outcome

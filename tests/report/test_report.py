@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Settings
 from tinyvirat_build.records import Balance, Issue, balance_frame, columns, empty, issues_frame
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.figures import WIDTH, figures
@@ -25,6 +24,7 @@ from tinyvirat_build.report.frames import frames_at
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.sheets import CLIPS, contact_sheets
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, table1
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.stats import stats
 
 CLASSES = ("Opening", "Talking", "Riding <b>")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tinyvirat_build import sources
-from tinyvirat_build.config import Settings
-from tinyvirat_build.doctor import diagnose
+from tinyvirat_build.ask.doctor import diagnose
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import issues_frame
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery
 from tinyvirat_build.sources.custom import KEYS
 from tinyvirat_build.sources.files import VIDEO_SUFFIXES
@@ -100,7 +100,7 @@ def test_groups_of_a_table(tmp_path: Path) -> None:
         *(f"{v}.activities.yml" for v in "abc"),
     )
     (tmp_path / "t.csv").write_text("video,day\na,one\nb,one\n")
-    assert [e.group for e in find(path).entries] == ["one", "one", "c"]
+    assert [e.session for e in find(path).entries] == ["one", "one", "c"]
     assert [(v, i.reason) for v, i in find(path).issues] == [("c", "no_group")]
     for text, message in (
         ("video,date\na,one\n", r"t\.csv:1: no column 'day'"),
@@ -117,7 +117,7 @@ def test_groups_of_a_table(tmp_path: Path) -> None:
 def test_a_video_that_the_expression_misses_is_told(tmp_path: Path) -> None:
     files = ("day1_a.activities.yml", "night_b.activities.yml")
     found = find(corpus(tmp_path, "format: kpf\ngroup: 'day\\d'\n", *files))
-    assert [e.group for e in found.entries] == ["day1", "night_b"]
+    assert [e.session for e in found.entries] == ["day1", "night_b"]
     assert [(v, i.reason) for v, i in found.issues] == [("night_b", "no_group")]
 
 
@@ -277,7 +277,7 @@ def test_the_guides_example_is_a_corpus(tmp_path: Path) -> None:
     example = guide.split("```yaml\n")[1].split("```")[0]
     files = ("truth/cam1_day1.activities.yml", "truth/cam2_day1.activities.yml", "recordings/x.avi")
     first, second = find(corpus(tmp_path, example, *files)).entries
-    assert (first.group, second.group) == ("day1", "day1")
+    assert (first.session, second.session) == ("day1", "day1")
     assert [len(e.regions) for e in (first, second)] == [2, 1]
     keys = {line.split("`")[1] for line in guide.splitlines() if line.startswith("| `")}
     assert keys <= set(KEYS)

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import tinyvirat_build as tvb
 from tinyvirat_build import formats, labels
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.records import VideoAnnotation
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, demo
 from tinyvirat_build.sources.demo import annotate, cameras, stamp, world
 

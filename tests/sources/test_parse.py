@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyvirat_build import sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import VideoAnnotation, columns
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Part, Region
 from tinyvirat_build.sources.parse import Parsed, parse_entry
 from tinyvirat_build.sources.unite import same_actors, unite

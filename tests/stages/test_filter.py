@@ -8,8 +8,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.config import Filter
 from tinyvirat_build.records import columns, empty
+from tinyvirat_build.settings import Filter
 from tinyvirat_build.stages.filter import filter_rare
 
 CLASSES = ("a", "b", "c", "d")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from oracle import World
 from worlds import CLASSES, Plan, chunks, crops, even_crops, merges, plan, tables, worlds
 
-from tinyvirat_build.config import Chunk, Crop, Merge
+from tinyvirat_build.settings import Chunk, Crop, Merge
 
 ORDINARY = Chunk(length=20, min_frames=1)
 

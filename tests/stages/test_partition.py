@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.config import Partition
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import KEYS, columns, empty
+from tinyvirat_build.settings import Partition
 from tinyvirat_build.stages.partition import (
     SPLITS,
     SplitList,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -13,13 +11,9 @@ from oracle import Activity, Box, World
 from pandas.testing import assert_frame_equal
 from worlds import CLASSES, plan, tables
 
-from tinyvirat_build import bounds, geometry, store
-from tinyvirat_build.config import Chunk, Crop, Merge
+from tinyvirat_build import store
 from tinyvirat_build.records import SCHEMAS, empty
-from tinyvirat_build.stages import chunk as chunking
-from tinyvirat_build.stages import segment as segmenting
-from tinyvirat_build.stages import sweep as sweeping
-from tinyvirat_build.stages import window as windows
+from tinyvirat_build.settings import Chunk, Crop, Merge
 from tinyvirat_build.stages.chunk import chunk, cut_points, draw_lengths
 from tinyvirat_build.stages.crop import clip_id, crop
 from tinyvirat_build.stages.merge import merge
@@ -231,10 +225,3 @@ def test_tables_from_disk_give_the_same_plan() -> None:
     assert_frame_equal(direct.clips.table, again.clips.table)
     back = store.from_arrow(store.to_arrow("clips_planned", direct.clips.table))
     assert [tuple(x) for x in back["x"]] == direct.clips.table["x"].tolist()
-
-
-@pytest.mark.parametrize("module", [geometry, bounds, sweeping, segmenting, chunking, windows])
-def test_the_examples_run(module: ModuleType) -> None:
-    found = doctest.testmod(module)
-    assert found.attempted
-    assert not found.failed

@@ -9,8 +9,8 @@ import pytest
 from worlds import plan
 
 from tinyvirat_build import labels, sources
-from tinyvirat_build.config import Settings, presets
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.settings import Settings, presets
 from tinyvirat_build.sources.parse import Parsed, parse_entry
 
 

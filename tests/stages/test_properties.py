@@ -13,7 +13,7 @@ from oracle import Activity, World
 from pandas.testing import assert_frame_equal
 from worlds import CLASSES, chunks, crops, even_crops, merges, plan, tables, worlds
 
-from tinyvirat_build.config import Chunk, Crop, Merge
+from tinyvirat_build.settings import Chunk, Crop, Merge
 
 WINDOW = ["start", "end", "width", "height", "x", "y", "actor_side", "labels", "activities"]
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from tinyvirat_build import labels, sources
-from tinyvirat_build.config import Settings
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages.chunk import chunk
 from tinyvirat_build.stages.crop import crop

@@ -10,11 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import tinyvirat_build  # noqa: E402
-from tinyvirat_build.dataset.packfile import Pack, open_pack  # noqa: E402
-from tinyvirat_build.train import evaluate, fit, metrics, models, settings  # noqa: E402
+from tinyvirat_build.loader.ranks import Ranks  # noqa: E402
+from tinyvirat_build.pack.read import Pack, open_pack  # noqa: E402
+from tinyvirat_build.scoring import evaluate, metrics  # noqa: E402
+from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
+from tinyvirat_build.train import fit, models, runs, settings  # noqa: E402
 from tinyvirat_build.train.data import dense_loader, make_loaders  # noqa: E402
-from tinyvirat_build.train.inference import score_clips  # noqa: E402
-from tinyvirat_build.train.ranks import Ranks  # noqa: E402
 
 pytestmark = pytest.mark.slow
 SEEDS = range(5)
@@ -29,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_baseline_learns_held_out_groups(demo: Path, tmp_path: Path) -> None:
     fit.train(settings.load("demo"), demo, tmp_path / "run", device="cpu", progress=False)
-    found = evaluate.evaluate([tmp_path / "run"], demo, device="cpu")
+    found = evaluate.evaluate([runs.open_run(tmp_path / "run")], demo, device="cpu")
     assert found.scores.macro("present").f1 >= 0.80
 
 

@@ -19,13 +19,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tinyvirat_build.errors import SettingsError, TrainError  # noqa: E402
+from tinyvirat_build.loader.mirror import mirror_classes  # noqa: E402
+from tinyvirat_build.loader.ranks import Ranks, join_ranks, own_device  # noqa: E402
+from tinyvirat_build.scoring import metrics  # noqa: E402
+from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
 from tinyvirat_build.train import fit as runner  # noqa: E402
-from tinyvirat_build.train import metrics, models, runs, settings  # noqa: E402
-from tinyvirat_build.train.inference import score_clips  # noqa: E402
+from tinyvirat_build.train import models, runs, settings  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.meter import Meter  # noqa: E402
-from tinyvirat_build.train.mirror import mirror_classes  # noqa: E402
-from tinyvirat_build.train.ranks import Ranks, choose_device, join_ranks  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
 CLASSES = ("up", "down", "still")
@@ -592,14 +593,12 @@ def test_each_rank_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     third = Ranks(rank=3, world_size=4, local_rank=3)
     for name in ("auto", "cuda"):
-        assert choose_device(name, third) == torch.device("cuda:3")
-        assert choose_device(name) == torch.device("cuda:0")
-    assert choose_device("cuda:1") == torch.device("cuda:1")
+        assert own_device(name, third) == torch.device("cuda:3")
+        assert own_device(name, Ranks()) == torch.device("cuda:0")
+    assert own_device("cuda:1", Ranks()) == torch.device("cuda:1")
     for name, ranks in (("cuda:0", third), ("cuda:4", Ranks()), ("cuda", Ranks(4, 8, 4))):
-        with pytest.raises(TrainError, match="GPU"):
-            choose_device(name, ranks)
-    with pytest.raises(TrainError, match="not supported"):
-        choose_device("meta")
+        with pytest.raises(SettingsError, match="GPU"):
+            own_device(name, ranks)
 
 
 def test_presets_load() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.verify import verify_video

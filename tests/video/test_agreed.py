@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video import verify
 from tinyvirat_build.video.agreed import DISPUTED, cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.verify import verify_video

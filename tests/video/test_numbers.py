@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.program import program

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate, clip_rate

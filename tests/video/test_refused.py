@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.records import REASONS
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import Profile, cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.verify import verify_video

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from av.video.frame import PictureType
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.index import Colour, VideoIndex, index_video

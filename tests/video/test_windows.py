@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video, estimate
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.program import program
@@ -240,7 +240,7 @@ def test_memory_depends_neither_on_length_nor_on_clips(tmp_path: Path) -> None:
 import re, sys
 import pandas as pd
 from pathlib import Path
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
 video, clips, out = sys.argv[1:]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tinyvirat_build.cli.group import (
     data_option,
-    inputs_of,
-    needs_extra,
     out_option,
-    settings_of,
+    request_of,
+    request_options,
     settings_options,
     source_option,
+    workers_option,
 )
 from tinyvirat_build.errors import SettingsError
 
-workers_option = click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
-)
 _SHOWN = 20  # faults of a tree that are printed
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -41,11 +39,11 @@ def doctor(
     Exit status 1 where nothing can be built of it as it is.
     """
     from tinyvirat_build import sources as corpora
-    from tinyvirat_build.config import Settings
-    from tinyvirat_build.doctor import diagnose
+    from tinyvirat_build.ask.doctor import diagnose
+    from tinyvirat_build.settings import Settings
 
     if not sources:
-        raise SettingsError("give --source meva, virat, demo or a YAML file")
+        raise SettingsError(f"give --source {', '.join(corpora.BUILTIN)} or a YAML file")
     settings = Settings.load(preset, config, overrides)
     sound = True
     for name in sources:
@@ -60,43 +58,20 @@ def doctor(
 
 
 @click.command(short_help="Compare settings by what they yield, without pixels.")
-@source_option
-@data_option
-@out_option
-@settings_options
+@request_options
 @workers_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos.")
 @json_option
-def sweep(
-    sources: tuple[str, ...],
-    data: Path | None,
-    out: Path,
-    preset: str | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
-    workers: int | None,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+def sweep(overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Compare settings by yield and label completeness, without pixels.
 
     Each --set is an axis: --set merge.threshold=0.1,0.3,0.5 --set chunk.min_frames=8,16.
     A value that is a list stands in brackets. Parsing is done once, in --out.
     """
-    from tinyvirat_build import engine
-    from tinyvirat_build import sweep as sweeps
-    from tinyvirat_build.pipeline.request import Request
+    from tinyvirat_build.ask import sweep as sweeps
 
-    settings = settings_of(out, preset, config)
-    sources, data, limit = inputs_of(out, sources, data, limit)
-    request = Request(
-        sources, data, out, settings, workers or engine.default_workers(), limit=limit
-    )
-    table = sweeps.sweep(request, overrides)
-    if as_json:
-        click.echo(table.to_json(orient="records", indent=1))
-    else:
-        click.echo(sweeps.render(table))
+    table = sweeps.sweep(request_of(overrides=(), **asked), overrides)
+    click.echo(table.to_json(orient="records", indent=1) if as_json else sweeps.render(table))
 
 
 @click.command(short_help="Prove that every clip equals its source, pixel for pixel.")
@@ -120,7 +95,7 @@ def verify(
     pack's rows and shards against the manifest and the clips, groups in two splits.
     """
     from tinyvirat_build import engine
-    from tinyvirat_build import verify as checks
+    from tinyvirat_build.ask import verify as checks
     from tinyvirat_build.builds import open_build
 
     workers = workers or engine.default_workers()
@@ -136,7 +111,7 @@ def verify(
 @json_option
 def audit(out: Path, as_json: bool) -> None:
     """Audit a build: are its labels complete, do its splits leak, are clips short or held."""
-    from tinyvirat_build import audit as audits
+    from tinyvirat_build.ask import audit as audits
     from tinyvirat_build.builds import open_build
 
     found = open_build(out).audit()
@@ -158,7 +133,7 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
 
     Exit status 1 on a difference.
     """
-    from tinyvirat_build import compare as comparisons
+    from tinyvirat_build.ask import compare as comparisons
 
     found = comparisons.compare(comparisons.load(a), comparisons.load(b), listed=listed)
     click.echo(found.to_json() if as_json else found.render())
@@ -171,10 +146,10 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
 @out_option
 def inspect(clip_id: str, out: Path) -> None:
     """Show where a clip comes from: source, frames, window, activities, labels."""
-    from tinyvirat_build import summary
+    from tinyvirat_build.ask.inspect import describe_clip
     from tinyvirat_build.builds import open_build
 
-    click.echo(summary.describe_clip(open_build(out), clip_id))
+    click.echo(describe_clip(open_build(out), clip_id))
 
 
 @click.command()
@@ -190,9 +165,8 @@ def config(
 ) -> None:
     """Print the resolved settings as YAML, to copy and change."""
     if train:
-        needs_extra(lambda: _train_settings(preset, config, overrides, list_presets))
-        return
-    from tinyvirat_build.config import Settings, presets
+        return _train_settings(preset, config, overrides, list_presets)
+    from tinyvirat_build.settings import Settings, presets
 
     if list_presets:
         click.echo("\n".join(presets()))
@@ -225,7 +199,7 @@ def _train_settings(
 @workers_option
 def pack(tree: Path, out: Path, workers: int | None) -> None:
     """Make a training pack from an existing TinyVIRAT tree, the original release too."""
-    from tinyvirat_build.dataset.packtree import pack_tree
+    from tinyvirat_build.pack.from_tree import pack_tree
 
     report = pack_tree(tree, out, workers=workers)
     click.echo(f"{report.clips:,} clips packed into {report.path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from tinyvirat_build import __version__
 from tinyvirat_build.errors import SettingsError, TinyviratError
 
 if TYPE_CHECKING:
-    from tinyvirat_build.config import Settings
+    from tinyvirat_build.pipeline.request import Request
 
 Command = Callable[..., Any]
 
@@ -74,15 +73,17 @@ class _Group(click.Group):
 
 def _told(e: Exception) -> str:
     """What went wrong and what to do about it."""
+    from tinyvirat_build.store.means import lacking
+
     if isinstance(e, TinyviratError):
         return str(e)
+    if (found := lacking(e)) is not None:
+        return str(found)
     if isinstance(e, OSError):
         where = f"{e.filename}: " if e.filename else ""
-        remedy = "free some space or give another --out" if e.errno == errno.ENOSPC else ""
-        remedy = remedy or "see that the folder can be read and written"
-        return f"{where}{e.strerror or e}; {remedy}"
-    if isinstance(e, MemoryError):
-        return "out of memory; give fewer --workers, or use a larger machine"
+        return f"{where}{e.strerror or e}; see that the folder can be read and written"
+    if isinstance(e, ModuleNotFoundError):
+        return f"{e.name} is not installed; pip install '.[train]' in the clone brings it"
     what = f"{type(e).__name__}: {e}" if str(e) else type(e).__name__
     return f"internal error: {what}; run with --debug and report it"
 
@@ -112,44 +113,33 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
     return add
 
 
-def needs_extra(function: Callable[[], None]) -> None:
-    """Call what needs the extra ``train``, or say how it is installed."""
-    try:
-        function()
-    except ModuleNotFoundError as e:
-        raise SettingsError(
-            f"{e.name} is not installed; pip install '.[train]' in the clone brings the baselines"
-        ) from e
-
-
-def inputs_of(
-    out: Path, sources: tuple[str, ...], data: Path | None, limit: int | None
-) -> tuple[tuple[str, ...], Path | None, int | None]:
-    """Sources, data folder and limit as asked for; what is not, as the build in ``out`` has it.
+def request_of(
+    out: Path, sources: tuple[str, ...], data: Path | None, preset: str | None,
+    config: Path | None, overrides: Sequence[str], *, limit: int | None = None,
+    workers: int | None = None, anew: bool = False, **running: Any,
+) -> Request:  # fmt: skip
+    """What is asked for; what is not said is as the build in ``out`` has it, but not ``anew``.
 
     Raises:
         SettingsError: no source is asked for, and there is no build.
     """
-    from tinyvirat_build.builds import open_build
+    from tinyvirat_build.engine import default_workers
+    from tinyvirat_build.pipeline.opened import OpenedBuild
+    from tinyvirat_build.pipeline.request import Request
+    from tinyvirat_build.settings import Settings
 
-    if (out / "build.yaml").exists():
-        build = open_build(out)
-        return sources or build.sources, data or build.data, limit or build.limit
-    if not sources:
+    build = None if anew or not (out / "build.yaml").exists() else OpenedBuild.open(out)
+    if build:
+        sources, data = sources or build.sources, data or build.data
+        limit = limit or build.limit
+    elif not sources:
         raise SettingsError(f"{out} holds no build yet: give --source and --data")
-    return sources, data, limit
-
-
-def settings_of(
-    out: Path, preset: str | None, config: Path | None, overrides: Sequence[str] = ()
-) -> Settings:
-    """The settings asked for; without preset and file, over those of the build in ``out``."""
-    from tinyvirat_build.builds import open_build
-    from tinyvirat_build.config import Settings
-
-    if not (preset or config) and (out / "build.yaml").exists():
-        return open_build(out).settings.override(overrides)
-    return Settings.load(preset, config, overrides)
+    if build and not (preset or config):
+        settings = build.settings.override(overrides)
+    else:
+        settings = Settings.load(preset, config, overrides)
+    workers = workers or default_workers()
+    return Request(sources, data, out, settings, workers, limit=limit, **running)
 
 
 class _Folder(click.Path):
@@ -182,10 +172,12 @@ settings_options = options(
         help="One setting, e.g. merge.threshold=0.5; may repeat.",
     ),
 )  # fmt: skip
+workers_option = click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
+)
+request_options = options(source_option, data_option, out_option, settings_options)
 running_options = options(
-    click.option(
-        "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
-    ),
+    workers_option,
     click.option(
         "--timeout", type=click.FloatRange(min=1), default=1800.0, metavar="SECONDS",
         help="Time limit of one video's task.  [default: 1800]",

@@ -9,31 +9,23 @@ from typing import Literal
 
 import click
 
-from tinyvirat_build.cli.group import needs_extra, options
+from tinyvirat_build.cli.group import options
 from tinyvirat_build.errors import SubmissionError, TinyviratError
 
 SHOWN = 20  # problems of an answer file that are printed
 
 device_option = click.option(
-    "--device",
-    default="auto",
-    metavar="DEVICE",
+    "--device", default="auto", metavar="DEVICE", show_default=True,
     help="auto, cpu, cuda, cuda:1 ….",
-    show_default=True,
-)
+)  # fmt: skip
 build_option = click.option(
-    "--build",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    required=True,
+    "--build", type=click.Path(path_type=Path), metavar="DIR", required=True,
     help="The folder of the build.",
-)
+)  # fmt: skip
 of_run_option = click.option(
-    "--build",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
+    "--build", type=click.Path(path_type=Path), metavar="DIR",
     help="The folder of the build; default: the one that the run was trained on.",
-)
+)  # fmt: skip
 MODELS = (
     "i3d-112", "i3d-224", "r2plus1d18", "r2plus1d18-nopool", "r2plus1d50", "r2plus1d50-nopool",
     "resnet3d10-narrow", "resnet3d18", "resnet3d18-nopool", "resnet3d50", "resnet3d50-nopool",
@@ -94,24 +86,20 @@ def train(
     \b
     torchrun --nproc-per-node 8 -m tinyvirat_build train --model i3d-112 --build OUT --out RUN
     """
+    from tinyvirat_build.train import fit, settings
 
-    def work() -> None:
-        from tinyvirat_build.train import fit, settings
-
-        chosen = [f"model={model}", *overrides] if model else list(overrides)
-        try:
-            result = fit.train(
-                settings.load(preset, chosen), build, out, device=device, weights=weights,
-                progress=not quiet,
-            )  # fmt: skip
-        except TinyviratError as e:
-            if os.environ.get("LOCAL_RANK", "0") == "0":
-                raise
-            raise click.exceptions.Exit(2) from e  # each machine's first process tells it
-        if os.environ.get("RANK", "0") == "0":
-            click.echo(result.text())
-
-    needs_extra(work)
+    chosen = [f"model={model}", *overrides] if model else list(overrides)
+    try:
+        result = fit.train(
+            settings.load(preset, chosen), build, out, device=device, weights=weights,
+            progress=not quiet,
+        )  # fmt: skip
+    except TinyviratError as e:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            raise
+        raise click.exceptions.Exit(2) from e  # each machine's first process tells it
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(result.text())
 
 
 @click.command(short_help="Score runs by the challenge's metric.")
@@ -142,25 +130,22 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score runs by the challenge's metric: macro F1, precision, recall, and mAP."""
+    from tinyvirat_build.scoring import evaluate as evaluation
+    from tinyvirat_build.scoring import table2
+    from tinyvirat_build.train.runs import build_of, open_run
 
-    def work() -> None:
-        from tinyvirat_build.train import evaluate as evaluation
-        from tinyvirat_build.train import table2
-        from tinyvirat_build.train.runs import build_of
-
-        found = evaluation.evaluate(
-            runs, build or build_of(runs[0]), split=split, windows=windows,
-            thresholds=thresholds, flips=flips, device=device, name=name,
-            out=out or runs[0] / f"evaluation-{split}",
-        )  # fmt: skip
-        if as_json:
-            click.echo(json.dumps(found.to_dict(), indent=1))
-        else:
-            click.echo(table2.markdown([table2.row(found.to_dict())]))
-            if found.note:
-                click.echo(f"note: {found.note}", err=True)
-
-    needs_extra(work)
+    opened = [open_run(folder) for folder in runs]
+    found = evaluation.evaluate(
+        opened, build or build_of(runs[0]), split=split, windows=windows,
+        thresholds=thresholds, flips=flips, device=device, name=name,
+        out=out or runs[0] / f"evaluation-{split}",
+    )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        click.echo(table2.markdown([table2.row(found.to_dict())]))
+        if found.note:
+            click.echo(f"note: {found.note}", err=True)
 
 
 @click.command()
@@ -182,18 +167,15 @@ def predict(
     device: str,
 ) -> None:
     """Write the challenge's answer.txt for every test clip."""
+    from tinyvirat_build.scoring import submission
+    from tinyvirat_build.train.runs import build_of, open_run
 
-    def work() -> None:
-        from tinyvirat_build.train import submission
-        from tinyvirat_build.train.runs import build_of
-
-        file = submission.predict(
-            runs, build or build_of(runs[0]), out, windows=windows,
-            thresholds=thresholds, flips=flips, device=device,
-        )  # fmt: skip
-        click.echo(f"wrote {file}")
-
-    needs_extra(work)
+    opened = [open_run(folder) for folder in runs]
+    file = submission.predict(
+        opened, build or build_of(runs[0]), out, windows=windows,
+        thresholds=thresholds, flips=flips, device=device,
+    )  # fmt: skip
+    click.echo(f"wrote {file}")
 
 
 @click.command(short_help="Score an answer file as the evaluation server does.")
@@ -209,18 +191,14 @@ def predict(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) -> None:
     """Score an answer file as the evaluation server does: strictly, with line numbers."""
+    from tinyvirat_build.scoring.submission import score as score_file
 
-    def work() -> None:
-        from tinyvirat_build.train.submission import score as score_file
-
-        try:
-            report = score_file(submission, truth, class_map=class_map)
-        except SubmissionError as e:
-            _tell_problems(e, as_json=as_json)
-            raise click.exceptions.Exit(2) from e
-        click.echo(json.dumps(report.to_dict(), indent=1) if as_json else report.text())
-
-    needs_extra(work)
+    try:
+        report = score_file(submission, truth, class_map=class_map)
+    except SubmissionError as e:
+        _tell_problems(e, as_json=as_json)
+        raise click.exceptions.Exit(2) from e
+    click.echo(json.dumps(report.to_dict(), indent=1) if as_json else report.text())
 
 
 def _tell_problems(error: SubmissionError, *, as_json: bool) -> None:
@@ -248,14 +226,10 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
 
     F1 a class, against the class's mean resolution, and against its training clips.
     """
+    from tinyvirat_build.scoring.figures import draw
 
-    def work() -> None:
-        from tinyvirat_build.train.figures import draw
-
-        for file in draw(results, build, out):
-            click.echo(f"wrote {file}")
-
-    needs_extra(work)
+    for file in draw(results, build, out):
+        click.echo(f"wrote {file}")
 
 
 @click.command("table2", short_help="Write the paper's Table 2 with a row for each result.")
@@ -266,7 +240,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
 )  # fmt: skip
 def table2_(results: tuple[Path, ...], out: Path) -> None:
     """Write the paper's Table 2 with a row for each results.json of evaluate."""
-    from tinyvirat_build.train import table2
+    from tinyvirat_build.scoring import table2
 
     rows = table2.read_rows(results)
     click.echo(table2.markdown(rows))

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tinyvirat_build.bounds import MAX_BOXES, MAX_FRAME, Work
-from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, AnnotationError, Work
 from tinyvirat_build.formats.actev_tree import Activity, Object, load, read_activity, records_of
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
 from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.formats.safety import refuse_unsafe_video
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 INDEX_FILES: Final = ("file-index.json", "activity-index.json")
@@ -44,7 +43,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     dialect = options.dialect or inferred
     issues.extend(_contradictions(found, dialect, file))
 
-    held: list[tuple[int, Object, NDArray[np.int64], NDArray[np.int64]]] = []
+    held: list[tuple[int, Object, Ints, Ints]] = []
     work = Work(MAX_BOXES, "boxes, held from frame to frame", file=path)
     for index, a in enumerate(found):
         for o in a.objects:
@@ -190,7 +189,7 @@ def _span(a: Activity, dialect: Dialect) -> tuple[int, int]:
     return a.on - base, max(last, a.on) - base + 1
 
 
-def _holds(a: Activity, o: Object, dialect: Dialect) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _holds(a: Activity, o: Object, dialect: Dialect) -> tuple[Ints, Ints]:
     """For each box of an object its first frame, 0-based, and the frames that it holds.
 
     A last box that nothing closes holds to the end of the activity in NIST's dialect and for one
@@ -210,12 +209,12 @@ def _holds(a: Activity, o: Object, dialect: Dialect) -> tuple[NDArray[np.int64],
 def _unheld(
     a: Activity,
     o: Object,
-    start: NDArray[np.int64],
-    holds: NDArray[np.int64],
+    start: Ints,
+    holds: Ints,
     max_gap: int,
     file: str,
     issues: Issues,
-) -> NDArray[np.int64]:
+) -> Ints:
     """The frames that each box holds where a file has a box on every frame: no long hole."""
     holes = np.flatnonzero(holds > max_gap + 1)
     if len(holes):
@@ -225,7 +224,7 @@ def _unheld(
     return np.where(holds > max_gap + 1, 1, holds)
 
 
-def _held(a: Activity, o: Object, start: NDArray[np.int64], holds: NDArray[np.int64]) -> Instance:
+def _held(a: Activity, o: Object, start: Ints, holds: Ints) -> Instance:
     """The object's boxes on every frame from one key to the next."""
     xyxy = np.array([c for c in o.corners if c is not None], float).reshape(-1, 4)
     rows = np.repeat(np.arange(len(start)), holds)

@@ -13,14 +13,14 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import MAX_BOXES, MAX_FRAME, MAX_MEMBERS, Work
+from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, MAX_MEMBERS, Work
 from tinyvirat_build.formats.coverage import Coverage
 from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 STAGE: Final = "parse"
@@ -49,14 +49,14 @@ class RawBoxes:
     """Boxes as read, in file order: n rows, sparse or dense, axes perhaps swapped."""
 
     ids: Sequence[str] = ()  # the actors
-    code: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
-    frame: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
-    xyxy: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))  # (n, 4)
-    keyframe: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))  # (n,)
-    line: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 none
+    code: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
+    frame: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # (n,)
+    xyxy: Floats = field(default_factory=lambda: np.empty((0, 4)))  # (n, 4)
+    keyframe: Bools = field(default_factory=lambda: np.empty(0, bool))  # (n,)
+    line: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # (n,) 0 none
     file: str | None = None
 
-    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RawBoxes:
+    def take(self, rows: Bools | Ints) -> RawBoxes:
         """Some of the rows."""
         return RawBoxes(
             self.ids,
@@ -294,7 +294,7 @@ def fill_gaps(boxes: RawBoxes, max_gap: int, issues: Issues) -> RawBoxes:
 
 def _per_actor(
     boxes: RawBoxes,
-    which: NDArray[np.bool_],
+    which: Bools,
     reason: str,
     action: str,
     detail: str,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import Work
-from tinyvirat_build.geometry import Ints
+from tinyvirat_build.errors import Work
+from tinyvirat_build.geometry.arrays import Ints
 
 
 class Coverage:

@@ -35,7 +35,6 @@ from tinyvirat_build.formats.safety import (
 )
 from tinyvirat_build.records import Issue, VideoAnnotation
 
-KINDS: Final = ("activities", "geom", "types", "regions")
 EMPTY: Final = "empty_37"  # the fake activity, or the meta line, of a clip without any
 
 _KIND = re.compile(r"[.-](activities|geom|types|regions)\.ya?ml$")

@@ -11,10 +11,10 @@ import re
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinyvirat_build.formats.assemble import RawActivity, RawBoxes
 from tinyvirat_build.formats.scan import Family
+from tinyvirat_build.geometry.arrays import Ints
 
 # kitware: an interpolated box has no keyframe key
 _KITWARE: Final = Family(
@@ -134,7 +134,7 @@ class Text:
         text = text.replace(b"}, {geom: ", b"}\n{geom: ").replace(b"}, {types: ", b"}\n{types: ")
         return _ended(text[1:-1])
 
-    def lines(self, first: int, count: int, key: bytes) -> NDArray[np.int64]:
+    def lines(self, first: int, count: int, key: bytes) -> Ints:
         """The line in the file of ``count`` records that begin with ``key``, 1-based.
 
         ``first`` is the line of the first one where each has a line of its own.
@@ -192,7 +192,7 @@ def scan_geometry(text: Text) -> RawBoxes | None:
     )
 
 
-def _codes(values: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _codes(values: Ints) -> tuple[tuple[str, ...], Ints]:
     """Ids as strings and each row's index into them; ids mostly come in runs."""
     new = np.ones(len(values), bool)
     new[1:] = values[1:] != values[:-1]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinyvirat_build.formats.assemble import STAGE, RawBoxes
 from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import Issue
 
 _PIECE: Final = 1 << 18  # boxes that are compared at once
@@ -23,9 +23,9 @@ class Instance:
     activity_id: str
     object_id: str
     type: str
-    frame: NDArray[np.int64]  # (n,)
-    xyxy: NDArray[np.float64]  # (n, 4)
-    keyframe: NDArray[np.bool_]  # (n,)
+    frame: Ints  # (n,)
+    xyxy: Floats  # (n, 4)
+    keyframe: Bools  # (n,)
 
 
 def unite(
@@ -42,7 +42,7 @@ def unite(
         groups.setdefault(instance.object_id, []).append(i)
     names = [instance.object_id for instance in instances]
     taken = set(groups)
-    parts: list[tuple[str, Instance, NDArray[np.int64]]] = []
+    parts: list[tuple[str, Instance, Ints]] = []
     for object_id, members in groups.items():
         group = [instances[i] for i in members]
         rows, conflict = _merged(group)
@@ -82,7 +82,7 @@ def unite(
     return names, boxes, {name: part.type for name, part, _ in parts}
 
 
-def _merged(group: Sequence[Instance]) -> tuple[NDArray[np.int64], bool]:
+def _merged(group: Sequence[Instance]) -> tuple[Ints, bool]:
     """The rows of the group's boxes, each frame once, and whether the instances contradict."""
     frame = np.concatenate([g.frame for g in group])
     if len(group) == 1:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.userfiles import read_regular
+from tinyvirat_build.store.userfiles import read_regular
 
 MAX_FILE: Final = 1 << 31  # bytes; 10 million boxes are half of it, real ones tens of megabytes
 MAX_JSON: Final = 1 << 30  # bytes; a tree takes many times its text

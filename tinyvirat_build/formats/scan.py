@@ -17,14 +17,15 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from tinyvirat_build.geometry.arrays import Bools, Bytes, Ints
 
 BLOCK: Final = 1 << 18  # bytes; a block and its arrays stay in the second-level cache
 
 _FIELD = re.compile(r"<(\w*)>")
 
 
-def _integer_bytes() -> NDArray[np.bool_]:
+def _integer_bytes() -> Bools:
     """For each pair (byte before, byte): whether the byte is part of an integer field."""
     table = np.zeros((256, 256), bool)
     digits = np.arange(48, 58)
@@ -68,7 +69,7 @@ class Family:
         """Whether ``data`` starts as one of the templates does, up to its first integer."""
         return any(data.startswith(t.skeleton[: t.offsets[0]]) for t in self.templates)
 
-    def scan(self, data: bytes, fields: Sequence[str]) -> dict[str, NDArray[np.int64]] | None:
+    def scan(self, data: bytes, fields: Sequence[str]) -> dict[str, Ints] | None:
         """The fields of every line as arrays of shape (lines,), or None if one line differs.
 
         ``data`` ends with a newline. Field ``which`` is the index of each line's template. None
@@ -99,7 +100,7 @@ class Family:
 
     def _scan_block(
         self, data: bytes, start: int, end: int, fields: Sequence[str]
-    ) -> dict[str, NDArray[np.int64]] | None:
+    ) -> dict[str, Ints] | None:
         text = np.frombuffer(data, np.uint8, end - start, start)
         pairs = np.empty(len(text), np.uint16)
         pairs[0] = 0x0A00 | int(text[0])
@@ -153,9 +154,7 @@ class Family:
         return out
 
 
-def _integers(
-    text: NDArray[np.uint8], starts: NDArray[np.int64], widths: NDArray[np.int64], name: str
-) -> NDArray[np.int64] | None:
+def _integers(text: Bytes, starts: Ints, widths: Ints, name: str) -> Ints | None:
     """The integers of one field, each ``widths`` bytes from ``starts``; None as in ``scan``."""
     widest = int(widths.max(initial=0))
     head = text[starts]

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
 from tinyvirat_build.formats.faults import Issues, one_of_each
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import read_bytes, refuse_unsafe_video
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 OBJECT_TYPES: Final = {1: "person", 2: "car", 3: "vehicle", 4: "object", 5: "bike"}
@@ -104,8 +104,8 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
 
 @dataclass(slots=True)
 class _Rows:
-    values: NDArray[np.int64]  # (rows, columns)
-    lines: NDArray[np.int64]  # (rows,) 1-based
+    values: Ints  # (rows, columns)
+    lines: Ints  # (rows,) 1-based
 
 
 _Event = tuple[int, int, int, int]  # id, type, first and last frame
@@ -174,10 +174,10 @@ def _is_track(tokens: list[bytes]) -> bool:
     )
 
 
-def _integers(tokens: list[bytes], columns: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _integers(tokens: list[bytes], columns: int) -> tuple[Ints, Bools]:
     """Tokens as rows of integers, and which rows are; the others are left out of the values."""
     n = len(tokens) // columns
-    good: NDArray[np.bool_] = np.ones(n, bool)
+    good: Bools = np.ones(n, bool)
     numeric = list(map(_NUMBER.fullmatch, tokens))
     if None in numeric:
         good = np.array([m is not None for m in numeric]).reshape(n, columns).all(axis=1, out=good)
@@ -243,7 +243,7 @@ def _events_of(
     return found
 
 
-def _boxes(rows: _Rows, owner: NDArray[np.int64], frame: int, path: Path | None) -> RawBoxes:
+def _boxes(rows: _Rows, owner: Ints, frame: int, path: Path | None) -> RawBoxes:
     """The boxes of rows whose columns from ``frame`` on are frame, x, y, width, height."""
     ids, code = np.unique(owner, return_inverse=True)
     corner, size = rows.values[:, frame + 1 : frame + 3], rows.values[:, frame + 3 : frame + 5]
@@ -258,7 +258,7 @@ def _boxes(rows: _Rows, owner: NDArray[np.int64], frame: int, path: Path | None)
     )
 
 
-def _frames_of(boxes: RawBoxes) -> dict[str, NDArray[np.int64]]:
+def _frames_of(boxes: RawBoxes) -> dict[str, Ints]:
     """The frames of each object, ascending."""
     order = np.lexsort((boxes.frame, boxes.code))
     bounds = np.searchsorted(boxes.code[order], np.arange(1, len(boxes.ids)))
@@ -266,14 +266,14 @@ def _frames_of(boxes: RawBoxes) -> dict[str, NDArray[np.int64]]:
     return dict(zip(boxes.ids, parts, strict=True))
 
 
-def _meets(frames: NDArray[np.int64] | None, start: int, last: int) -> bool:
+def _meets(frames: Ints | None, start: int, last: int) -> bool:
     if frames is None:
         return False
     at = int(np.searchsorted(frames, start))
     return at < len(frames) and int(frames[at]) <= last
 
 
-def _first(code: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first(code: Ints, values: Ints) -> Ints:
     """For each code in order the value on its first row."""
     return values[np.unique(code, return_index=True)[1]]
 

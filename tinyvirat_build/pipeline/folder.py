@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,12 +19,14 @@ from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import clip_tables
+from tinyvirat_build.released import layout
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.store import PARTIAL
+from tinyvirat_build.video.opening import ffmpeg_version
 
 FORMAT: Final = 1  # of the build folder
 _NOTED: Final = "log/tables.json"
-FOLDERS: Final = ("tables", "units", "clips", "TinyVIRAT_V2", "truth", "pack", "stats", "log")
+FOLDERS: Final = ("tables", "units", "clips", layout.FOLDER, "truth", "pack", "stats", "log")
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
 
 
@@ -116,14 +117,6 @@ def other_version(file: Path, found: object) -> str:
         f"{file} is of layout {found}, this version of tinyvirat-build reads and writes {FORMAT}; "
         "use the version that made it, or give another --out"
     )
-
-
-def ffmpeg_version() -> str:
-    """The versions of the FFmpeg libraries that decode and encode, and of the machine's kind."""
-    import av
-
-    codec = av.library_versions["libavcodec"]
-    return f"av {av.__version__}, libavcodec {'.'.join(map(str, codec))}, {platform.machine()}"
 
 
 def refuse_foreign(out: Path) -> None:

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Settings
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.stages import writer_of
 from tinyvirat_build.records import Key
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
 from tinyvirat_build.stages.tables import by_video
 

@@ -17,10 +17,10 @@ import pandas as pd
 import pyarrow as pa
 
 from tinyvirat_build import labels, store
-from tinyvirat_build.config import Settings
-from tinyvirat_build.pipeline.folder import ffmpeg_version
 from tinyvirat_build.pipeline.stages import Stage
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.video.opening import ffmpeg_version
 
 Inputs = dict[str, Callable[[], object]]
 

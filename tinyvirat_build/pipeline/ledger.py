@@ -42,20 +42,6 @@ class Ledger:
         """What the ledger depends on: every stage's keys, and what discovery found."""
         return store.digest(self.keys, [f.to_csv(index=False) for f in self.discovered])
 
-    def of_raw_streams(self, missing: set[str]) -> str:
-        """What to do with the raw streams that are there in place of missing videos."""
-        found = {
-            str(row.video_id): str(row.file)
-            for frame in self.discovered
-            for row in frame[frame["reason"] == "raw_stream"].itertuples()
-            if row.video_id in missing
-        }
-        if not found:
-            return ""
-        files = ", ".join([*found.values()][:3]) + (", …" if len(found) > 3 else "")
-        rest = "" if found.keys() == missing else ", fetch the others"
-        return f"raw streams have no times: put {files} into a container (mp4, mkv){rest}"
-
     def write(self) -> None:
         """Write ``issues`` and ``balance``, unless they are of just these units already."""
         for name in ("issues", "balance"):

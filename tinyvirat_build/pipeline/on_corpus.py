@@ -5,18 +5,22 @@ Each function is a stage's ``run`` in the table of stages, or says whether its f
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
-from tinyvirat_build import report, splits
-from tinyvirat_build.dataset import tinyvirat
-from tinyvirat_build.errors import VideoError
+from tinyvirat_build import report
+from tinyvirat_build.errors import PackError, VideoError
+from tinyvirat_build.pack.read import open_pack
+from tinyvirat_build.pack.write import write_pack
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import StageResult
+from tinyvirat_build.released import write as released
+from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
 from tinyvirat_build.video import spans
@@ -71,20 +75,34 @@ def estimate(corpus: Corpus) -> spans.Estimate:
 
 def publish(corpus: Corpus) -> StageResult:
     """Write the released layout, the truth and the pack; the table is the manifest."""
-    return tinyvirat.publish(
+    settings = corpus.settings
+    published = released.publish(
         corpus.out,
         corpus["clips_filtered"],
         corpus["cuts"],
         corpus.classes,
         corpus.sources,
-        corpus.settings,
+        seed=settings.publish.seed,
     )
+    pack = corpus.out / "pack"
+    if not settings.encode.pack or not (pack / "pack.json").is_file():
+        # One of earlier settings, whose numbers would name other clips now, or the rest of one.
+        shutil.rmtree(pack, ignore_errors=True)
+    if settings.encode.pack:
+        write_pack(corpus.out, published.table, corpus.classes, public=settings.publish.public)
+    return published
 
 
 def dataset_there(corpus: Corpus) -> bool:
     """Whether everything that was published is still on disk."""
-    manifest = table_path(corpus.out, "clips")
-    return tinyvirat.files_there(corpus.out, manifest, corpus.settings)
+    if not released.files_there(corpus.out, table_path(corpus.out, "clips")):
+        return False
+    if corpus.settings.encode.pack:
+        try:
+            open_pack(corpus.out / "pack")
+        except PackError:
+            return False
+    return True
 
 
 def stats(corpus: Corpus) -> StageResult:

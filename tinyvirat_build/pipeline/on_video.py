@@ -7,8 +7,6 @@ in the table of stages. The planning ones hand their tables to a pure function o
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,34 +25,26 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
+from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
 from tinyvirat_build.stages import merge as merges
 from tinyvirat_build.stages import segment as segments
 from tinyvirat_build.video.agreed import cut_agreed
-from tinyvirat_build.video.cutter import COLUMNS
 from tinyvirat_build.video.index import VideoIndex, index_video
+from tinyvirat_build.video.told import indexed, no_cuts, refused, told
 
 
 def index(video: Video) -> StageResult:
     """A row of ``videos`` and the packet index; both assumed where the video is not here."""
     path = video.entry.video
-    if path is None:
-        return _indexed(video)
     try:
-        found = index_video(path)
+        return indexed(_picture(video.entry), index_video(path) if path else None)
     except VideoError as e:
-        refused = not_indexed(video, e.reason, e.detail)
         # What the system refuses, it may grant the next time.
-        return replace(refused, transient=e.reason if isinstance(e.__cause__, OSError) else "")
-    row: dict[str, Any] = {"width": found.width, "height": found.height, "assumed": False}
-    row |= {"fps": str(found.fps), "frames": found.n_frames, "fingerprint": found.fingerprint}
-    issues = []
-    if found.streams > 1:
-        detail = f"{found.streams} videos in the file; stream {found.stream} is taken"
-        issues.append(_noted(video, "streams", detail))
-    return _indexed(video, row, issues, {"packets": found.to_bytes()})
+        transient = e.reason if isinstance(e.__cause__, OSError) else ""
+        return replace(not_indexed(video, e.reason, e.detail), transient=transient)
 
 
 def not_indexed(video: Video, reason: str, detail: str) -> StageResult:
@@ -62,32 +52,14 @@ def not_indexed(video: Video, reason: str, detail: str) -> StageResult:
     if path := video.entry.video:
         # The name alone: where the data lie is this machine's affair, and no part of a build.
         detail = detail.replace(str(path), path.name)
-    parts = {"refused": json.dumps((reason, detail)).encode()}
-    return _indexed(video, {}, [_noted(video, reason, detail)], parts)
+    return refused(_picture(video.entry), reason, detail)
 
 
-def _noted(video: Video, reason: str, detail: str) -> Issue:
-    file = video.entry.video.name if video.entry.video else None
-    return Issue("index", reason, "noted", f"video {video.entry.video_id}", file, detail=detail)
-
-
-def _indexed(
-    video: Video,
-    found: dict[str, Any] | None = None,
-    issues: list[Issue] | None = None,
-    parts: dict[str, bytes] | None = None,
-) -> StageResult:
-    entry = video.entry
-    row: dict[str, Any] = {
-        **entry.key._asdict(),
-        **{"width": entry.width, "height": entry.height, "fps": entry.fps, "assumed": True},
-        **{"camera": entry.camera, "scene": entry.scene, "session": entry.session},
-        **{"present": entry.video is not None, "path": entry.video and entry.video.name},
-        **{"frames": None, "fingerprint": None},
-        **(found or {}),
-    }
-    told = issues_frame(issues or [], **entry.key._asdict())
-    return StageResult(pd.DataFrame([row]), told, parts=parts or {})
+def _picture(entry: Entry) -> dict[str, Any]:
+    """The row of a video as its source assumes it to be."""
+    names = ("width", "height", "fps", "camera", "scene", "session")
+    about = {"present": entry.video is not None, "path": entry.video and entry.video.name}
+    return entry.key._asdict() | {n: getattr(entry, n) for n in names} | about
 
 
 def load_index(unit: Path) -> VideoIndex:
@@ -170,108 +142,43 @@ def cut(video: Video) -> StageResult:
     The folder takes its place whole, before the unit that names its files.
     """
     clips, folder = video["clips_filtered"], of_video(video.out / "clips", video.entry)
-    # A name of this process's own: a worker of a killed build may be about to end.
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}{store.PARTIAL}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    transient = ""
-    try:
-        if video.entry.video is None:
-            raise VideoError("no_video", "the source video is not present")
-        packets = load_index(video.unit("index"))
-    except VideoError as e:  # the key holds what the index says: found again, it is another one
-        cuts = _no_cuts(clips, e.reason)
-    else:
-        try:
-            cuts = _cut(video, video.entry.video, packets, partial)
-        except VideoError as e:
-            cuts, transient = _no_cuts(clips, e.reason), e.reason
-            shutil.rmtree(partial)
-            partial.mkdir()
+    with store.atomic_folder(folder) as partial:
+        cuts, transient = _cut(video, clips, partial)
     at = folder.relative_to(video.out).as_posix()
     for column in ("file", "pack_file"):
         cuts[column] = [None if pd.isna(f) else f"{at}/{f}" for f in cuts[column]]
-    shutil.rmtree(folder, ignore_errors=True)
-    if cuts["file"].notna().any():
-        store.sync_folder(partial)
-        partial.rename(folder)
-    else:
-        partial.rmdir()
-    store.sync_folder(folder.parent)
-    return replace(_told(video, cuts), transient=transient)
+    return replace(told(video.entry.key, clips, cuts), transient=transient)
 
 
-def _cut(video: Video, path: Path, packets: VideoIndex, folder: Path) -> pd.DataFrame:
-    """Cut a video's clips into a folder.
-
-    Raises:
-        VideoError: the video cannot be opened any more, or changed.
-    """
-    settings = video.settings
-    before = _stamp(path)
-    cuts = cut_agreed(
-        path,
-        packets,
-        video["clips_filtered"],
-        folder,
-        settings.encode,
-        max_held=settings.videos.max_held,
-        pack_path=folder / "clips.yuv" if settings.encode.pack else None,
-        prove=video.prove,
-    )
-    if _stamp(path) != before:
-        raise VideoError("source_changed", "the file changed while it was cut")
-    return cuts
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _cut(video: Video, clips: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
+    """Cut a video's clips into a folder; beside them the reason of a failure that may pass."""
+    path, settings = video.entry.video, video.settings
     try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_size, stat.st_mtime_ns
+        if path is None:
+            raise VideoError("no_video", "the source video is not present")
+        packets = load_index(video.unit("index"))
+    except VideoError as e:  # the key holds what the index says: found again, it is another one
+        return no_cuts(clips, e.reason), ""
+    before = store.HashMemory.stamp(path)
+    pack = folder / "clips.yuv" if settings.encode.pack else None
+    try:
+        cuts = cut_agreed(
+            path, packets, clips, folder, settings.encode,
+            max_held=settings.videos.max_held, pack_path=pack, prove=video.prove,
+        )  # fmt: skip
+        if store.HashMemory.stamp(path) != before:
+            raise VideoError("source_changed", "the file changed while it was cut")
+    except VideoError as e:
+        for file in folder.iterdir():
+            file.unlink()
+        return no_cuts(clips, e.reason), e.reason
+    return cuts, ""
 
 
 def not_cut(video: Video, reason: str, detail: str) -> StageResult:
     """No clip, of a video whose cutting crashed, hung or failed."""
-    return _told(video, _no_cuts(video["clips_filtered"], reason), detail)
-
-
-def _no_cuts(clips: pd.DataFrame, reason: str) -> pd.DataFrame:
-    cuts = pd.DataFrame({"clip_id": clips["clip_id"], "reason": reason})
-    return cuts.assign(**{c: None for c in COLUMNS if c not in cuts})
-
-
-def _told(video: Video, cuts: pd.DataFrame, detail: str = "") -> StageResult:
-    """The table ``cuts``, with an issue for each clip that has no file or not all its frames."""
-    keys = video.entry.key._asdict()
-    lost, kept = cuts[cuts["reason"].notna()], cuts[cuts["reason"].isna()]
-
-    def issue(clip: str, reason: str, action: str, count: int = 1, detail: str = "") -> Issue:
-        record, file = f"clip {clip}", video.entry.video_id
-        return Issue("cut", reason, action, record, file, count=count, detail=detail)
-
-    issues = [
-        issue(clip, str(reason), "quarantined", detail=detail)
-        for clip, reason in zip(lost["clip_id"], lost["reason"], strict=True)
-    ]
-    for reason, action in (("held", "held"), ("damaged", "noted")):
-        issues += [
-            issue(clip, reason, action, int(n))
-            for clip, n in zip(kept["clip_id"], kept[reason], strict=True)
-            if n
-        ]
     clips = video["clips_filtered"]
-    planned = (clips["end"] - clips["start"]).set_axis(clips["clip_id"])
-    issues += [
-        issue(clip, "past_end", "clipped", short)
-        for clip, n in zip(kept["clip_id"], kept["n_frames"], strict=True)
-        if (short := int(planned[clip]) - int(n))
-    ]
-    balance = Balance("cut", "clips", len(cuts), len(kept), len(lost))
-    return StageResult(
-        cuts.assign(**keys), issues_frame(issues, **keys), balance_frame(balance, **keys)
-    )
+    return told(video.entry.key, clips, no_cuts(clips, reason), detail)
 
 
 def clips_there(video: Video) -> bool:

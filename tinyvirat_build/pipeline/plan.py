@@ -23,7 +23,6 @@ import pandas as pd
 import pyarrow as pa
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Settings
 from tinyvirat_build.pipeline import keys
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
@@ -32,6 +31,7 @@ from tinyvirat_build.pipeline.on_corpus import groups
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import Stage, order_of, resolve, stages_before, writer_of
 from tinyvirat_build.pipeline.tasks import Task, Unit
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
 
 

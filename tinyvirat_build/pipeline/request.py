@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyvirat_build import engine, labels, sources
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import Key
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source
 from tinyvirat_build.video.spans import Estimate
 
@@ -31,7 +31,8 @@ class Request:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise SettingsError("no source: give meva, virat, demo or the YAML file of a corpus")
+            known = ", ".join(sources.BUILTIN)
+            raise SettingsError(f"no source: give {known} or the YAML file of a corpus")
         for name in ("workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -55,18 +56,32 @@ class Outcome:
         return 1 if self.quarantined or self.unread or self.planned == 0 else 0
 
 
-def entries_of(request: Request) -> list[Entry]:
-    """The videos of all sources of a request, in key order.
+def discover(request: Request, *, prepare: bool = False) -> dict[str, tuple[Source, Discovery]]:
+    """The sources of a request by name, and what lies in the data folder of each.
+
+    With ``prepare`` a source that makes its files itself does so before.
 
     Raises:
-        SettingsError: a source that needs ``--data`` has none.
+        SettingsError: a source that needs ``--data`` has none, or as :func:`_sources_of`.
         DataError: nothing of a source lies in its data folder.
     """
-    found = sources_of(request)
-    return in_order([s.discover(data_of(s, request), request.settings) for s in found])
+    found = {}
+    for source in _sources_of(request):
+        data = request.data or source.default_data(request.out)
+        if data is None:
+            raise SettingsError(f"source {source.name} needs --data, the folder of its files")
+        if prepare:
+            sources.prepare(source, data, request.settings, quiet=request.quiet)
+        found[source.name] = source, source.discover(data, request.settings)
+    return found
 
 
-def sources_of(request: Request) -> list[Source]:
+def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> list[Entry]:
+    """The videos of several sources, in key order."""
+    return sorted((e for _, d in found.values() for e in d.entries), key=lambda e: e.key)
+
+
+def _sources_of(request: Request) -> list[Source]:
     """The sources of a request, each once.
 
     Raises:
@@ -93,21 +108,3 @@ def sources_of(request: Request) -> list[Source]:
                 f"{', '.join(sorted(meant))}"
             )
     return found
-
-
-def data_of(source: Source, request: Request) -> Path:
-    """The data folder of a source: the one asked for, or the source's own default.
-
-    Raises:
-        SettingsError: it has no default and none was given.
-    """
-    data = request.data or source.default_data(request.out)
-    if data is None:
-        raise SettingsError(f"source {source.name} needs --data, the folder of its files")
-    return data
-
-
-def in_order(found: Sequence[Discovery]) -> list[Entry]:
-    """The videos of several sources, in key order."""
-    entries = [e for d in found for e in d.entries]
-    return sorted(entries, key=lambda e: e.key)

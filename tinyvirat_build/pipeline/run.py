@@ -7,7 +7,6 @@ after those asked for are only planned: one that is finished keeps its rows in t
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import time
 from collections import Counter
@@ -17,12 +16,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tinyvirat_build import engine, labels, sources, store
+from tinyvirat_build import engine, labels, store
 from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, data_of, in_order, sources_of
+from tinyvirat_build.pipeline.request import Outcome, Request, discover, entries_of
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -34,6 +33,8 @@ from tinyvirat_build.pipeline.stages import (
 )
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
 from tinyvirat_build.records import issues_frame
+from tinyvirat_build.sources.files import fetching
+from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -51,8 +52,8 @@ def run(
     Raises:
         SettingsError: an unknown stage or source.
         DataError: the sources' data are not there, or videos are missing.
-        BuildError: the folder is locked, full or not writable, or a stage before ``first`` is
-            not done.
+        BuildError: the folder is locked or not writable, or a stage before ``first`` is not done.
+        MeansError: the disk is full, or no memory, file, thread or process can be had.
     """
     order_of(first), order_of(until)
     folder.refuse_foreign(request.out)
@@ -61,18 +62,15 @@ def run(
             folder.remove_partials(request.out)
             before()
             return _run(request, first, until)
-        except OSError as e:
-            if e.errno != errno.ENOSPC:
+        except Exception as e:
+            if (found := lacking(e)) is None:
                 raise
-            raise BuildError(
-                f"{e.filename or request.out}: no space left on its disk; free some and run the "
-                "same command to go on, or give another --out"
-            ) from e
+            raise found from e
 
 
 def _run(request: Request, first: str, until: str) -> Outcome:
     began = time.monotonic()
-    known = discover(request, first, until)
+    known = look(request, first, until)
     outcome = Outcome(seconds={"discover": time.monotonic() - began})
     # Where an estimate alone is asked for nothing is written, no new settings either.
     writes = any(known.asked(s) and s.scope != "estimate" for step in steps() for s in step)
@@ -93,23 +91,21 @@ def _run(request: Request, first: str, until: str) -> Outcome:
     return outcome
 
 
-def discover(request: Request, first: str, until: str) -> Known:
+def look(request: Request, first: str, until: str) -> Known:
     """Find the videos of all sources."""
-    settings = request.settings
-    chosen = sources_of(request)
-    for source in chosen:
-        sources.prepare(source, data_of(source, request), settings, quiet=request.quiet)
-    found = [s.discover(data_of(s, request), settings) for s in chosen]
+    settings, found = request.settings, discover(request, prepare=True)
     ledger = Ledger(request.out / "tables")
     ledger.discovered = [
-        issues_frame([issue], source=s.name, video_id=video)
-        for s, d in zip(chosen, found, strict=True)
-        for video, issue in d.issues
+        issues_frame([issue], source=name, video_id=video)
+        for name, (_, discovery) in found.items()
+        for video, issue in discovery.issues
     ]
     # A link that leads nowhere is a video that is not here.
     entries = [
-        replace(e, video=None) if e.video and not e.video.is_file() else e for e in in_order(found)
+        replace(e, video=None) if e.video and not e.video.is_file() else e
+        for e in entries_of(found)
     ]
+    chosen = [source for source, _ in found.values()]
     return Known(
         request, first, until, labels.load_classes(settings.classes), chosen, entries,
         {name: settings.of(name) for name in {e.source for e in entries}},
@@ -166,7 +162,7 @@ def _missing_videos(step: Sequence[Stage], tasks: Sequence[Task], known: Known) 
     if not (step[0].folder and missing) or known.request.settings.videos.missing != "error":
         return None
     names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    remedy = known.ledger.of_raw_streams(set(missing)) or "fetch them"
+    remedy = fetching(missing, known.ledger.discovered)
     return DataError(
         f"{len(missing)} source videos are not below --data ({names}); {remedy}, or "
         f"build without them: --set videos.missing=skip"

@@ -10,11 +10,11 @@ from typing import Final
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Settings
 from tinyvirat_build.engine import Failure
 from tinyvirat_build.pipeline.given import Video
 from tinyvirat_build.pipeline.stages import Stage, resolve
 from tinyvirat_build.records import StageResult
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry
 
 _SCHEMA_OF: Final = {"without_geometry": "activities"}

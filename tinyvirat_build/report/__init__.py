@@ -10,10 +10,10 @@ import pandas as pd
 import yaml
 
 from tinyvirat_build import store
-from tinyvirat_build.config import Settings
 from tinyvirat_build.report.figures import figures
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.stats import stats
 
 

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from tinyvirat_build.stages.partition import SPLITS
+from tinyvirat_build.records import SPLITS
 from tinyvirat_build.stages.stats import BEYOND, RESOLUTIONS
 
 WIDTH: Final = 3.4  # inches

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-from numpy.typing import NDArray
+
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes, frame_bytes
+from tinyvirat_build.store.means import raise_if_lacking
 
 
-def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[NDArray[np.uint8]]:
+def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[Bytes]:
     """Frames of a clip by their ascending places; a place too far is the last.
 
     ``(H, W, 3)`` RGB, or with ``luma`` the Y plane ``(H, W)`` as it is stored (a conversion to gray
@@ -19,20 +22,20 @@ def frames_at(path: Path, places: Sequence[int], *, luma: bool = False) -> list[
     """
     try:
         with av.open(str(path)) as container:
+            container.streams.video[0].thread_count = 1  # a few small frames
             frames = _pick(container.decode(video=0), places)
             return [_luma(frame) if luma else _rgb(frame) for frame in frames]
-    except (OSError, av.FFmpegError):
+    except (OSError, av.FFmpegError) as e:
+        raise_if_lacking(e)
         return []
 
 
-def _rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
+def _rgb(frame: av.VideoFrame) -> Bytes:
     return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
 
 
-def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    plane = frame.planes[0]
-    rows = np.frombuffer(bytes(plane), dtype=np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width]
+def _luma(frame: av.VideoFrame) -> Bytes:
+    return decoded_planes(frame)[0].copy()
 
 
 def _pick(frames: Iterator[av.VideoFrame], places: Sequence[int]) -> list[av.VideoFrame]:
@@ -49,7 +52,7 @@ def _pick(frames: Iterator[av.VideoFrame], places: Sequence[int]) -> list[av.Vid
 
 def packed_luma(
     path: Path, offset: int, width: int, height: int, places: Sequence[int]
-) -> list[NDArray[np.uint8]]:
+) -> list[Bytes]:
     """The luma ``(H, W)`` of frames of a clip of even size in a file of raw 4:2:0 frames.
 
     Empty where the file is missing or ends before.
@@ -58,9 +61,10 @@ def packed_luma(
     try:
         with path.open("rb") as file:
             for place in places:
-                file.seek(offset + place * (size * 3 // 2))
+                file.seek(offset + place * frame_bytes(height, width))
                 plane = np.frombuffer(file.read(size), dtype=np.uint8)
                 found.append(plane.reshape(height, width))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as e:
+        raise_if_lacking(e)
         return []
     return found

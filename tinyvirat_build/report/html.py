@@ -12,11 +12,10 @@ from typing import Any, Final
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.records import REASONS
+from tinyvirat_build.records import REASONS, SPLITS
 from tinyvirat_build.report.figures import figures
 from tinyvirat_build.report.sheets import contact_sheets
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, build_row
-from tinyvirat_build.stages.partition import SPLITS
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2024; --dim: #60666d; --line: #dfe2e6;

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tinyvirat_build.records import SPLITS
+
 HEADER: Final = (
     "Dataset", "Resolution", "Mean frames", "Multi-label", "Classes", "Videos", "Train", "Val",
     "Test",
@@ -48,8 +50,5 @@ def build_row(stats: Mapping[str, Any], name: str) -> tuple[str, ...]:
         "yes" if several else "no",
         str(stats["classes_with_clips"]),
         f"{stats['clips']:,}",
-        *(f"{stats['splits'][split]:,}" if stats["splits"][split] else "–" for split in _SPLITS),
+        *(f"{stats['splits'][split]:,}" if stats["splits"][split] else "–" for split in SPLITS),
     )
-
-
-_SPLITS: Final = ("train", "val", "test")

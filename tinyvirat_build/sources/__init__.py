@@ -14,11 +14,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, Literal, Protocol, cast
 
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue, Key
-from tinyvirat_build.userfiles import nearest
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.store.userfiles import nearest
 
 BUILTIN: Final = ("demo", "meva", "virat")
 ENTRY_POINTS: Final = "tinyvirat_build.sources"
@@ -56,8 +56,7 @@ class Entry:
     namespace: str  # which label map reads its names: "meva", "virat", "virat-text", …
     camera: str = ""
     scene: str = ""
-    session: str = ""
-    group: str = ""  # the default group of the partition: MEVA's time slot, VIRAT's session
+    session: str = ""  # the default group of the partition: MEVA's time slot, VIRAT's session
     width: int = 1920  # assumed until the video is indexed
     height: int = 1080
     fps: str = "30"

@@ -40,15 +40,15 @@ import shapely
 import yaml
 
 from tinyvirat_build import labels
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import AnnotationError, DataError, SettingsError
 from tinyvirat_build.formats import READERS, Dialect
 from tinyvirat_build.formats.actev_tree import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
 from tinyvirat_build.sources.files import SUFFIX, Found, is_folder, repeated, walk
-from tinyvirat_build.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
+from tinyvirat_build.store.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
 
 MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
 MAX_RATE: Final = 10_000  # frames a second
@@ -138,7 +138,6 @@ class Custom:
                     video=videos.get(video_id),
                     namespace=self.name,
                     session=group,
-                    group=group,
                     width=self.width,
                     height=self.height,
                     fps=self.fps,

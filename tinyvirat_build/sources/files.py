@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.config import annotations_dir
+import pandas as pd
+
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.formats.safety import safe_name, shown
 from tinyvirat_build.records import Issue
+from tinyvirat_build.settings import annotations_dir
 from tinyvirat_build.sources import Entry
 
 _COMMON: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")
@@ -38,8 +40,6 @@ class Camera:
     width: int
     height: int
     fps: str
-    indoor: bool | None
-    infrared: bool
 
 
 @functools.cache
@@ -47,13 +47,7 @@ def cameras() -> Mapping[str, Camera]:
     """The table of cameras that comes with the package, ``annotations/cameras.csv``."""
     with (annotations_dir() / "cameras.csv").open(encoding="utf-8", newline="") as file:
         return {
-            row["camera"]: Camera(
-                int(row["width"]),
-                int(row["height"]),
-                row["fps"],
-                {"yes": True, "no": False}.get(row["indoor"]),
-                row["infrared"] == "yes",
-            )
+            row["camera"]: Camera(int(row["width"]), int(row["height"]), row["fps"])
             for row in csv.DictReader(file)
         }
 
@@ -247,3 +241,16 @@ def other(left: Entry, read: Entry) -> Issue:
         "discover", "other_set", "noted", f"video {left.video_id}", left.files[0].name,
         detail=f"{left.annotation_set} is not read, {read.annotation_set} is",
     )  # fmt: skip
+
+
+def fetching(missing: Iterable[str], issues: Iterable[pd.DataFrame]) -> str:
+    """What to do about videos that are missing: of some there may be raw streams."""
+    left = set(missing)
+    rows = (row for frame in issues for row in frame.itertuples())
+    raw = {str(row.video_id): str(row.file) for row in rows if row.reason == "raw_stream"}
+    raw = {video: file for video, file in raw.items() if video in left}
+    if not raw:
+        return "fetch them"
+    files = ", ".join([*raw.values()][:3]) + (", …" if len(raw) > 3 else "")
+    rest = "" if raw.keys() == left else ", fetch the others"
+    return f"raw streams have no times: put {files} into a container (mp4, mkv){rest}"

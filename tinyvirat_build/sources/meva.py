@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tinyvirat_build.config import Settings
+from tinyvirat_build import labels
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Part
 from tinyvirat_build.sources.files import (
     SUFFIX,
@@ -28,7 +29,7 @@ from tinyvirat_build.sources.files import (
     repeated,
     walk,
 )
-from tinyvirat_build.userfiles import nearest, read_regular
+from tinyvirat_build.store.userfiles import nearest, read_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ _RUNS: Final = {"r13": 0, None: 1, "r0": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Meva:
+class MevaSource:
     """The source ``meva``."""
 
     name: str = "meva"
@@ -171,7 +172,7 @@ class Meva:
         return None
 
 
-SOURCE: Final = Meva()
+SOURCE: Final = MevaSource()
 
 
 def unite_entries(entries: Iterable[Entry]) -> Entry:
@@ -261,13 +262,12 @@ def _sets(settings: Settings) -> list[str]:
 
 def _about(clip: str, slots: Mapping[str, str]) -> dict[str, Any]:
     *_, site, camera = clip.split(".")
-    picture = cameras().get(camera, Camera(1920, 1080, "30", None, False))
+    picture = cameras().get(camera, Camera(1920, 1080, "30"))
     slot = slots.get(clip) or time_slot(clip)
     return {
         "camera": camera,
         "scene": site,
         "session": slot,
-        "group": slot,
         "width": picture.width,
         "height": picture.height,
         "fps": picture.fps,
@@ -276,3 +276,13 @@ def _about(clip: str, slots: Mapping[str, str]) -> dict[str, Any]:
 
 def _key(entry: Entry) -> tuple[str, str]:
     return entry.video_id, entry.annotation_set
+
+
+def current_name(name: str) -> str:
+    """MEVA's current name of an activity in any of the three spellings; others stay.
+
+    >>> current_name("Talking"), current_name("digging")
+    ('person_talks_to_person', 'digging')
+    """
+    known = labels.load_map("meva-to-meva-37", labels.load_classes("meva-37")).labels_of(name)
+    return known[0] if known else name

@@ -18,11 +18,10 @@ import pandas as pd
 import shapely
 
 from tinyvirat_build import geometry, labels
-from tinyvirat_build.bounds import BoundError
-from tinyvirat_build.config import Settings
-from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.errors import AnnotationError, BoundError
 from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import (
     KEYS,
     Balance,
@@ -33,13 +32,13 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Part, Region
+from tinyvirat_build.sources.meva import current_name
 from tinyvirat_build.sources.unite import unite
 
 STAGE: Final = "parse"
 NEAREST: Final = 20  # unknown names of a video whose likeness is sought; each takes milliseconds
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
             errors.append(e)
     if not sets:
         raise errors[0]
-    united = sets[0][1] if len(sets) == 1 else unite(sets, labels.canonical_meva_name)
+    united = sets[0][1] if len(sets) == 1 else unite(sets, current_name)
     if not errors:
         return united
     return replace(
@@ -184,7 +183,7 @@ def _keyed(
     return pd.DataFrame(made, copy=False)
 
 
-def _reach(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
+def _reach(boxes: pd.DataFrame) -> Floats:
     """Boxes as ``geometry``'s reach ``(4, N)``: -x1, -y1, x2, y2."""
     return np.stack(
         [
@@ -198,11 +197,11 @@ def _reach(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 def _clipped(
     boxes: pd.DataFrame,
-    reach: npt.NDArray[np.float64],
+    reach: Floats,
     width: int,
     height: int,
     issues: Issues,
-) -> tuple[npt.NDArray[np.float64], Bools]:
+) -> tuple[Floats, Bools]:
     """The boxes inside the picture, and which of them have something left there."""
     limit = np.array([[0.0], [0.0], [width], [height]])
     outside = (reach > limit).any(axis=0)
@@ -248,7 +247,7 @@ def _with_boxes(
 def _in_regions(
     activities: pd.DataFrame,
     boxes: pd.DataFrame,
-    reach: npt.NDArray[np.float64],
+    reach: Floats,
     regions: Sequence[Region],
     issues: Issues,
 ) -> pd.DataFrame:
@@ -280,7 +279,7 @@ def _in_regions(
     return activities[~(ignored | unwanted)]
 
 
-def _boxes_of(activities: pd.DataFrame, boxes: pd.DataFrame, which: Bools) -> npt.NDArray[np.int64]:
+def _boxes_of(activities: pd.DataFrame, boxes: pd.DataFrame, which: Bools) -> Ints:
     """How many boxes of its actors within its span each activity has, of those that count."""
     actor = boxes["actor_id"].array
     codes, frames = np.asarray(actor.codes), boxes["frame"].to_numpy()

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import MAX_MEETINGS, Work, compared
-from tinyvirat_build.geometry import Bools, Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses, meetings, overlapping
+from tinyvirat_build.errors import MAX_MEETINGS, Work, compared
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
+from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings, overlapping
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 SAME_PERSON: Final = 0.7  # median IoU over common frames

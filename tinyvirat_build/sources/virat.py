@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.files import (
     SUFFIX,
@@ -58,7 +58,7 @@ _UMD = re.compile(r"UMD-v1(?:-\w+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Virat:
+class ViratSource:
     """The source ``virat``."""
 
     name: str = "virat"
@@ -159,7 +159,7 @@ class Virat:
         return None
 
 
-SOURCE: Final = Virat()
+SOURCE: Final = ViratSource()
 
 
 def session_of(video_id: str) -> str:
@@ -208,7 +208,6 @@ def _about(video_id: str) -> dict[str, Any]:
         "camera": f"VIRAT-{scene}",
         "scene": scene,
         "session": session,
-        "group": session,
         "width": picture.width,
         "height": picture.height,
         "fps": picture.fps,

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import Work
-from tinyvirat_build.geometry import Bools, Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses
-from tinyvirat_build.stages.tables import Columns, Rows
+from tinyvirat_build.errors import Work
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
+from tinyvirat_build.geometry.meetings import PIECE, Courses
+from tinyvirat_build.stages.tables import VideoRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +47,17 @@ class Activities:
         )
 
 
-def read_activities(table: Columns, rows: Rows) -> Activities:
+def read_activities(rows: VideoRows) -> Activities:
     """One video's rows of the table ``activities``, in file order."""
-    order = np.lexsort((table["activity_id", rows].astype(str), table.ints("file_order", rows)))
-    ids, names = table.texts("activity_id", rows), table.texts("name", rows)
-    labels, actors = table.lists("labels", rows), table.lists("actors", rows)
+    order = np.lexsort((rows["activity_id"].astype(str), rows.ints("file_order")))
+    ids, names = rows.texts("activity_id"), rows.texts("name")
+    labels, actors = rows.lists("labels"), rows.lists("actors")
     return Activities(
         [ids[i] for i in order],
         [names[i] for i in order],
         [labels[i] for i in order],
-        table.ints("start", rows)[order],
-        table.ints("end", rows)[order],
+        rows.ints("start")[order],
+        rows.ints("end")[order],
         [tuple(map(str, actors[i])) for i in order],
     )
 
@@ -203,11 +203,11 @@ class Parts:
         return Courses(cast, frame, self.boxes.reach[:, rows])
 
 
-def read_boxes(table: Columns, rows: Rows) -> ActorBoxes:
+def read_boxes(rows: VideoRows) -> ActorBoxes:
     """One video's rows of the table ``boxes``, in any order."""
-    actor, names = _actor_codes(table["actor_id", rows])
-    frame = table.ints("frame", rows)
-    reach = np.stack([table[c, rows] for c in ("x1", "y1", "x2", "y2")]).astype(np.float64)
+    actor, names = _actor_codes(rows["actor_id"])
+    frame = rows.ints("frame")
+    reach = np.stack([rows[c] for c in ("x1", "y1", "x2", "y2")]).astype(np.float64)
     reach[:2] *= -1
     same = actor[1:] == actor[:-1]
     if (actor[1:] < actor[:-1]).any() or (same & (frame[1:] <= frame[:-1])).any():

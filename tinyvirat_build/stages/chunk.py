@@ -7,6 +7,7 @@ chunks").
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -16,10 +17,10 @@ from typing import Final
 
 import pandas as pd
 
-from tinyvirat_build.config import Chunk
-from tinyvirat_build.records import Issue, StageResult
-from tinyvirat_build.stages.segment import read_tracks
-from tinyvirat_build.stages.tables import Builder, Columns, by_video, select
+from tinyvirat_build.records import Issue, Key, StageResult
+from tinyvirat_build.settings import Chunk
+from tinyvirat_build.stages.segment import tracks_by_id
+from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 
 
 def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> StageResult:
@@ -29,57 +30,41 @@ def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> Stag
     Chunks under ``min_frames`` are issues (``short``), the rest of a segment under
     ``remainder: drop`` is one too (``remainder``). The balance counts frames.
     """
-    tables = Columns(segments), Columns(tracks)
-    rows = by_video(segments), by_video(tracks)
-    out = Builder("chunk", "chunks", "frames")
-    for key, own in rows[0].items():
-        track_rows = select(rows[1], key)
-        track_ids = tables[1].ints("track_id", track_rows).tolist()
-        track_of = dict(zip(track_ids, read_tracks(tables[1], track_rows), strict=True))
-        values: dict[str, list[object]] = {
-            name: [] for name in ("segment_id", "start", "end", "labels", "activities", "tracks")
-        }
-        issues: list[Issue] = []
-        frames = kept = 0
-        rows_of = list(
-            zip(
-                tables[0].ints("segment_id", own).tolist(),
-                tables[0].ints("start", own).tolist(),
-                tables[0].ints("end", own).tolist(),
-                tables[0].lists("labels", own),
-                tables[0].lists("activities", own),
-                tables[0].lists("tracks", own),
-                strict=True,
-            )
-        )
-        alike = _times_before([(start, end - start, m) for _, start, end, _, m, _ in rows_of])
-        for (segment_id, start, end, labels, members, within), before in zip(
-            rows_of, alike, strict=True
-        ):
-            frames += end - start
-            # Not the frames themselves: a corpus whose frames are counted from elsewhere has the
-            # same clips.
-            seed = (settings.seed, *key, end - start, before, *members)
-            cuts = [start + at for at in cut_points(end - start, settings, seed)]
-            starts, ends = ([track_of[t][side] for t in within] for side in (0, 1))
-            for low, high in pairwise(cuts):
-                if high - low < settings.min_frames:
-                    issues.append(_issue("short", segment_id, low, high, members))
-                    continue
-                touched = within[bisect_right(ends, low) : bisect_left(starts, high)]
-                values["segment_id"].append(segment_id)
-                values["start"].append(low)
-                values["end"].append(high)
-                values["labels"].append(labels)
-                values["activities"].append(
-                    tuple(sorted({a for t in touched for a in track_of[t][2]}))
-                )
-                values["tracks"].append(touched)
-                kept += high - low
-            if cuts[-1] < end:
-                issues.append(_issue("remainder", segment_id, cuts[-1], end, members))
-        out.add(key, values, records_in=frames, records_out=kept, issues=issues)
-    return out.result()
+    make = functools.partial(_chunked, settings=settings)
+    return video_by_video("chunk", "chunks", "frames", make, segments, tracks)
+
+
+def _chunked(key: Key, segments: VideoRows, tracks: VideoRows, *, settings: Chunk) -> Made:
+    track_of = tracks_by_id(tracks)
+    values: dict[str, list[object]] = {
+        name: [] for name in ("segment_id", "start", "end", "labels", "activities", "tracks")
+    }
+    issues: list[Issue] = []
+    frames = kept = 0
+    integers = (segments.ints(name).tolist() for name in ("segment_id", "start", "end"))
+    lists = (segments.lists(name) for name in ("labels", "activities", "tracks"))
+    given = list(zip(*integers, *lists, strict=True))
+    alike = _times_before([(start, end - start, m) for _, start, end, _, m, _ in given])
+    for (segment_id, start, end, labels, members, within), before in zip(given, alike, strict=True):
+        frames += end - start
+        # Not the frames themselves: a corpus whose frames are counted from elsewhere has the
+        # same clips.
+        seed = (settings.seed, *key, end - start, before, *members)
+        cuts = [start + at for at in cut_points(end - start, settings, seed)]
+        starts, ends = ([track_of[t][side] for t in within] for side in (0, 1))
+        for low, high in pairwise(cuts):
+            if high - low < settings.min_frames:
+                issues.append(_issue("short", segment_id, low, high, members))
+                continue
+            touched = within[bisect_right(ends, low) : bisect_left(starts, high)]
+            own = tuple(sorted({a for t in touched for a in track_of[t][2]}))
+            row = (segment_id, low, high, labels, own, touched)
+            for column, value in zip(values.values(), row, strict=True):
+                column.append(value)
+            kept += high - low
+        if cuts[-1] < end:
+            issues.append(_issue("remainder", segment_id, cuts[-1], end, members))
+    return Made(values, frames, kept, issues)
 
 
 def _times_before(segments: Sequence[tuple[int, int, tuple[str, ...]]]) -> list[int]:

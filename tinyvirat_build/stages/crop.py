@@ -7,6 +7,7 @@ refused (docs/semantics.md, "Crop"; TinyVIRAT, "clips spatially smaller than 128
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,21 +18,22 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import BoundError, compared
-from tinyvirat_build.config import Crop
-from tinyvirat_build.geometry import Floats, Ints
-from tinyvirat_build.meetings import PIECE, Courses, meetings
+from tinyvirat_build.errors import BoundError, compared
+from tinyvirat_build.geometry.arrays import Floats, Ints
+from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import Issue, Key, StageResult
+from tinyvirat_build.settings import Crop
 from tinyvirat_build.stages import window
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
+    ActorBoxes,
     casts_of,
     read_activities,
     read_boxes,
 )
 from tinyvirat_build.stages.merge import Track
-from tinyvirat_build.stages.segment import read_tracks
-from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
+from tinyvirat_build.stages.segment import tracks_by_id
+from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 from tinyvirat_build.stages.window import Windows
 
 
@@ -89,61 +91,51 @@ def crop(
     """
     if settings.scope == "segment" and segments is None:
         raise ValueError("crop.scope segment measures segments; pass segments=")
-    tables = [Columns(t) for t in (chunks, tracks, activities, boxes, videos)]
-    rows = [by_video(t) for t in (chunks, tracks, activities, boxes, videos)]
-    whole = None if segments is None else (Columns(segments), by_video(segments))
-    out = Builder("crop", "clips_planned", "clips")
-    for key, own in rows[0].items():
-        chunk_table, track_table, activity_table, box_table, video_table = tables
-        video_rows = select(rows[4], key)
-        picture = (
-            int(video_table.ints("width", video_rows)[0]),
-            int(video_table.ints("height", video_rows)[0]),
-        )
-        track_rows = select(rows[1], key)
-        video = _Video(
-            key,
-            picture,
-            dict(
-                zip(
-                    track_table.ints("track_id", track_rows).tolist(),
-                    read_tracks(track_table, track_rows),
-                    strict=True,
-                )
-            ),
-            read_activities(activity_table, select(rows[2], key)),
-            box_table,
-            select(rows[3], key),
-            settings,
-        )
-        spans = _read_spans(chunk_table, own)
-        scope = None
-        if settings.scope == "segment" and whole is not None:
-            scope = _read_spans(whole[0], select(whole[1], key))
-        try:
-            values, issues = video.plan(spans, scope, tuple(classes), unit, names or {})
-        except BoundError as e:
-            about = f"video {key.video_id}"
-            issues = [Issue("crop", "bound", "quarantined", about, count=len(spans), detail=e.what)]
-            values = {"start": []}
-        out.add(
-            key,
-            values,
-            records_in=len(spans),
-            records_out=len(values["start"]),
-            issues=issues,
-        )
-    return out.result()
+    make = functools.partial(
+        _cropped, settings=settings, classes=tuple(classes), unit=unit, names=names or {}
+    )
+    tables = (chunks, tracks, activities, boxes, videos)
+    measured = (segments,) if settings.scope == "segment" and segments is not None else ()
+    return video_by_video("crop", "clips_planned", "clips", make, *tables, *measured)
 
 
-def _read_spans(table: Columns, rows: Rows) -> _Spans:
+def _cropped(
+    key: Key,
+    chunks: VideoRows,
+    tracks: VideoRows,
+    activities: VideoRows,
+    boxes: VideoRows,
+    videos: VideoRows,
+    segments: VideoRows | None = None,
+    *,
+    settings: Crop,
+    classes: tuple[str, ...],
+    unit: Literal["component", "activity"],
+    names: Mapping[str, str],
+) -> Made:
+    picture = int(videos.ints("width")[0]), int(videos.ints("height")[0])
+    video = _Video(
+        key, picture, tracks_by_id(tracks), read_activities(activities), read_boxes(boxes), settings
+    )
+    spans = _read_spans(chunks)
+    try:
+        measured = None if segments is None else _read_spans(segments)
+        values, issues = video.plan(spans, measured, classes, unit, names)
+    except BoundError as e:
+        about = f"video {key.video_id}"
+        issues = [Issue("crop", "bound", "quarantined", about, count=len(spans), detail=e.what)]
+        values = {"start": []}
+    return Made(values, len(spans), len(values["start"]), issues)
+
+
+def _read_spans(rows: VideoRows) -> _Spans:
     return _Spans(
-        table.ints("segment_id", rows).tolist(),
-        table.ints("start", rows),
-        table.ints("end", rows),
-        table.lists("labels", rows),
-        table.lists("activities", rows),
-        table.lists("tracks", rows),
+        rows.ints("segment_id").tolist(),
+        rows.ints("start"),
+        rows.ints("end"),
+        rows.lists("labels"),
+        rows.lists("activities"),
+        rows.lists("tracks"),
     )
 
 
@@ -156,14 +148,12 @@ class _Video:
         picture: tuple[int, int],
         tracks: Mapping[int, Track],
         activities: Activities,
-        box_table: Columns,
-        box_rows: Rows,
+        boxes: ActorBoxes,
         settings: Crop,
     ) -> None:
         self.key, self.picture, self.tracks = key, picture, tracks
-        self.activities, self.settings = activities, settings
+        self.activities, self.boxes, self.settings = activities, boxes, settings
         self.place = {name: i for i, name in enumerate(activities.ids)}
-        self.boxes = read_boxes(box_table, box_rows)
         self.codes: dict[int, list[int]] = {}
 
     def plan(

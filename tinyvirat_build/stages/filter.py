@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.config import Filter
 from tinyvirat_build.records import (
     KEYS,
     Issue,
@@ -16,6 +15,7 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
+from tinyvirat_build.settings import Filter
 from tinyvirat_build.stages.partition import balance_by_source
 
 

@@ -12,6 +12,7 @@ events nothing changes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import (
+from tinyvirat_build.errors import (
     MAX_CAST_BOXES,
     MAX_MEMBERS,
     MAX_SPAN,
@@ -28,10 +29,10 @@ from tinyvirat_build.bounds import (
     Work,
     compared,
 )
-from tinyvirat_build.config import Merge
-from tinyvirat_build.geometry import Bools, Ints
-from tinyvirat_build.meetings import PIECE, Runs, meetings, overlapping, united
-from tinyvirat_build.records import Issue, StageResult
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.geometry.meetings import PIECE, Runs, meetings, overlapping, united
+from tinyvirat_build.records import Issue, Key, StageResult
+from tinyvirat_build.settings import Merge
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
     ActorBoxes,
@@ -41,7 +42,7 @@ from tinyvirat_build.stages.activity_boxes import (
     read_boxes,
 )
 from tinyvirat_build.stages.sweep import sweep
-from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
+from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 
 Track: TypeAlias = tuple[int, int, tuple[str, ...]]
 Spans: TypeAlias = tuple[Ints, Ints, Ints]  # of what, start, end
@@ -60,44 +61,42 @@ def merge(activities: pd.DataFrame, boxes: pd.DataFrame, settings: Merge) -> Sta
     With ``unmapped: exclude``, an activity without labels takes no part and is an issue
     (``unmapped``). The balance counts activities.
     """
-    tables = Columns(activities), Columns(boxes)
-    rows = by_video(activities), by_video(boxes)
-    out = Builder("merge", "tracks", "activities")
-    for key, own in rows[0].items():
-        given = read_activities(tables[0], own)
-        issues = []
-        takes_part = np.ones(len(given), bool)
-        if settings.unmapped == "exclude":
-            takes_part = np.fromiter(map(bool, given.labels), bool, len(given))
-            issues = [_issue(given, i, "unmapped") for i in np.flatnonzero(~takes_part).tolist()]
-        known = given.take(takes_part)
-        tracks: list[Track] = []
-        try:
-            tracks, bare = _tracks(known, tables[1], select(rows[1], key), settings)
-            issues += [_issue(known, i, "no_geometry") for i in bare]
-        except BoundError as e:
-            issues.append(_beyond(key.video_id, len(known), e))
-        values = {
-            "track_id": range(len(tracks)),
-            "start": [start for start, _, _ in tracks],
-            "end": [end for _, end, _ in tracks],
-            "activities": [members for _, _, members in tracks],
-        }
-        kept = len(given) - sum(issue.count for issue in issues)
-        out.add(key, values, records_in=len(given), records_out=kept, issues=issues)
-    return out.result()
+    make = functools.partial(_merged, settings=settings)
+    return video_by_video("merge", "tracks", "activities", make, activities, boxes)
 
 
-def _tracks(
-    known: Activities, table: Columns, rows: Rows, settings: Merge
-) -> tuple[list[Track], list[int]]:
+def _merged(key: Key, activities: VideoRows, boxes: VideoRows, *, settings: Merge) -> Made:
+    given = read_activities(activities)
+    issues = []
+    takes_part = np.ones(len(given), bool)
+    if settings.unmapped == "exclude":
+        takes_part = np.fromiter(map(bool, given.labels), bool, len(given))
+        issues = [_issue(given, i, "unmapped") for i in np.flatnonzero(~takes_part).tolist()]
+    known = given.take(takes_part)
+    tracks: list[Track] = []
+    try:
+        tracks, bare = _tracks(known, boxes, settings)
+        issues += [_issue(known, i, "no_geometry") for i in bare]
+    except BoundError as e:
+        issues.append(_beyond(key.video_id, len(known), e))
+    rows = {
+        "track_id": range(len(tracks)),
+        "start": [start for start, _, _ in tracks],
+        "end": [end for _, end, _ in tracks],
+        "activities": [members for _, _, members in tracks],
+    }
+    kept = len(given) - sum(issue.count for issue in issues)
+    return Made(rows, len(given), kept, issues)
+
+
+def _tracks(known: Activities, boxes: VideoRows, settings: Merge) -> tuple[list[Track], list[int]]:
     """The tracks of one video's activities, and which of these have no box.
 
     Raises:
         BoundError: they ask for too much.
     """
     if settings.unit == "component":
-        return components(known, read_boxes(table, rows), settings)
+        return components(known, read_boxes(boxes), settings)
     Work(MAX_SPAN, "frames of activities").add(int((known.end - known.start).sum()))
     members = [(name,) for name in known.ids]
     return list(zip(known.start.tolist(), known.end.tolist(), members, strict=True)), []

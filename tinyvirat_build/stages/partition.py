@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.config import Partition
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import (
     KEYS,
+    SPLITS,
     Balance,
     Issue,
     StageResult,
@@ -27,9 +27,9 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
+from tinyvirat_build.settings import Partition
 from tinyvirat_build.stages.stratify import Counts, reach, stratify
 
-SPLITS: Final = ("train", "val", "test")
 GROUPINGS: Final = ("auto", "slot", "session", "video", "scene", "camera")
 
 

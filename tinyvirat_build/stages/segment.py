@@ -7,15 +7,16 @@ TinyVIRAT, "clips are split where the labels change in time").
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tinyvirat_build.config import Merge
-from tinyvirat_build.records import StageResult
+from tinyvirat_build.records import Key, StageResult
+from tinyvirat_build.settings import Merge
 from tinyvirat_build.stages.merge import Track
-from tinyvirat_build.stages.tables import Builder, Columns, Rows, by_video, select
+from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 
 
 def segment(
@@ -28,63 +29,55 @@ def segment(
     one parts, all segments end and begin anew, even with equal labels. With
     ``settings.unit == "activity"`` every track is a segment. The balance counts frames.
     """
-    tables = Columns(tracks), Columns(activities)
-    rows = by_video(tracks), by_video(activities)
     place = {name: i for i, name in enumerate(classes)}
-    out = Builder("segment", "segments", "frames")
-    for key, own in rows[0].items():
-        ids = tables[0].ints("track_id", own).tolist()
-        given = read_tracks(tables[0], own)
-        named = select(rows[1], key)
-        labels_of = dict(
-            zip(
-                tables[1].texts("activity_id", named),
-                tables[1].lists("labels", named),
-                strict=True,
-            )
-        )
-        labels = [
-            tuple(sorted({name for a in members for name in labels_of[a]}, key=place.__getitem__))
-            for _, _, members in given
-        ]
-        follows = continuations(given) if settings.unit == "component" else {}
-        chains: list[list[int]] = []
-        chain_of: dict[int, list[int]] = {}
-        for i in sorted(range(len(given)), key=lambda i: (given[i][0], ids[i])):
-            before = follows.get(i)
-            if before is not None and labels[before] == labels[i]:
-                chain = chain_of[before]
-            else:
-                chain = []
-                chains.append(chain)
-            chain.append(i)
-            chain_of[i] = chain
-        chains.sort(key=lambda chain: ids[chain[0]])
-        values = {
-            "segment_id": range(len(chains)),
-            "start": [given[chain[0]][0] for chain in chains],
-            "end": [given[chain[-1]][1] for chain in chains],
-            "labels": [labels[chain[0]] for chain in chains],
-            "activities": [
-                tuple(sorted({a for i in chain for a in given[i][2]})) for chain in chains
-            ],
-            "tracks": [tuple(ids[i] for i in chain) for chain in chains],
-        }
-        frames = sum(end - start for start, end, _ in given)
-        out.add(key, values, records_in=frames, records_out=frames)
-    return out.result()
+    make = functools.partial(_segmented, settings=settings, place=place)
+    return video_by_video("segment", "segments", "frames", make, tracks, activities)
 
 
-def read_tracks(table: Columns, rows: Rows) -> list[Track]:
+def _segmented(
+    key: Key, tracks: VideoRows, activities: VideoRows, *, settings: Merge, place: Mapping[str, int]
+) -> Made:
+    ids, given = tracks.ints("track_id").tolist(), read_tracks(tracks)
+    names, lists = activities.texts("activity_id"), activities.lists("labels")
+    labels_of = dict(zip(names, lists, strict=True))
+    labels = [
+        tuple(sorted({name for a in members for name in labels_of[a]}, key=place.__getitem__))
+        for _, _, members in given
+    ]
+    follows = continuations(given) if settings.unit == "component" else {}
+    chains: list[list[int]] = []
+    chain_of: dict[int, list[int]] = {}
+    for i in sorted(range(len(given)), key=lambda i: (given[i][0], ids[i])):
+        before = follows.get(i)
+        if before is not None and labels[before] == labels[i]:
+            chain = chain_of[before]
+        else:
+            chain = []
+            chains.append(chain)
+        chain.append(i)
+        chain_of[i] = chain
+    chains.sort(key=lambda chain: ids[chain[0]])
+    rows = {
+        "segment_id": range(len(chains)),
+        "start": [given[chain[0]][0] for chain in chains],
+        "end": [given[chain[-1]][1] for chain in chains],
+        "labels": [labels[chain[0]] for chain in chains],
+        "activities": [tuple(sorted({a for i in chain for a in given[i][2]})) for chain in chains],
+        "tracks": [tuple(ids[i] for i in chain) for chain in chains],
+    }
+    frames = sum(end - start for start, end, _ in given)
+    return Made(rows, frames, frames)
+
+
+def read_tracks(tracks: VideoRows) -> list[Track]:
     """One video's rows of the table ``tracks``."""
-    return list(
-        zip(
-            table.ints("start", rows).tolist(),
-            table.ints("end", rows).tolist(),
-            table.lists("activities", rows),
-            strict=True,
-        )
-    )
+    start, end = tracks.ints("start").tolist(), tracks.ints("end").tolist()
+    return list(zip(start, end, tracks.lists("activities"), strict=True))
+
+
+def tracks_by_id(tracks: VideoRows) -> dict[int, Track]:
+    """One video's tracks by their ids."""
+    return dict(zip(tracks.ints("track_id").tolist(), read_tracks(tracks), strict=True))
 
 
 def continuations(tracks: Sequence[Track]) -> dict[int, int]:

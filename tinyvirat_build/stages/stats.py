@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from tinyvirat_build.stages.partition import SPLITS
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.records import SPLITS
 
 RESOLUTIONS: Final = ("0–20", "20–40", "40–60", "60–80", "80–100", "100–128")
 BEYOND: Final = "over 128"  # only where crop.max_side allows it
@@ -78,7 +78,7 @@ def stats(
     }
 
 
-def _membership(labels: pd.Series, classes: Sequence[str]) -> NDArray[np.bool_]:
+def _membership(labels: pd.Series, classes: Sequence[str]) -> Bools:
     """Which clip has which class: ``(clips, classes)``."""
     index = {label: i for i, label in enumerate(classes)}
     row = [i for i, own in enumerate(labels) for _ in own]
@@ -91,11 +91,11 @@ def _membership(labels: pd.Series, classes: Sequence[str]) -> NDArray[np.bool_]:
 def _class_row(
     label: str,
     index: int,
-    inside: NDArray[np.bool_],
-    in_split: NDArray[np.bool_],
-    group: NDArray[np.int64],
-    side: NDArray[np.int64],
-    frames: NDArray[np.int64],
+    inside: Bools,
+    in_split: Bools,
+    group: Ints,
+    side: Ints,
+    frames: Ints,
 ) -> dict[str, Any]:
     return {
         "label": label,
@@ -109,8 +109,8 @@ def _class_row(
 
 
 def _drift(
-    member: NDArray[np.bool_],
-    in_split: NDArray[np.bool_],
+    member: Bools,
+    in_split: Bools,
     targets: Sequence[float],
     classes: Sequence[str],
 ) -> dict[str, Any]:
@@ -153,13 +153,13 @@ def _reasons(issues: pd.DataFrame) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["count"], *(str(row[key]) for key in keys)))
 
 
-def _resolution(group: NDArray[np.int64]) -> dict[str, int]:
+def _resolution(group: Ints) -> dict[str, int]:
     counts = np.bincount(group, minlength=len(RESOLUTIONS) + 1)
     names = RESOLUTIONS if not counts[-1] else (*RESOLUTIONS, BEYOND)
     return {name: int(n) for name, n in zip(names, counts, strict=False)}
 
 
-def _spread(values: NDArray[np.int64]) -> dict[str, Any]:
+def _spread(values: Ints) -> dict[str, Any]:
     if not len(values):
         return {"total": 0, "mean": None, "min": None, "median": None, "max": None}
     return {
@@ -171,9 +171,9 @@ def _spread(values: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
-def _mean(values: NDArray[np.int64]) -> float | None:
+def _mean(values: Ints) -> float | None:
     return round(float(values.mean()), 2) if len(values) else None
 
 
-def _named(names: Sequence[str], counts: NDArray[np.int64]) -> Mapping[str, int]:
+def _named(names: Sequence[str], counts: Ints) -> Mapping[str, int]:
     return {name: int(n) for name, n in zip(names, counts, strict=True)}

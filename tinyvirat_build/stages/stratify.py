@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from tinyvirat_build.geometry.arrays import Bools, Ints
+
+Ints = Ints
+Flags = Bools
 
 UNIT: Final = 1 << 20  # a share of 1 as an integer
 NODES: Final = 4_000  # steps of the search for a cover of all labels

@@ -15,8 +15,8 @@ from typing import TypeAlias
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.bounds import MAX_CHANGES, MAX_MEMBERS, Work
-from tinyvirat_build.geometry import Ints
+from tinyvirat_build.errors import MAX_CHANGES, MAX_MEMBERS, Work
+from tinyvirat_build.geometry.arrays import Ints
 
 Members: TypeAlias = frozenset[int]
 Component: TypeAlias = tuple[int, int, tuple[int, ...]]  # start, end, members in order

@@ -7,25 +7,26 @@ met here only, since one call of it costs more than the work on a small video.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.records import (
     KEYS,
     SCHEMAS,
+    Balance,
     Issue,
     Key,
     StageResult,
-    columns,
     empty,
 )
 
-Rows = npt.NDArray[np.int64] | slice
+Rows = Ints | slice
 
 
 def by_video(table: pd.DataFrame) -> dict[Key, Rows]:
@@ -55,7 +56,7 @@ def by_video(table: pd.DataFrame) -> dict[Key, Rows]:
     return dict(sorted(found.items()))
 
 
-def _codes(column: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], Any]:
+def _codes(column: pd.Series[Any]) -> tuple[Ints, Any]:
     values = column.array
     if isinstance(values, pd.Categorical):
         return values.codes.astype(np.int64), values.categories
@@ -67,8 +68,8 @@ def _key(codes: Sequence[Any], names: Sequence[Any], row: int) -> Key:
     return Key(*(str(n[c[row]]) for c, n in zip(codes, names, strict=True)))
 
 
-class Columns:
-    """A table's columns as arrays, to be cut into videos: ``columns["start", rows]``.
+class _Columns:
+    """A table's columns as arrays, each made when it is first asked for, for all videos at once.
 
     A categorical column stays one: its words are as many as its rows are not.
     """
@@ -77,29 +78,86 @@ class Columns:
         self._table = table
         self._arrays: dict[str, Any] = {}
 
-    def __getitem__(self, at: tuple[str, Rows]) -> Any:
-        name, rows = at
+    def __getitem__(self, name: str) -> Any:
         if name not in self._arrays:
             column = self._table[name]
             categorical = isinstance(column.array, pd.Categorical)
             self._arrays[name] = column.array if categorical else column.to_numpy()
-        return self._arrays[name][rows]
+        return self._arrays[name]
 
-    def ints(self, name: str, rows: Rows) -> npt.NDArray[np.int64]:
+
+class VideoRows:
+    """One video's rows of a table, column by column."""
+
+    def __init__(self, columns: _Columns, rows: Rows) -> None:
+        self._columns, self._rows = columns, rows
+
+    def __getitem__(self, name: str) -> Any:
+        return self._columns[name][self._rows]
+
+    def part(self, at: slice) -> VideoRows:
+        """Those from ``at.start`` up to ``at.stop``."""
+        rows = self._rows
+        if isinstance(rows, slice):
+            return VideoRows(self._columns, slice(rows.start + at.start, rows.start + at.stop))
+        return VideoRows(self._columns, rows[at])
+
+    def ints(self, name: str) -> Ints:
         """A column of integers."""
-        found: npt.NDArray[np.int64] = self[name, rows].astype(np.int64)
+        found: Ints = self[name].astype(np.int64)
         return found
 
-    def texts(self, name: str, rows: Rows) -> list[str]:
+    def texts(self, name: str) -> list[str]:
         """A column of strings."""
-        return [str(text) for text in self[name, rows]]
+        return [str(text) for text in self[name]]
 
-    def lists(self, name: str, rows: Rows) -> list[tuple[Any, ...]]:
+    def lists(self, name: str) -> list[tuple[Any, ...]]:
         """A column of lists, as tuples of plain Python values."""
         return [
             tuple(found.tolist()) if isinstance(found, np.ndarray) else tuple(found)
-            for found in self[name, rows]
+            for found in self[name]
         ]
+
+
+def each_video(*tables: pd.DataFrame) -> Iterator[tuple[Key, list[VideoRows]]]:
+    """The videos of the first table in key order, each with its own rows of every table."""
+    parted = [(_Columns(table), by_video(table)) for table in tables]
+    for key in parted[0][1]:
+        yield key, [VideoRows(c, rows.get(key, slice(0, 0))) for c, rows in parted]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a stage makes of one video: rows, one sequence a column, and issues.
+
+    ``records_in`` and ``records_out`` are in the stage's unit; what is between them is in issues.
+    """
+
+    rows: Mapping[str, Sequence[Any]]
+    records_in: int
+    records_out: int
+    issues: Sequence[Issue] = ()
+
+
+def video_by_video(
+    stage: str, table: str, unit: str, make: Callable[..., Made], *tables: pd.DataFrame
+) -> StageResult:
+    """A stage: ``make(key, …)`` of each video's own rows of ``tables``, all put together.
+
+    Raises:
+        AssertionError: what came of a video and its issues are not what went in.
+    """
+    rows, issues, balances = _Gatherer(table), _Gatherer("issues"), _Gatherer("balance")
+    for key, given in each_video(*tables):
+        made = make(key, *given)
+        issues.add_records(key, made.issues)
+        dropped = sum(i.count for i in made.issues if i.action in ("dropped", "quarantined"))
+        balance = Balance(stage, unit, made.records_in, made.records_out, dropped)
+        if not balance.closes:
+            raise AssertionError(f"{stage} of {key.video_id} does not close: {balance}")
+        balances.add_records(key, [balance])
+        rows.add(key, made.rows)
+    return StageResult(rows.frame(), issues.frame(), balances.frame())
 
 
 _DTYPES: Final[Mapping[pa.DataType, Any]] = {
@@ -107,46 +165,6 @@ _DTYPES: Final[Mapping[pa.DataType, Any]] = {
     pa.int64(): np.int64,
     pa.float64(): np.float64,
 }
-
-
-class Builder:
-    """The rows of one table and its issues and balances, gathered video by video."""
-
-    def __init__(self, stage: str, table: str, unit: str) -> None:
-        self.stage, self.unit = stage, unit
-        self._rows, self._issues = _Gatherer(table), _Gatherer("issues")
-        self._balance = _Gatherer("balance")
-
-    def add(
-        self,
-        key: Key,
-        values: Mapping[str, Sequence[Any]],
-        *,
-        records_in: int,
-        records_out: int,
-        issues: Sequence[Issue] = (),
-    ) -> None:
-        """Add a video's rows, one sequence a column, its issues, and what it was given and gave.
-
-        ``records_in`` and ``records_out`` are in the stage's unit.
-        """
-        dropped = sum(i.count for i in issues if i.action in ("dropped", "quarantined"))
-        if records_in != records_out + dropped:
-            raise AssertionError(
-                f"{self.stage} of {key.video_id}: {records_in} {self.unit} in, {records_out} out, "
-                f"{dropped} dropped"
-            )
-        self._rows.add(key, values)
-        if issues:
-            names = columns("issues")[len(KEYS) :]
-            self._issues.add(key, {n: [getattr(i, n) for i in issues] for n in names})
-        counts = (self.stage, self.unit, records_in, records_out, dropped)
-        names = columns("balance")[len(KEYS) :]
-        self._balance.add(key, {n: [value] for n, value in zip(names, counts, strict=True)})
-
-    def result(self) -> StageResult:
-        """The table, the issues and the balance of all videos."""
-        return StageResult(self._rows.frame(), self._issues.frame(), self._balance.frame())
 
 
 class _Gatherer:
@@ -162,6 +180,11 @@ class _Gatherer:
         for name, found in values.items():
             self.values[name].extend(found)
         self.counts.append((key, len(values[self.fields[0].name])))
+
+    def add_records(self, key: Key, records: Sequence[Issue] | Sequence[Balance]) -> None:
+        if records:
+            names = [field.name for field in self.fields]
+            self.add(key, {name: [getattr(r, name) for r in records] for name in names})
 
     def frame(self) -> pd.DataFrame:
         if not any(n for _, n in self.counts):
@@ -188,8 +211,3 @@ class _Gatherer:
 @functools.lru_cache(maxsize=1024)
 def _categories(words: tuple[str, ...]) -> pd.CategoricalDtype[str]:
     return pd.CategoricalDtype(pd.Index(words, dtype=object))
-
-
-def select(rows: Mapping[Key, Rows], key: Key) -> Rows:
-    """The rows of a video, none where the table does not have it."""
-    return rows.get(key, slice(0, 0))

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.config import Crop
-from tinyvirat_build.geometry import SUBPIXELS, Bools, Floats, Ints
+from tinyvirat_build.geometry import SUBPIXELS
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
+from tinyvirat_build.settings import Crop
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from tinyvirat_build.store.files import (
     PARTIAL,
     HashMemory,
+    atomic_folder,
     atomic_path,
     digest,
     hash_file,
@@ -32,28 +33,8 @@ from tinyvirat_build.store.units import (
 )
 
 __all__ = [
-    "PARTIAL",
-    "HashMemory",
-    "atomic_path",
-    "count_rows",
-    "digest",
-    "from_arrow",
-    "has_part",
-    "has_transient",
-    "hash_file",
-    "is_transient",
-    "read_table",
-    "read_unit",
-    "read_unit_bytes",
-    "sync_folder",
-    "table_key",
-    "to_arrow",
-    "transient_key",
-    "unit_digest",
-    "unit_key",
-    "write_bytes",
-    "write_json",
-    "write_table",
-    "write_text",
-    "write_unit",
-]
+    "PARTIAL", "HashMemory", "atomic_folder", "atomic_path", "count_rows", "digest", "from_arrow",
+    "has_part", "has_transient", "hash_file", "is_transient", "read_table", "read_unit",
+    "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest",
+    "unit_key", "write_bytes", "write_json", "write_table", "write_text", "write_unit",
+]  # fmt: skip

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` that takes its place once it is written; of an empty one, none does.
+
+    Its name is this process's own: a worker of a killed build may be about to end.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    shutil.rmtree(path, ignore_errors=True)
+    if any(temporary.iterdir()):
+        sync_folder(temporary)
+        temporary.rename(path)
+    else:
+        temporary.rmdir()
+    sync_folder(path.parent)
 
 
 def _umask() -> int:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.records import SCHEMAS
 from tinyvirat_build.store.files import atomic_path
+from tinyvirat_build.store.means import raise_if_lacking
 
 _KEY_FIELD: Final = b"tinyvirat_build.key"
 
@@ -92,6 +93,7 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
+        raise_if_lacking(e)
         raise BuildError(f"cannot read table {path}: {e}; delete it and run again") from e
 
 

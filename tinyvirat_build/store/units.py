@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.store.files import digest, write_bytes
+from tinyvirat_build.store.means import raise_if_lacking
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
@@ -85,6 +86,7 @@ def read_unit(path: Path, names: Iterable[str]) -> dict[str, pa.Table]:
         with zipfile.ZipFile(path) as archive:
             return {n: pa.ipc.open_file(pa.py_buffer(archive.read(n))).read_all() for n in names}
     except (OSError, KeyError, zipfile.BadZipFile, pa.ArrowInvalid) as e:
+        raise_if_lacking(e)
         raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
 
 
@@ -114,4 +116,5 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except FileNotFoundError as e:
         raise BuildError(f"{path} is not there; run `tinyvirat-build all` again") from e
     except (OSError, zipfile.BadZipFile) as e:
+        raise_if_lacking(e)
         raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e

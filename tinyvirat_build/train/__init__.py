@@ -1,1 +1,1 @@
-"""Training on a pack: loader, augmentation, the paper's baselines, the challenge's metric."""
+"""Training on a pack: the paper's baselines, their runs and checkpoints."""

@@ -7,11 +7,11 @@ from typing import Literal
 
 import torch
 
-from tinyvirat_build.dataset.packfile import Pack, open_pack
 from tinyvirat_build.errors import TrainError
-from tinyvirat_build.train.augment import Augment
-from tinyvirat_build.train.loader import ClipLoader
-from tinyvirat_build.train.ranks import Ranks
+from tinyvirat_build.loader.augment import Augment
+from tinyvirat_build.loader.loader import ClipLoader
+from tinyvirat_build.loader.ranks import Ranks
+from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.train.settings import TrainSettings
 
 

@@ -18,14 +18,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tinyvirat_build.dataset.packfile import open_pack
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.loader.ranks import Ranks, join_ranks
+from tinyvirat_build.pack.read import open_pack
+from tinyvirat_build.scoring import metrics
+from tinyvirat_build.scoring.inference import Batches, score_clips
 from tinyvirat_build.store import hash_file, write_text
-from tinyvirat_build.train import metrics, models, runs
+from tinyvirat_build.train import models, runs
 from tinyvirat_build.train.data import make_loaders
-from tinyvirat_build.train.inference import Batches, score_clips
 from tinyvirat_build.train.meter import Meter
-from tinyvirat_build.train.ranks import Ranks, join_ranks
 from tinyvirat_build.train.schedule import rate_at
 from tinyvirat_build.train.settings import TrainSettings, forbidden
 from tinyvirat_build.train.trainer import Trainer

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyvirat_build.train import metrics
-from tinyvirat_build.train.ranks import Ranks
+from tinyvirat_build.loader.ranks import Ranks
+from tinyvirat_build.scoring import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,12 @@ class Meter:
     ) -> Reading:
         seconds = self._before + time.perf_counter() - self._began
         hits, said, true = counts.cpu().numpy().astype(np.int64)
+        present = metrics.f1_of_counts(hits, said, true)[true > 0]
         return Reading(
             losses=losses,
             broken=broken,
             loss=loss / max(batches, 1),
-            f1=metrics.from_counts(hits, said, true).macro("present").f1,
+            f1=float(present.mean()) if len(present) else 0.0,
             clips_per_s=self._clips * world / max(seconds, 1e-9),
             waiting=self._waited / max(seconds, 1e-9),
             seconds=seconds,

@@ -23,9 +23,13 @@ import torch
 from torch import nn
 
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.loader.devices import choose_device
+from tinyvirat_build.pack.read import Pack
+from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
 from tinyvirat_build.store import atomic_path, write_json, write_text
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
+from tinyvirat_build.train.data import dense_loader
 from tinyvirat_build.train.settings import TrainSettings
 from tinyvirat_build.train.weights import read_checkpoint
 
@@ -147,6 +151,34 @@ class Run:
             "checkpoint": self.checkpoint.name,
             "epoch": done,
         }
+
+    @property
+    def architecture(self) -> str:
+        """The name of its model."""
+        return self.settings.model
+
+    def scores(
+        self, pack: Pack, split: str, *, windows: Reduce, flips: bool, device: str
+    ) -> ClipScores:
+        """The model's scores of all clips of a split.
+
+        Raises:
+            TrainError: the run's classes are not those of the pack, or it has no checkpoint.
+            SettingsError: there is no such device here.
+        """
+        if self.classes != pack.classes:
+            raise TrainError(f"{self.folder}: trained on other classes than {pack.root} has")
+        chosen = choose_device(device)
+        return score_clips(
+            self.model().to(chosen),
+            dense_loader(self.settings, pack, split, chosen),
+            self.classes,
+            device=chosen,
+            precision=self.settings.precision,
+            channels_last=self.settings.channels_last,
+            flips=flips,
+            reduce=windows,
+        )
 
     def model(self) -> nn.Module:
         """The trained model, ready to predict.

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import yaml
 
-from tinyvirat_build.config import annotations_dir
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.settings_tree import load_group
+from tinyvirat_build.settings import annotations_dir
+from tinyvirat_build.settings.tree import load_group
 from tinyvirat_build.train.models import architecture
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.losses import LossFunction, make_loss
-from tinyvirat_build.train.ranks import Ranks
 from tinyvirat_build.train.settings import TrainSettings
 
 

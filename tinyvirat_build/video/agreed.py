@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import Profile, cut_video
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.index import VideoIndex

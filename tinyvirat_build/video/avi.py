@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.geometry.arrays import Ints
 
 _NO_VIDEO: Final = frozenset((b"wb", b"pc", b"tx", b"ix"))
 _HEADER: Final = 8

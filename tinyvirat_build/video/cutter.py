@@ -30,9 +30,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import decoded_planes
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import FULL_RANGE, VideoIndex, sample_range
 from tinyvirat_build.video.numbering import REORDER, odd_steps
@@ -46,7 +49,7 @@ from tinyvirat_build.video.spans import (
     needed_frames,
     shown_for,
 )
-from tinyvirat_build.video.windows import Plane, Window, picture_planes
+from tinyvirat_build.video.windows import Window
 
 __all__ = ["COLUMNS", "Estimate", "Profile", "cut_video", "estimate"]
 
@@ -90,7 +93,7 @@ class _Clip:
     damaged: int = 0  # frames that the decoder mended, or that may refer to such
     sha256: str = ""
     frame: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-    planes: tuple[Plane, ...] = ()
+    planes: tuple[Bytes, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -157,7 +160,8 @@ def cut_video(
             job = _Job(Path(path), index, out, encode, max_held, raw, profile or Profile(), report)
             try:
                 job.run(kept, careful=False)
-            except _DamagedError:
+            except _DamagedError as e:
+                raise_if_lacking(e)
                 job.run(kept, careful=True)
             _compact(raw, kept)
             _put_in_place(out, kept)
@@ -293,7 +297,7 @@ class _Job:
         # The frame that each needed one shows: itself, or the one before where it was lost.
         shows = index.present[shown_for(index, frames)]
         waiting = 0
-        planes: list[Plane] | str = "frames_missing"
+        planes: list[Bytes] | str = "frames_missing"
         before = -1
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
@@ -327,7 +331,7 @@ class _Job:
             open_clips.take(int(frames[waiting]), planes, held=True)
             waiting += 1
 
-    def _planes(self, frame: Any) -> list[Plane] | str:
+    def _planes(self, frame: Any) -> list[Bytes] | str:
         """The frame's planes, or the reason for which the video's clips cannot hold it."""
         index = self.index
         if (frame.width, frame.height) != (index.width, index.height):
@@ -336,7 +340,7 @@ class _Job:
             return "format_change"
         if (sample_range(frame) == FULL_RANGE) != (index.colour.range == FULL_RANGE):
             return "range_change"
-        return picture_planes(frame)
+        return decoded_planes(frame)
 
     def _decode(
         self, packets: PacketReader, runs: Sequence[Run], careful: bool
@@ -376,6 +380,7 @@ class _Job:
         """Note that a player counts on without a frame, or begin again to see which."""
         if missed is None:
             return
+        raise_if_lacking()
         if not careful:
             raise _DamagedError
         self.doubtful = min(self.doubtful, missed)
@@ -384,11 +389,15 @@ class _Job:
         if packet is not None:
             packet.pts = packet.dts = place  # comes back as the decoded frame's pts
         try:
-            return list(codec.decode(packet))
+            frames = list(codec.decode(packet))
         except av.error.FFmpegError as e:
+            raise_if_lacking(e)
             if careful:
                 return []
             raise _DamagedError from e
+        if any(f.is_corrupt for f in frames):
+            raise_if_lacking()
+        return frames
 
     def finish(self, clip: _Clip) -> None:
         """Encode a clip whose last frame has come, and put its file in place."""
@@ -428,7 +437,7 @@ class _OpenClips:
         self._open: list[_Clip] = []
 
     def take(
-        self, number: int, planes: Sequence[Plane] | str, *, held: bool, damaged: bool = False
+        self, number: int, planes: Sequence[Bytes] | str, *, held: bool, damaged: bool = False
     ) -> None:
         """Give the open clips a frame's planes, or the reason for which they cannot have it."""
         began = process_time()

@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 
-from tinyvirat_build.config import Encode
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import Planes
+from tinyvirat_build.settings import Encode
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour
-from tinyvirat_build.video.windows import Plane, Window
+from tinyvirat_build.video.windows import Window
 
 LOSSLESS: Final = ("h264", "ffv1")
 
@@ -92,13 +95,12 @@ def encode_clip(
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     except (av.error.FFmpegError, ValueError) as e:
+        raise_if_lacking(e)
         raise VideoError("encode_error", f"{encode.codec} at {fps} frames a second: {e}") from e
     return buffer.getvalue()
 
 
-def _planes(
-    data: npt.NDArray[np.uint8], window: Window, encode: Encode
-) -> tuple[tuple[Plane, Plane, Plane], str]:
+def _planes(data: npt.NDArray[np.uint8], window: Window, encode: Encode) -> tuple[Planes, str]:
     if window.even:
         return window.planes(data), "yuv420p"
     y, u, v = window.full_chroma(data)
@@ -107,7 +109,7 @@ def _planes(
     return (y, u, v), "yuv444p"
 
 
-def _frame(planes: Sequence[Plane], pix_fmt: str) -> Any:
+def _frame(planes: Sequence[Bytes], pix_fmt: str) -> Any:
     height, width = planes[0].shape
     frame: Any = av.VideoFrame(width, height, pix_fmt)
     for plane, samples in zip(frame.planes, planes, strict=True):

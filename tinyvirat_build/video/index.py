@@ -21,13 +21,14 @@ import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideData
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.geometry.planes import decoded_planes
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
 from tinyvirat_build.video.numbering import (
     NO_TIME,
-    Bools,
-    Ints,
     Numbers,
     Packets,
     number_shown,
@@ -38,7 +39,6 @@ from tinyvirat_build.video.opening import open_source, unreadable, video_stream,
 from tinyvirat_build.video.program import first_picture
 from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate
 from tinyvirat_build.video.structure import breaks
-from tinyvirat_build.video.windows import picture_planes
 
 PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "gray")
 FULL_RANGE: Final = 2
@@ -189,6 +189,7 @@ def index_video(path: str | Path) -> VideoIndex:
                 raise VideoError("no_frames", f"{path} holds no video; replace the file")
             return _index(path, container, stream)
     except (OSError, av.error.FFmpegError) as e:
+        raise_if_lacking(e)
         raise unreadable(path, e) from e
 
 
@@ -263,7 +264,8 @@ def _packets(container: Any, stream: Any, read: Sized) -> Iterator[Any]:
     """The packets as far as the file can be read: a torn file ends early."""
     try:
         yield from container.demux(stream)
-    except av.error.FFmpegError:
+    except av.error.FFmpegError as e:
+        raise_if_lacking(e)
         if not len(read):
             raise
 
@@ -303,7 +305,7 @@ def _undecoded(path: Path, stream: int) -> VideoError:
 def _compare_start(path: Path, stream: int, first: Any) -> None:
     """Refuse a video of which another decoder shows another picture first."""
     here = hashlib.md5(usedforsecurity=False)
-    for plane in picture_planes(first):
+    for plane in decoded_planes(first):
         here.update(plane.tobytes())
     if first_picture(path, stream) != here.hexdigest():
         raise _other_first(path)

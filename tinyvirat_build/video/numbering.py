@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.video.bitstream import OTHER, B, I, Picture
 from tinyvirat_build.video.structure import Break
 
@@ -39,8 +39,6 @@ REORDER: Final = 16  # pictures that any of the codecs holds back at most
 _LOOKS: Final = 200  # places that are decoded at most; after so many nothing is certain
 _IN_FILE_ORDER: Final = frozenset({"vp8", "vp9", "av1", "mjpeg", "msmpeg4v3", "png", "ffv1"})
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 Look = Callable[[Sequence[tuple[int, int]]], list[Ints]]
 """Decodes from each ``first`` to beyond ``last``; gives the packets shown, in the order shown."""

@@ -10,7 +10,8 @@ import av
 import numpy as np
 from av.codec.context import Flags
 
-from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.geometry.arrays import Ints
+from tinyvirat_build.store.means import raise_if_lacking
 
 _BEYOND: Final = 48  # packets after which no picture is shown before an earlier one
 
@@ -72,7 +73,8 @@ class Observer:
     def _pictures(self, codec: Any, packet: Any) -> list[int]:
         try:
             frames = codec.decode(packet)
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as e:
+            raise_if_lacking(e)
             return []  # a damaged packet; a later one may decode
         if frames and self.first is None:
             self.first = frames[0]
@@ -85,5 +87,5 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
     stream.codec_context.flags |= Flags.bitexact
     try:
         yield from (p for p in container.demux(stream) if p.size)
-    except av.error.FFmpegError:
-        return
+    except av.error.FFmpegError as e:
+        raise_if_lacking(e)

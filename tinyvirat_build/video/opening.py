@@ -5,6 +5,7 @@ Whoever reads a source opens it here, so that all read the same stream of the sa
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,3 +94,9 @@ def video_stream(container: Any) -> Any:
         # Without it what the codec crops at the left is left in, for the sake of aligned memory.
         stream.codec_context.flags |= Flags.unaligned
     return stream
+
+
+def ffmpeg_version() -> str:
+    """The versions of the FFmpeg libraries that decode and encode, and of the machine's kind."""
+    codec = av.library_versions["libavcodec"]
+    return f"av {av.__version__}, libavcodec {'.'.join(map(str, codec))}, {platform.machine()}"

@@ -13,6 +13,7 @@ from av.codec.context import Flags
 from av.stream import Discard
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.numbering import NO_TIME
 from tinyvirat_build.video.opening import open_source, unreadable, video_stream
@@ -37,6 +38,7 @@ class PacketReader:
         try:
             self._container = open_source(self._path)
         except (OSError, av.error.FFmpegError) as e:
+            raise_if_lacking(e)
             raise unreadable(self._path, e) from e
         self._stream = video_stream(self._container)
         if self._stream is None or self._stream.index != self._index.stream:
@@ -66,7 +68,8 @@ class PacketReader:
     def _demux(self) -> Iterator[Any]:
         try:
             yield from (p for p in self._container.demux(self._stream) if p.size)
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as e:
+            raise_if_lacking(e)
             return  # a torn file; the index ends here too, or the file was changed
 
     def read(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
@@ -114,7 +117,8 @@ class PacketReader:
                 self._container.seek(time, stream=self._stream, backward=True)
                 self._packets = self._demux()
                 packet = next(self._packets, None)
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as e:
+                raise_if_lacking(e)
                 packet = None
             place = self._place.get(_name(index, packet)) if packet is not None else None
             if packet is not None and place is not None and place <= first:

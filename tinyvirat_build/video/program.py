@@ -12,10 +12,10 @@ from typing import Final
 import imageio_ffmpeg
 
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.store.means import lacking_by_words
 from tinyvirat_build.video.opening import DEMUXERS
 
 _FRUGAL: Final = ("-threads", "1", "-filter_threads", "1")
-_NO_MEANS: Final = ("Cannot allocate memory", "Resource temporarily unavailable")
 
 
 @cache
@@ -39,6 +39,7 @@ def first_picture(path: Path, stream: int) -> str | None:
 
     Raises:
         OSError: the program could not be run, or was killed.
+        MeansError: memory, file handles or threads ran out.
     """
     command = [
         program(), "-v", "error", "-nostdin", *_FRUGAL, "-flags:v", "bitexact",
@@ -46,7 +47,9 @@ def first_picture(path: Path, stream: int) -> str | None:
         "-frames:v", "1", "-fps_mode", "passthrough", "-copyts", "-f", "framemd5", "-",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode < 0 or any(words in done.stderr for words in _NO_MEANS):
+    if (found := lacking_by_words(done.stderr)) is not None:
+        raise found
+    if done.returncode < 0:
         raise OSError(errno.ENOMEM, "the ffmpeg program could not run", str(path))
     rows = [line for line in done.stdout.splitlines() if line and not line.startswith("#")]
     return rows[0].rsplit(",", 1)[1].strip() if rows else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.geometry.arrays import Ints
 
 if TYPE_CHECKING:
     from tinyvirat_build.video.index import VideoIndex

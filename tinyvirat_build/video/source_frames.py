@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,9 +23,10 @@ import ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from tinyvirat_build.geometry.arrays import Ints
+from tinyvirat_build.store.means import lacking_by_words, raise_if_lacking
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.index import VideoIndex
-from tinyvirat_build.video.numbering import Ints
 from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
 from tinyvirat_build.video.program import program
 
@@ -43,7 +45,7 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     the video's.
 
     Raises:
-        OSError: the program was killed.
+        MeansError: memory, file handles or threads ran out, or the program was killed.
     """
     if not len(frames):
         return
@@ -74,29 +76,35 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
         fps_mode="passthrough",
         enc_time_base=str(_CLOCK),
         avoid_negative_ts="disabled",
-        loglevel="quiet",
+        loglevel="error",
     ).compile(cmd=program())
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if slots else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    feeder = None
-    if slots:
-        feeder = threading.Thread(target=_feed, args=(path, index, process.stdin), daemon=True)
-        feeder.start()
-    try:
-        assert process.stdout is not None
-        yield from _read(process.stdout, index, delay, int(frames[-1]))
-        _refuse_killed(process, path)
-    finally:
-        process.kill()
-        if process.stdout is not None:
-            process.stdout.close()
-        process.wait()
-        if feeder is not None:
-            feeder.join()
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if slots else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=told,
+        )
+        feeder = None
+        try:
+            if slots:
+                feeder = threading.Thread(
+                    target=_feed, args=(path, index, process.stdin), daemon=True
+                )
+                feeder.start()
+            assert process.stdout is not None
+            yield from _read(process.stdout, index, delay, int(frames[-1]))
+            _refuse_killed(process, path)
+        finally:
+            process.kill()
+            if process.stdout is not None:
+                process.stdout.close()
+            process.wait()
+            if feeder is not None and feeder.ident is not None:
+                feeder.join()
+        told.seek(0)
+        if (found := lacking_by_words(told.read().decode(errors="replace"))) is not None:
+            raise found
 
 
 def _refuse_killed(process: subprocess.Popen[bytes], path: Path) -> None:
@@ -104,7 +112,7 @@ def _refuse_killed(process: subprocess.Popen[bytes], path: Path) -> None:
     if process.stdout is not None:
         process.stdout.close()  # it ends, whatever it was doing
     if process.wait() == -signal.SIGKILL:
-        raise OSError(errno.ENOMEM, "the ffmpeg program was killed", str(path))
+        raise_if_lacking(OSError(errno.ENOMEM, "the ffmpeg program was killed", str(path)))
 
 
 def reorders(index: VideoIndex) -> bool:
@@ -127,7 +135,8 @@ def _spans(frames: Ints) -> list[tuple[int, int]]:
 def _read(pipe: Any, index: VideoIndex, delay: int, last: int) -> Iterator[tuple[int, Planes]]:
     try:
         container: Any = av.open(pipe, format="nut", metadata_errors="replace")
-    except (OSError, av.error.FFmpegError):
+    except (OSError, av.error.FFmpegError) as e:
+        raise_if_lacking(e)
         return  # the program put nothing out; the caller misses its frames
     with container:
         stream = container.streams.video[0]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tinyvirat_build.config import Encode
+from tinyvirat_build.geometry.arrays import Bools, Ints
+from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.index import VideoIndex
-from tinyvirat_build.video.numbering import Bools, Ints
 
 # Measured on one core of a small server: 1080p H.264 at 5 Mb/s, clips of 100 pixels.
 _SECONDS_PER_PIXEL_IN: Final = 2.2e-9

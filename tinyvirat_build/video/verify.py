@@ -19,11 +19,11 @@ from typing import Any, Final
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from tinyvirat_build.geometry.arrays import Bytes, Ints
+from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour, VideoIndex
-from tinyvirat_build.video.numbering import Ints
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders
 from tinyvirat_build.video.spans import needed_frames, shown_for
@@ -33,7 +33,6 @@ _ROUNDED_RATE: Final = 1e-6  # of itself: Matroska counts a frame's duration in 
 # MPEG-4 has a byte for either side of a sample; FFV1's clips say nothing of it.
 _ROUNDED_ASPECT: Final = {"mpeg4": 0.01, "ffv1": float("inf")}
 
-Pixels = npt.NDArray[np.uint8]
 _COLUMNS: Final = (
     "clip_id", "start", "end", "width", "height", "x", "y",
     "file", "n_frames", "held", "sha256", "fps", "pack_file", "pack_offset",
@@ -66,8 +65,8 @@ class _Clip:
     pack_file: str | None
     pack_offset: int | None
     past_end: bool = False  # planned one frame past the video's last, and a frame short
-    pixels: Pixels | None = None  # (T, 3, height, width)
-    packed: Pixels | None = None
+    pixels: Bytes | None = None  # (T, 3, height, width)
+    packed: Bytes | None = None
     held_here: int = 0
     wrong: list[int] = field(default_factory=list)
     wrong_pack: list[int] = field(default_factory=list)
@@ -91,9 +90,9 @@ def verify_video(
     those without a file left out. Also checked: the checksum, the number of frames by two readers
     (PyAV and OpenCV) and by the container, the rate, timestamps from 0, colour tags, the aspect
     ratio of samples, the count of held frames and the pack's planes. A clip that is planned one
-    frame past the video's last must lack just this frame, and the program show none there. Clips of a lossy codec
-    (``lossless=False``) must be within :data:`LEAST_PSNR` of the source instead of equal. Memory:
-    the clips that are open at one time, decoded.
+    frame past the video's last must lack just this frame, and the program show none there. Clips
+    of a lossy codec (``lossless=False``) must be within :data:`LEAST_PSNR` of the source instead of
+    equal. Memory: the clips that are open at one time, decoded.
     """
     if clips.empty:
         return []
@@ -199,11 +198,13 @@ def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
     try:
         found = _decode(file, fps)
     except (OSError, av.error.FFmpegError, IndexError, ValueError) as e:
+        raise_if_lacking(e)
         return [*problems, clip.problem("file", f"{clip.file} does not decode: {e}")]
     pixels = found.pixels
     counts |= {"PyAV": len(pixels), "container": found.count}
     odd = [f"{k} {v}" for k, v in counts.items() if v != expected]
     if odd:
+        raise_if_lacking()
         problems.append(clip.problem("frames", f"{expected} frames, but {', '.join(odd)}"))
     elif pixels.shape[2:] != (clip.height, clip.width):
         size = f"{pixels.shape[3]}x{pixels.shape[2]}"
@@ -236,7 +237,7 @@ def _as_read(colour: Colour, codec: str) -> tuple[bool, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    pixels: Pixels  # (T, 3, H, W)
+    pixels: Bytes  # (T, 3, H, W)
     count: int  # by the container
     rate: Fraction
     codec: str
@@ -270,7 +271,7 @@ def _decode(file: Path, fps: Fraction) -> _Decoded:
         )
 
 
-def _full(frame: Any) -> Pixels:
+def _full(frame: Any) -> Bytes:
     y, u, v = (
         np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
         for p in frame.planes
@@ -292,7 +293,7 @@ def _count_opencv(file: Path) -> int:
     return count if count == announced else -1
 
 
-def _unpack(clip: _Clip, root: Path) -> Pixels | None:
+def _unpack(clip: _Clip, root: Path) -> Bytes | None:
     """The clip's own pixels in the pack, ``(T, 3, height, width)``."""
     dx, dy = int(clip.x[0]) % 2, int(clip.y[0]) % 2
     w, h = -(-(clip.width + dx) // 2) * 2, -(-(clip.height + dy) // 2) * 2
@@ -332,7 +333,7 @@ def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: boo
         clip.squares += float((difference**2).mean())
 
 
-def _truth(clip: _Clip, i: int, planes: Planes) -> tuple[Pixels, Pixels]:
+def _truth(clip: _Clip, i: int, planes: Planes) -> tuple[Bytes, Bytes]:
     """What the window shows at the clip's frame ``i``, and the pack: ``(3, height, width)``."""
     high, wide = planes[0].shape
     places = np.arange(clip.height) + int(clip.y[i])

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Plane = npt.NDArray[np.uint8]
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import Planes, frame_bytes, full_chroma, views
+
 _GRAY = 128  # the chroma of a picture without colour
 
 
@@ -67,39 +67,25 @@ class Window:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame: Y, then U and V."""
-        h, w = self.enclosing
-        return h * w + 2 * self._chroma_rows * (w // 2)
+        return int(frame_bytes(*self.enclosing, tall=self.tall))
 
     @property
     def packed_bytes(self) -> int:
         """Bytes of one frame in the pack, which is 4:2:0 always."""
-        h, w = self.enclosing
-        return h * w * 3 // 2
+        return int(frame_bytes(*self.enclosing))
 
-    @property
-    def _chroma_rows(self) -> int:
-        return self.enclosing[0] // (1 if self.tall else 2)
-
-    def planes(self, data: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
+    def planes(self, data: Bytes) -> Planes:
         """Views of Y, U and V in frames of ``(..., frame_bytes)``."""
-        h, w = self.enclosing
-        shape = self._chroma_rows, w // 2
-        luma, chroma = h * w, shape[0] * shape[1]
-        lead = data.shape[:-1]
-        return (
-            data[..., :luma].reshape(*lead, h, w),
-            data[..., luma : luma + chroma].reshape(*lead, *shape),
-            data[..., luma + chroma :].reshape(*lead, *shape),
-        )
+        return views(data, *self.enclosing, tall=self.tall)
 
-    def packed(self, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def packed(self, data: Bytes) -> Bytes:
         """Frames ``(T, frame_bytes)`` as the pack has them: of two rows of chroma the upper one."""
         if not self.tall:
             return data
         y, u, v = self.planes(data)
         return np.concatenate([p.reshape(len(data), -1) for p in (y, u[:, ::2], v[:, ::2])], axis=1)
 
-    def crop(self, picture: Sequence[Plane], i: int, out: Sequence[Plane]) -> None:
+    def crop(self, picture: Sequence[Bytes], i: int, out: Sequence[Bytes]) -> None:
         """Copy the window's part of ``picture`` at the clip's frame ``i`` to the planes ``out``."""
         _crop(picture[0], self.left[i], self.top[i], out[0])
         if len(picture) == 1:
@@ -109,23 +95,14 @@ class Window:
         _crop(picture[1], self.left[i] >> 1, top, out[1])
         _crop(picture[2], self.left[i] >> 1, top, out[2])
 
-    def full_chroma(self, data: npt.NDArray[np.uint8]) -> tuple[Plane, Plane, Plane]:
-        """The clip's own pixels as 4:4:4, ``(..., height, width)`` each.
-
-        Every chroma sample is the source's own at that place, repeated, never interpolated.
-        """
+    def full_chroma(self, data: Bytes) -> Planes:
+        """The clip's own pixels as 4:4:4, ``(..., height, width)`` each, samples repeated."""
         rows = slice(self.dy, self.dy + self.height)
-        cols = slice(self.dx, self.dx + self.width)
-        y, u, v = self.planes(data)
-        down = 1 if self.tall else 2
-        return (
-            y[..., rows, cols],
-            u.repeat(down, -2).repeat(2, -1)[..., rows, cols],
-            v.repeat(down, -2).repeat(2, -1)[..., rows, cols],
-        )
+        columns = slice(self.dx, self.dx + self.width)
+        return full_chroma(self.planes(data), rows, columns)
 
 
-def _crop(plane: Plane, x: int, y: int, out: Plane) -> None:
+def _crop(plane: Bytes, x: int, y: int, out: Bytes) -> None:
     h, w = out.shape
     high, wide = plane.shape
     if x >= 0 and y >= 0 and x + w <= wide and y + h <= high:
@@ -134,11 +111,3 @@ def _crop(plane: Plane, x: int, y: int, out: Plane) -> None:
     rows = np.clip(np.arange(y, y + h), 0, high - 1)
     cols = np.clip(np.arange(x, x + w), 0, wide - 1)
     out[...] = plane[rows[:, None], cols]
-
-
-def picture_planes(frame: Any) -> list[Plane]:
-    """A decoded frame's planes as views of the decoder's memory, line padding left out."""
-    return [
-        np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
-        for p in frame.planes
-    ]

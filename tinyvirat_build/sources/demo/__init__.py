@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tinyvirat_build.config import Settings
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.demo.annotate import annotation_files, write_annotation
 from tinyvirat_build.sources.demo.cameras import Take, takes
@@ -33,7 +33,7 @@ from tinyvirat_build.sources.demo.film import shoot
 from tinyvirat_build.sources.demo.stamp import read_stamp, read_stamps
 from tinyvirat_build.sources.demo.world import build
 
-__all__ = ["SOURCE", "Demo", "misplaced", "read_stamp", "read_stamps", "render"]
+__all__ = ["SOURCE", "DemoSource", "misplaced", "read_stamp", "read_stamps", "render"]
 
 VERSION: Final = 1  # of the corpus; raised whenever the same seed gives other files
 FOLDER: Final = "demo"
@@ -80,7 +80,7 @@ def _marker(seed: int, scale: float) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Demo:
+class DemoSource:
     """The source ``demo``."""
 
     name: str = "demo"
@@ -182,7 +182,6 @@ def _entries(root: Path, settings: Settings) -> list[Entry]:
             camera=take.camera.name,
             scene=take.camera.name,
             session=take.group,
-            group=take.group,
             width=take.camera.width,
             height=take.camera.height,
             fps=take.camera.fps,
@@ -191,4 +190,4 @@ def _entries(root: Path, settings: Settings) -> list[Entry]:
     ]
 
 
-SOURCE: Final = Demo()
+SOURCE: Final = DemoSource()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from tinyvirat_build.sources.demo.film import Boxes
+from tinyvirat_build.geometry.arrays import Floats
 from tinyvirat_build.sources.demo.world import Event, Person, Scene
 
 KPF_KINDS: Final = ("activities", "geom", "types")
@@ -45,7 +45,7 @@ def annotation_files(scene_style: str, video_id: str, folder: Path) -> tuple[Pat
     return tuple(folder / f"{video_id}.{kind}.yml" for kind in KPF_KINDS)
 
 
-def write_annotation(scene: Scene, boxes: Boxes, folder: Path) -> None:
+def write_annotation(scene: Scene, boxes: Floats, folder: Path) -> None:
     """Write a video's annotation.
 
     Args:
@@ -60,7 +60,7 @@ def write_annotation(scene: Scene, boxes: Boxes, folder: Path) -> None:
         path.write_text("".join(line + "\n" for line in lines), "utf-8")
 
 
-def _kpf(scene: Scene, boxes: Boxes) -> tuple[list[str], list[str], list[str]]:
+def _kpf(scene: Scene, boxes: Floats) -> tuple[list[str], list[str], list[str]]:
     take = scene.take
     write = _WRITERS[take.style]
     counts = Counter(e.name for e in scene.events)
@@ -88,7 +88,7 @@ def _kpf(scene: Scene, boxes: Boxes) -> tuple[list[str], list[str], list[str]]:
     return activities, geometry, types
 
 
-def _rows(boxes: Boxes, start: int, end: int) -> Iterable[tuple[int, tuple[int, ...]]]:
+def _rows(boxes: Floats, start: int, end: int) -> Iterable[tuple[int, tuple[int, ...]]]:
     """Frames and whole-number boxes where the actor is there."""
     there = start + np.flatnonzero(~np.isnan(boxes[start:end, 0]))
     return zip(there.tolist(), map(tuple, boxes[there].astype(int).tolist()), strict=True)
@@ -247,7 +247,7 @@ _WRITERS: Final[dict[str, _Writer]] = {
 }
 
 
-def _text(scene: Scene, boxes: Boxes) -> tuple[list[str], list[str], list[str]]:
+def _text(scene: Scene, boxes: Floats) -> tuple[list[str], list[str], list[str]]:
     """VIRAT Release 2.0: a row a frame for events and objects, flags in the mapping."""
     whole = [list(_rows(b, 0, scene.take.frames)) for b in boxes]
     objects = [

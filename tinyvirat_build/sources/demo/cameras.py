@@ -16,7 +16,7 @@ _FEWEST_VIDEOS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class DemoCamera:
     """Where a camera stands: its picture (pixels, rate) and how large people appear in it."""
 
     name: str
@@ -37,7 +37,7 @@ class Take:
     """One video of the corpus."""
 
     video_id: str
-    camera: Camera
+    camera: DemoCamera
     style: Style
     group: str
     frames: int
@@ -54,18 +54,18 @@ class Take:
         return self.video_id + self.camera.suffix
 
 
-_CROSSING = Camera("G901", 640, 360, 15, 30, rows=2, columns=3, strollers=5)
-_PLAZA = Camera("G902", 1280, 720, 30, 52, rows=2, columns=3, strollers=8)
-_TOWER = Camera("G903", 480, 854, 18, 42, 3, 1, strollers=6, suffix=".r13.mp4", b_frames=2)
-_DOOR = Camera("G904", 704, 480, 62, 146, rows=0, columns=0, strollers=5)
-_ROOF = Camera("G905", 640, 360, 8, 15, rows=3, columns=4, strollers=6)
-_LOT = Camera(
+_CROSSING = DemoCamera("G901", 640, 360, 15, 30, rows=2, columns=3, strollers=5)
+_PLAZA = DemoCamera("G902", 1280, 720, 30, 52, rows=2, columns=3, strollers=8)
+_TOWER = DemoCamera("G903", 480, 854, 18, 42, 3, 1, strollers=6, suffix=".r13.mp4", b_frames=2)
+_DOOR = DemoCamera("G904", 704, 480, 62, 146, rows=0, columns=0, strollers=5)
+_ROOF = DemoCamera("G905", 640, 360, 8, 15, rows=3, columns=4, strollers=6)
+_LOT = DemoCamera(
     "0900", 960, 540, 24, 44, 2, 3, strollers=6, fps="30000/1001", suffix=".mp4", b_frames=2
 )
-_YARD = Camera("0901", 640, 360, 16, 32, 2, 3, strollers=6, fps="25", suffix=".mp4", b_frames=1)
+_YARD = DemoCamera("0901", 640, 360, 16, 32, 2, 3, strollers=6, fps="25", suffix=".mp4", b_frames=1)
 
 # (minute of the slot or VIRAT session, camera, style, quirks); a small scale takes the first ones.
-_PLAN: Final[tuple[tuple[str, Camera, Style, tuple[str, ...]], ...]] = (
+_PLAN: Final[tuple[tuple[str, DemoCamera, Style, tuple[str, ...]], ...]] = (
     ("13-10", _CROSSING, "kitware", ("no_geometry",)),
     ("900100", _YARD, "virat-text", ()),
     ("13-15", _DOOR, "kitware", ("not_good", "unmapped")),
@@ -100,7 +100,9 @@ def takes(scale: float) -> tuple[Take, ...]:
     return tuple(_take(*row, frames) for row in _PLAN[:count])
 
 
-def _take(slot: str, camera: Camera, style: Style, quirks: tuple[str, ...], frames: int) -> Take:
+def _take(
+    slot: str, camera: DemoCamera, style: Style, quirks: tuple[str, ...], frames: int
+) -> Take:
     frames = frames // 4 if "empty" in quirks else frames
     if style == "virat-text":
         session = f"VIRAT_S_{slot}"

@@ -8,7 +8,9 @@ import av
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.sources.demo.stamp import Plane, read_stamps
+from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.planes import views
+from tinyvirat_build.sources.demo.stamp import read_stamps
 
 
 def misplaced(clips: pd.DataFrame, root: Path) -> list[str]:
@@ -41,11 +43,11 @@ def misplaced(clips: pd.DataFrame, root: Path) -> list[str]:
     return wrong
 
 
-def _chroma(path: Path) -> tuple[Plane, Plane]:
+def _chroma(path: Path) -> tuple[Bytes, Bytes]:
     """The chroma planes of a 4:2:0 clip, each (T, H/2, W/2)."""
     with av.open(str(path)) as container:
-        stack = np.stack([f.to_ndarray().ravel() for f in container.decode(video=0)])
+        stack: Bytes = np.stack([f.to_ndarray().ravel() for f in container.decode(video=0)])
         stream = container.streams.video[0]
         h, w = stream.height, stream.width
-    u, v = np.split(stack[:, h * w :], 2, axis=1)
-    return u.reshape(-1, h // 2, w // 2), v.reshape(-1, h // 2, w // 2)
+    _, u, v = views(stack, h, w)
+    return u, v

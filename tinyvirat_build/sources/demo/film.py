@@ -11,17 +11,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tinyvirat_build.geometry.arrays import Bytes, Floats
 from tinyvirat_build.sources.demo.paint import Canvas, chroma, paint_person, paint_vehicle
-from tinyvirat_build.sources.demo.stamp import Plane, write_stamp
+from tinyvirat_build.sources.demo.stamp import write_stamp
 from tinyvirat_build.sources.demo.world import SQUASH, Loop, Person, Scene
-
-Boxes = npt.NDArray[np.float64]
 
 _NOISE: Final = 1.6  # standard deviation of the sensor, levels of luma
 _QP: Final = 21  # with chroma 12 finer, no sample's code is lost (at 23 the first ones are)
 
 
-def shoot(scene: Scene, path: Path, rng: np.random.Generator) -> Boxes:
+def shoot(scene: Scene, path: Path, rng: np.random.Generator) -> Floats:
     """Paint and encode every frame of a scene.
 
     Returns:
@@ -71,7 +70,7 @@ def _stream(container: av.container.OutputContainer, scene: Scene) -> av.VideoSt
     return stream
 
 
-def _paint_actors(canvas: Canvas, scene: Scene, t: int, boxes: Boxes) -> None:
+def _paint_actors(canvas: Canvas, scene: Scene, t: int, boxes: Floats) -> None:
     """Draw the actors of a frame from back to front and note their boxes."""
     for number in sorted(range(len(scene.actors)), key=lambda k: scene.actors[k].y[t]):
         actor = scene.actors[number]
@@ -82,7 +81,7 @@ def _paint_actors(canvas: Canvas, scene: Scene, t: int, boxes: Boxes) -> None:
             boxes[number, t] = paint_vehicle(canvas, actor, t)
 
 
-def _ground(scene: Scene, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
+def _ground(scene: Scene, rng: np.random.Generator) -> tuple[Bytes, Bytes, Bytes]:
     """The empty scene: a wall with windows, pavement, roads with kerbs, lawns."""
     camera = scene.take.camera
     w, h, horizon = camera.width, camera.height, scene.horizon

@@ -11,9 +11,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from tinyvirat_build.sources.demo.stamp import COLOUR_STEP, Plane
+from tinyvirat_build.geometry.arrays import Bytes, Floats
+from tinyvirat_build.sources.demo.stamp import COLOUR_STEP
 from tinyvirat_build.sources.demo.world import (
     ENTER,
     EXIT,
@@ -28,7 +28,6 @@ from tinyvirat_build.sources.demo.world import (
     Vehicle,
 )
 
-Points = npt.NDArray[np.float64]
 Colour = tuple[int, int, int]  # luma, steps of U, steps of V
 Box = tuple[float, float, float, float]
 
@@ -44,13 +43,13 @@ class Canvas:
     ``y`` is (H, W); ``u`` and ``v`` are (H/2, W/2).
     """
 
-    def __init__(self, y: Plane, u: Plane, v: Plane) -> None:
+    def __init__(self, y: Bytes, u: Bytes, v: Bytes) -> None:
         self.y, self.u, self.v = y, u, v
         self.begin()
 
     def begin(self) -> None:
         """Forget the extent."""
-        self._points: list[Points] = []
+        self._points: list[Floats] = []
         self._radii: list[float] = []
 
     @property
@@ -62,11 +61,11 @@ class Canvas:
         x2, y2 = np.ceil((points + reach).max(0)).tolist()
         return x1, y1, x2, y2
 
-    def _cover(self, points: Points, radius: float = 0.0) -> None:
+    def _cover(self, points: Floats, radius: float = 0.0) -> None:
         self._points.append(points)
         self._radii.append(radius)
 
-    def polygon(self, points: Points, colour: Colour, *, count: bool = True) -> None:
+    def polygon(self, points: Floats, colour: Colour, *, count: bool = True) -> None:
         """Fill a polygon, (n, 2)."""
         if count:
             self._cover(points)
@@ -77,7 +76,7 @@ class Canvas:
         cv2.fillPoly(self.u, [coarse], chroma(u), cv2.LINE_8, _SHIFT)
         cv2.fillPoly(self.v, [coarse], chroma(v), cv2.LINE_8, _SHIFT)
 
-    def lines(self, points: Points, width: float, colour: Colour) -> None:
+    def lines(self, points: Floats, width: float, colour: Colour) -> None:
         """Draw a line through points, (n, 2)."""
         self._cover(points, width / 2)
         luma, u, v = colour
@@ -88,7 +87,7 @@ class Canvas:
         cv2.polylines(self.u, [coarse], False, chroma(u), thin, cv2.LINE_8, _SHIFT)
         cv2.polylines(self.v, [coarse], False, chroma(v), thin, cv2.LINE_8, _SHIFT)
 
-    def disc(self, centre: Points, radius: float, colour: Colour, *, count: bool = True) -> None:
+    def disc(self, centre: Floats, radius: float, colour: Colour, *, count: bool = True) -> None:
         """Fill a circle."""
         if count:
             self._cover(centre[None], radius)
@@ -99,7 +98,7 @@ class Canvas:
             half = (x // 2, y // 2)
             cv2.circle(plane, half, round(radius * 8), chroma(level), -1, cv2.LINE_8, _SHIFT)
 
-    def shade(self, centre: Points, axes: tuple[float, float], angle: float = 0.0) -> None:
+    def shade(self, centre: Floats, axes: tuple[float, float], angle: float = 0.0) -> None:
         """Darken an ellipse on the ground."""
         reach = int(max(axes)) + 2
         x, y = (int(c) for c in np.rint(centre))
@@ -129,9 +128,9 @@ def paint_person(canvas: Canvas, person: Person, t: int) -> Box:
     shrink = 1 - 0.5 * sunk
     lean = face * (0.16 if action == RUN else 0.03 + 0.2 * sunk)
 
-    def at(x: float, up: float) -> Points:
+    def at(x: float, up: float) -> Floats:
         # The fixed 0.995 keeps a head's upper edge at the nominal height.
-        raised: Points = feet + np.array([face * x + lean * up, -up * shrink]) * (h * 0.995)
+        raised: Floats = feet + np.array([face * x + lean * up, -up * shrink]) * (h * 0.995)
         return raised
 
     stride = {WALK: 0.20, RUN: 0.34}.get(action, 0.05)
@@ -156,7 +155,7 @@ def paint_person(canvas: Canvas, person: Person, t: int) -> Box:
 
 
 def _paint_arms(
-    canvas: Canvas, person: Person, t: int, at: Callable[[float, float], Points], swing: float
+    canvas: Canvas, person: Person, t: int, at: Callable[[float, float], Floats], swing: float
 ) -> None:
     h, action = person.size[t], int(person.action[t])
     sleeve = (max(person.coat[0] - 25, 16), *person.coat[1:])
@@ -179,7 +178,7 @@ def _paint_arms(
             canvas.polygon(hand + size, _BAG)
 
 
-def _parts() -> dict[str, Points]:
+def _parts() -> dict[str, Floats]:
     """The parts of a vehicle as points (along, across, up), in its length, width and length."""
     side = [(-0.5, -0.46), (-0.47, -0.5), (0.45, -0.5), (0.5, -0.4)]
     base = side + [(a, -b) for a, b in reversed(side)]
@@ -244,13 +243,13 @@ def paint_vehicle(canvas: Canvas, vehicle: Vehicle, t: int) -> Box:
     return box
 
 
-def _hull(points: Points) -> Points:
-    hull: Points = cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
+def _hull(points: Floats) -> Floats:
+    hull: Floats = cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
     return hull
 
 
 def _paint_lights(
-    canvas: Canvas, parts: dict[str, Points], vehicle: Vehicle, t: int, toward: float
+    canvas: Canvas, parts: dict[str, Floats], vehicle: Vehicle, t: int, toward: float
 ) -> None:
     """Lights, brakes, indicators and exhaust; ``toward`` is 1 for a vehicle that faces us."""
     length, mode, turn = vehicle.length, int(vehicle.mode[t]), int(vehicle.turn[t])

@@ -22,9 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-Plane = npt.NDArray[np.uint8]
-Bits = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
+from tinyvirat_build.geometry.arrays import Bools, Bytes, Floats, Ints
 
 MAX_FRAMES: Final = 2048
 MAX_SIDE: Final = 1280  # pixels, either axis
@@ -36,11 +34,11 @@ _MARGIN: Final = 64  # chroma samples around the picture, for windows that reach
 _SIDE: Final = MAX_SIDE // 2 + 2 * _MARGIN
 _AGREE: Final = 0.8  # share of the noise bits that must be right; chance gives 0.5
 _SURE: Final = 0.97  # a share that needs no look at codes with one bit wrong
-_LEVELS: Final[Bits] = (np.arange(256) - 128) % COLOUR_STEP < COLOUR_STEP // 2
+_LEVELS: Final[Bools] = (np.arange(256) - 128) % COLOUR_STEP < COLOUR_STEP // 2
 
 
 @lru_cache(maxsize=1)
-def _noise() -> tuple[Bits, Bits]:
+def _noise() -> tuple[Bools, Bools]:
     # RandomState, because its stream is frozen: a corpus stays readable under any numpy.
     u, v = np.random.RandomState(56).randint(0, 2, (2, _SIDE, _SIDE)).astype(bool)
     return u, v
@@ -63,7 +61,7 @@ def _places() -> tuple[Ints, Ints]:
     return codes.ravel()[order], (rows * _SIDE + columns).ravel()[order]
 
 
-def _codes(bits: Bits) -> Ints:
+def _codes(bits: Bools) -> Ints:
     """The 25 bits of every 5×5 window as one number: (T, H, W) -> (T, H-4, W-4)."""
     _, h, w = bits.shape
     rows = np.zeros((len(bits), h, w - _TILE + 1), np.int64)
@@ -75,7 +73,7 @@ def _codes(bits: Bits) -> Ints:
     return codes
 
 
-def write_stamp(u: Plane, v: Plane, frame: int) -> None:
+def write_stamp(u: Bytes, v: Bytes, frame: int) -> None:
     """Stamp a picture's chroma planes in place.
 
     Args:
@@ -96,7 +94,7 @@ def write_stamp(u: Plane, v: Plane, frame: int) -> None:
 
 
 @lru_cache(maxsize=4)
-def _layout(h: int, w: int) -> tuple[Plane, Ints]:
+def _layout(h: int, w: int) -> tuple[Bytes, Ints]:
     """What is added to U, and what V shows: a bit of the frame, or (11, 12) a 0 or 1 of noise."""
     part = (slice(_MARGIN, _MARGIN + h), slice(_MARGIN, _MARGIN + w))
     noise_u, noise_v = (n[part] for n in _noise())
@@ -104,13 +102,11 @@ def _layout(h: int, w: int) -> tuple[Plane, Ints]:
     return _offset(noise_u), np.where(index < _FRAME_BITS, index, _FRAME_BITS + noise_v)
 
 
-def _offset(bits: npt.NDArray[np.generic]) -> Plane:
+def _offset(bits: npt.NDArray[np.generic]) -> Bytes:
     return np.where(bits, np.uint8(_AMPLITUDE), np.uint8(256 - _AMPLITUDE))
 
 
-def read_stamp(
-    y: npt.NDArray[np.generic], u: npt.NDArray[np.uint8], v: npt.NDArray[np.uint8]
-) -> tuple[int, int, int]:
+def read_stamp(y: npt.NDArray[np.generic], u: Bytes, v: Bytes) -> tuple[int, int, int]:
     """The source frame and the left and top edge (pixels, even) of one clip frame.
 
     Args:
@@ -129,7 +125,7 @@ def read_stamp(
     return frame, left, top
 
 
-def read_stamps(u: Plane, v: Plane) -> tuple[Ints, Ints, Ints]:
+def read_stamps(u: Bytes, v: Bytes) -> tuple[Ints, Ints, Ints]:
     """The source frames and the left and top edges (pixels, even) of a clip.
 
     Args:
@@ -167,7 +163,7 @@ def read_stamps(u: Plane, v: Plane) -> tuple[Ints, Ints, Ints]:
     return frame, 2 * (column - _MARGIN), 2 * (row - _MARGIN)
 
 
-def _bits(plane: Plane) -> Bits:
+def _bits(plane: Bytes) -> Bools:
     return _LEVELS[plane]
 
 
@@ -180,14 +176,14 @@ def _candidates(codes: Ints) -> list[tuple[Ints, Ints]]:
     return [(w, places[first[w] + k]) for k, w in zip(ranks, which, strict=True)]
 
 
-def _agreement(bits_u: Bits, bits_v: Bits, row: Ints, column: Ints) -> npt.NDArray[np.float64]:
+def _agreement(bits_u: Bools, bits_v: Bools, row: Ints, column: Ints) -> Floats:
     """The share of noise bits that are as they would be at this place: (T,)."""
     shape = bits_u.shape[1:]
     row, column = _clamp(row, shape[0]), _clamp(column, shape[1])
     noise_u, noise_v = (sliding_window_view(n, shape)[row, column] for n in _noise())
     fixed = sliding_window_view(_tile_index(), shape)[row, column] >= _FRAME_BITS
     right = (bits_u == noise_u).sum((1, 2)) + ((bits_v == noise_v) & fixed).sum((1, 2))
-    share: npt.NDArray[np.float64] = right / (bits_u[0].size + fixed.sum((1, 2)))
+    share: Floats = right / (bits_u[0].size + fixed.sum((1, 2)))
     return share
 
 
@@ -195,7 +191,7 @@ def _clamp(place: Ints, size: int) -> Ints:
     return np.clip(place, 0, _SIDE - size)
 
 
-def _frames(bits_v: Bits, row: Ints, column: Ints) -> Ints:
+def _frames(bits_v: Bools, row: Ints, column: Ints) -> Ints:
     """The frame numbers by a vote of all tiles in the window: (T,)."""
     count, h, w = bits_v.shape
     index = sliding_window_view(_tile_index(), (h, w))[_clamp(row, h), _clamp(column, w)]

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.sources.demo.cameras import Take
-
-Floats = npt.NDArray[np.float64]
 
 SQUASH: Final = 0.55  # depth of the ground over its width
 HORIZON: Final = 0.16  # of the picture's height
@@ -61,8 +59,8 @@ class Person:
     facing: Floats = field(init=False)  # 1 to the right, -1 to the left
     phase: Floats = field(init=False)  # of the gait
     inside: Floats = field(init=False)  # 0 outside the vehicle … 1 inside
-    action: npt.NDArray[np.int64] = field(init=False)
-    carry: npt.NDArray[np.bool_] = field(init=False)
+    action: Ints = field(init=False)
+    carry: Bools = field(init=False)
 
     def __post_init__(self) -> None:
         self.x, self.y, self.size, self.phase, self.inside = np.zeros((5, self.frames))
@@ -82,10 +80,10 @@ class Vehicle:
     y: Floats = field(init=False)
     heading: Floats = field(init=False)  # radians; 0 to the right, pi / 2 towards the viewer
     travelled: Floats = field(init=False)
-    mode: npt.NDArray[np.int64] = field(init=False)
-    since: npt.NDArray[np.int64] = field(init=False)  # frames in this mode
-    turn: npt.NDArray[np.int64] = field(init=False)  # 1 right, -1 left
-    door: npt.NDArray[np.bool_] = field(init=False)  # open
+    mode: Ints = field(init=False)
+    since: Ints = field(init=False)  # frames in this mode
+    turn: Ints = field(init=False)  # 1 right, -1 left
+    door: Bools = field(init=False)  # open
 
     def __post_init__(self) -> None:
         self.x, self.y, self.heading, self.travelled = np.zeros((4, self.frames))
@@ -99,7 +97,7 @@ class Loop:
 
     centre: tuple[float, float]
     path: Floats  # (4, S): distance, x, y, heading along one round, from the upper straight on
-    corner: npt.NDArray[np.bool_]  # (S,)
+    corner: Bools  # (S,)
     straight: float  # length of the upper and of the lower straight
     length: float  # of a vehicle here
     direction: int  # 1 clockwise, turning right; -1 turning left
@@ -389,7 +387,7 @@ def _add(scene: Scene, person: Person) -> None:
         scene.events.append(Event("activity_carrying", a, b, (number,)))
 
 
-def _runs(state: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(state: Bools) -> list[tuple[int, int]]:
     """The runs of True of some length, half-open.
 
     >>> _runs(np.array([1] * 9 + [0, 1, 1], bool))

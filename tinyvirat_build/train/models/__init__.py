@@ -13,6 +13,7 @@ from typing import Final
 from torch import nn
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.store.userfiles import nearest
 from tinyvirat_build.train.models.i3d import I3D
 from tinyvirat_build.train.models.r2plus1d import (
     BasicBlock2Plus1D,
@@ -26,7 +27,6 @@ from tinyvirat_build.train.models.resnet3d import (
     ResNet3D,
     WideBottleneck,
 )
-from tinyvirat_build.userfiles import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from tinyvirat_build.engine import run_local
+from tinyvirat_build.errors import DataError, MeansError
+
+
+def _work(task: tuple[str, int]) -> int:
+    kind, value = task
+    if kind == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if kind == "hang":
+        time.sleep(60)
+    if kind == "refuse":
+        raise DataError("no such thing")
+    if kind == "raise":
+        raise KeyError("no such key")
+    if kind == "unsendable":
+        raise ValueError(lambda: value)
+    if kind == "full":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return value * value
+
+
+def _write_on(path: str) -> None:
+    while True:
+        with Path(path).open("a") as file:
+            file.write("x")
+        time.sleep(0.01)
+
+
+def _crash_once(path: str) -> int:
+    marker = Path(path)
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+
+
+def test_a_crash_or_a_hang_costs_its_own_task() -> None:
+    tasks = [("ok", 1), ("crash", 2), ("ok", 3), ("hang", 4), ("ok", 5)]
+    outcomes = {o.task: o for o in run_local(_work, tasks, workers=2, timeout=3)}
+    assert len(outcomes) == 5
+    assert [outcomes["ok", i].result for i in (1, 3, 5)] == [1, 9, 25]
+    assert [outcomes[t].failure.reason for t in (("crash", 2), ("hang", 4))] == [  # type: ignore[union-attr]
+        "crashed",
+        "timeout",
+    ]
+
+
+def test_a_crash_is_tried_once_more(tmp_path: Path) -> None:
+    (outcome,) = run_local(_crash_once, [str(tmp_path / "m")], workers=1, timeout=20)
+    assert outcome.result == 1
+
+
+def test_the_users_error_is_raised() -> None:
+    with pytest.raises(DataError, match="no such thing"):
+        list(run_local(_work, [("ok", 1), ("refuse", 2)], workers=2))
+
+
+def test_any_other_error_costs_its_own_task() -> None:
+    outcomes = {o.task: o for o in run_local(_work, [("ok", 1), ("raise", 2)], workers=2)}
+    assert outcomes["ok", 1].result == 1
+    failure = outcomes["raise", 2].failure
+    assert failure is not None
+    assert (failure.reason, failure.detail) == ("failed", "KeyError: 'no such key'")
+
+
+def test_an_error_that_no_other_process_can_be_told_costs_its_own_task() -> None:
+    tasks = [("unsendable", 0), *(("ok", n) for n in range(1, 9))]
+    outcomes = {o.task: o for o in run_local(_work, tasks, workers=2)}
+    failure = outcomes.pop(("unsendable", 0)).failure
+    assert failure is not None
+    assert failure.reason == "failed"
+    assert sorted(o.result or 0 for o in outcomes.values()) == [n * n for n in range(1, 9)]
+
+
+def test_a_full_disk_ends_the_run() -> None:
+    with pytest.raises(MeansError, match="no space"):
+        list(run_local(_work, [("full", 1)], workers=1))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the parent is forked")
+def test_workers_end_with_the_process_that_runs_them(tmp_path: Path) -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_engine import _write_on\nfrom tinyvirat_build.engine import run_local\n"
+        f"list(run_local(_write_on, [{str(tmp_path / 'm')!r}], workers=1))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script])
+    marker = tmp_path / "m"
+    while not marker.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    written = marker.stat().st_size
+    time.sleep(0.5)
+    assert marker.stat().st_size == written
+
+
+def test_in_process_without_isolation() -> None:
+    assert [o.result for o in run_local(_work, [("ok", 2)], workers=1, isolate=False)] == [4]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_task_is_left_out_however_many_there_are(workers: int) -> None:
+    tasks = [("ok", i) for i in range(30)]
+    assert {o.task for o in run_local(_work, tasks, workers=workers)} == set(tasks)
+
+
+def test_an_interrupt_while_the_server_starts_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(forkserver, "ensure_running", start)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_local(str, [1], workers=1))

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tinyvirat_build.released.write import number, publish
+
+
+class _Corpus:
+    name = "corpus"
+    attribution = "Somebody."
+    license_text = "CC BY 4.0"
+
+
+def _clips(splits: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    n = len(splits)
+    keys = {"source": "corpus", "video_id": [f"v{i % 2}" for i in range(n)], "annotation_set": "a"}
+    ids = [f"{i:016x}" for i in range(n)]
+    clips = pd.DataFrame(
+        {
+            **keys,
+            "clip_id": ids,
+            "segment_id": range(n),
+            "start": 0,
+            "end": 20,
+            "width": 32,
+            "height": 30,
+            "x": [(0,) * 20] * n,
+            "y": [(0,) * 20] * n,
+            "actor_side": 20.0,
+            "labels": [("Talking",)] * n,
+            "activities": [(str(i),) for i in range(n)],
+            "activity_id": None,
+            "released_id": None,
+            "group": splits,
+            "split": splits,
+        }
+    )
+    cuts = pd.DataFrame(
+        {
+            **keys,
+            "clip_id": ids,
+            "file": [f"clips/{i}.mp4" for i in ids],
+            "n_frames": 20,
+            "held": 0,
+            "sha256": "0",
+            "pack_file": None,
+            "pack_offset": None,
+            "fps": "30",
+            "reason": None,
+        }
+    )
+    return clips, cuts
+
+
+def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFrame:
+    clips, cuts = _clips(splits)
+    (out / "clips").mkdir(parents=True)
+    for i, file in enumerate(cuts["file"]):
+        (out / file).write_text(str(i))
+    if lost is not None:
+        cuts.loc[lost, ["file", "reason"]] = [None, "timeout"]
+    return publish(out, clips, cuts, ("Opening", "Talking"), [_Corpus()], seed=0).table
+
+
+def test_the_released_layout(tmp_path: Path) -> None:
+    _publish(tmp_path, ["train", "val", "test", "train", "test"])
+    root = tmp_path / "TinyVIRAT_V2"
+    train = json.loads((root / "tiny_train_v2.json").read_text())
+    assert train == [
+        {
+            "id": f"{i:06d}",
+            "video_id": video,
+            "path": f"{video}/{i:06d}.mp4",
+            "dim": [20, 30, 32],
+            "label": ["Talking"],
+        }
+        for i, video in enumerate(["v0", "v1"])
+    ]
+    assert json.loads((root / "class_map.json").read_text()) == {"Opening": 0, "Talking": 1}
+    test = json.loads((root / "tiny_test_v2_public.json").read_text())
+    assert [r["id"] for r in test] == ["00000", "00001"]
+    assert all(set(r) == {"id", "video_id", "path", "dim"} for r in test)
+    assert all(r["video_id"] == r["id"] for r in test)
+    truth = json.loads((tmp_path / "truth" / "test.json").read_text())
+    assert [r["id"] for r in truth] == ["00000", "00001"]
+    assert all(r["label"] == ["Talking"] for r in truth)
+    mp4 = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.mp4"))
+    assert mp4 == [
+        "videos/test/00000.mp4",
+        "videos/test/00001.mp4",
+        "videos/train/v0/000000.mp4",
+        "videos/train/v1/000001.mp4",
+        "videos/val/v1/00000.mp4",
+    ]
+    assert (root / "LICENSE").read_text()
+    assert "Somebody" in (root / "ATTRIBUTION").read_text()
+
+
+def test_a_clip_without_a_file_keeps_its_row_and_gets_no_number(tmp_path: Path) -> None:
+    manifest = _publish(tmp_path, ["train", "train", "val"], lost=0)
+    assert manifest["id"].isna().tolist() == [True, False, False]
+    assert manifest["reason"].tolist()[0] == "timeout"
+    rows = json.loads((tmp_path / "TinyVIRAT_V2" / "tiny_train_v2.json").read_text())
+    assert [r["id"] for r in rows] == ["000000"]
+
+
+def test_publishing_again_replaces_the_layout(tmp_path: Path) -> None:
+    _publish(tmp_path / "a", ["train", "test", "test"])
+    first = {
+        p.relative_to(tmp_path / "a"): p.read_bytes()
+        for p in (tmp_path / "a").rglob("*")
+        if p.is_file()
+    }
+    _publish(tmp_path / "b", ["train", "test", "test"])
+    again = {
+        p.relative_to(tmp_path / "b"): p.read_bytes()
+        for p in (tmp_path / "b").rglob("*")
+        if p.is_file()
+    }
+    assert first == again
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_test_numbers_are_shuffled_by_the_seed(seed: int) -> None:
+    n = 200
+    manifest = pd.DataFrame({"split": ["test"] * n, "source_file": ["f"] * n, "video_id": "v"})
+    ids = number(manifest, seed=seed)["id"].tolist()
+    assert sorted(ids) == [f"{i:05d}" for i in range(n)]
+    assert ids != sorted(ids)
+    assert ids == number(manifest, seed=seed)["id"].tolist()

@@ -1,0 +1,442 @@
+"""Compare two builds, or a build with a published list of rows: what differs, and why.
+
+A side is a build folder, a list as released (``tiny_*_v2.json``, or v1's ``{"tubes": …}``), a
+released tree (all its lists), or a CSV file with the columns ``id, video_id, clip_id, frames,
+side, label``, labels joined by ``|``. Rows are joined by (video_id, released_id) where there are
+such, else by clip_id; rows of a list that have neither, by their number; and those of a public
+test list, which hides the videos, by their number among the test clips.
+
+A clip_id tells where a clip's window lies, so of two builds with other settings hardly one is
+equal. What is left of them is joined by activities and frames, so that what changed is told.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.ask.reasons import Reasons
+from tinyvirat_build.errors import AnnotationError, DataError
+from tinyvirat_build.pipeline import folder
+from tinyvirat_build.records import REASONS, SPLITS
+from tinyvirat_build.released.read import lists_in
+
+_COLUMNS: Final = ("id", "video_id", "clip_id", "frames", "side", "label")
+_HIDDEN: Final = "test"  # stands for the videos of a public test list
+DIFFERENCES: Final = ("only in A", "only in B", "frames", "side", "labels", "window")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A clip of one side; ``labels`` is None where the list tells none (test)."""
+
+    video_id: str
+    number: str | None
+    released_id: str | None
+    clip_id: str | None
+    frames: int
+    side: tuple[int, int]  # width, height
+    labels: frozenset[str] | None
+    split: str | None = None
+    activities: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None  # in the source, half-open
+    corners: tuple[tuple[int, int], ...] = ()  # of its window, frame by frame
+
+    @property
+    def hides_video(self) -> bool:
+        """Whether it is of a public test list, whose rows name themselves for a video."""
+        return self.video_id == self.number
+
+
+Key: TypeAlias = tuple[str, str, int]  # video, name, how often the name came before
+Rows: TypeAlias = dict[Key, Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: its rows, and for a build what it says of those it lacks.
+
+    ``whole``: it is a whole dataset, a build or a tree, and no single list.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    reasons: Reasons | None = None  # None for a list
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What differs: one row of ``differences`` each (video_id, clip, difference, a, b, reason).
+
+    ``videos`` counts, per video, the rows of A, of B, and those that are equal in both.
+    ``left_out`` is (rows, videos) of the other side that a single list does not name and that
+    were not compared; ``other_split``, how many joined rows stand in another split.
+    """
+
+    a: str
+    b: str
+    equal: int
+    differences: pd.DataFrame
+    videos: pd.DataFrame
+    left_out: tuple[int, int] = (0, 0)
+    other_split: int = 0
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is any difference."""
+        return len(self.differences) > 0
+
+    @property
+    def unexplained(self) -> int:
+        """How many differences no issue of a build gives a reason for."""
+        return int((self.differences["reason"] == "").sum())
+
+    def to_json(self) -> str:
+        """As JSON, one object."""
+        counts = self.differences["difference"].value_counts()
+        tree = {
+            "a": self.a,
+            "b": self.b,
+            "equal": self.equal,
+            "counts": {name: int(counts.get(name, 0)) for name in DIFFERENCES},
+            "unexplained": self.unexplained,
+            "not_compared": dict(zip(("rows", "videos"), self.left_out, strict=True)),
+            "other_split": self.other_split,
+            "differences": self.differences.to_dict("records"),
+            "videos": self.videos.to_dict("records"),
+        }
+        return json.dumps(tree, indent=1, ensure_ascii=False)
+
+    def render(self, most: int = 40) -> str:
+        """As text for a terminal; the first ``most`` differences."""
+        lines = [f"A = {self.a}", f"B = {self.b}", f"{self.equal:,} rows are equal in both."]
+        if self.left_out[0]:
+            rows, videos = self.left_out
+            lines.append(
+                f"{rows:,} rows of {videos:,} videos that the list does not name: not compared."
+            )
+        if self.other_split:
+            lines.append(f"{self.other_split:,} rows stand in another split.")
+        if not self.differs:
+            return "\n".join([*lines, "Nothing differs."])
+        counts = self.differences.groupby(["difference", "reason"]).size()
+        for (difference, reason), n in zip(counts.index.tolist(), counts.tolist(), strict=True):
+            why = f": {reason} ({REASONS[reason]})" if reason else ""
+            lines.append(f"{n:>7,}  {difference}{why}")
+        for row in self.differences.head(most).to_dict("records"):
+            values = " ≠ ".join(row[side] for side in "ab" if row[side])
+            why = f" ({row['reason']})" if row["reason"] else ""
+            lines.append(
+                f"  {row['difference']:<9}  {row['video_id']}  {row['clip']}  {values}{why}"
+            )
+        if len(self.differences) > most:
+            lines.append(f"  … and {len(self.differences) - most:,} more (--json lists all)")
+        return "\n".join(lines)
+
+
+def compare(a: Side, b: Side, *, listed: bool = False) -> Comparison:
+    """Join two sides and tell every difference, with the reason where a build's issues know it.
+
+    A build or a tree is compared with a single list on the list's videos alone, all others as a
+    whole. ``listed``: rows that a list does not name are passed over, for one that is only a part
+    of its dataset. Labels are compared as sets, and not at all where a list tells none.
+
+    Raises:
+        DataError: a public test list, and a build that is not published.
+    """
+    kind = _key_kind(a, b)
+    hidden = any(row.hides_video for side in (a, b) for row in side.rows)
+    rows_a, rows_b = (_keyed(side, kind, hidden) for side in (a, b))
+    left_out = _keep_listed(a, b, rows_a, rows_b)
+    pairs = [(key, one, rows_b[key]) for key, one in rows_a.items() if key in rows_b]
+    rest_a, rest_b = _rest(rows_a, rows_b), _rest(rows_b, rows_a)
+    moved = _moved(rest_a, rest_b) if kind == "clip_id" else []
+    found: list[tuple[str, str, str, str, str, str]] = []
+    equal: Counter[str] = Counter()
+    pairs += [(key, rest_a.pop(key), rest_b.pop(candidate)) for key, candidate in moved]
+    for key, one, other in pairs:
+        new = list(_differences(one, other, a, b))
+        equal[key[0]] += not new
+        found += [(*key[:2], *difference) for difference in new]
+    if not (listed and b.reasons is None):
+        found += [(*k[:2], "only in A", _text(one), "", _why(b, one)) for k, one in rest_a.items()]
+    if not (listed and a.reasons is None):
+        found += [(*k[:2], "only in B", "", _text(one), _why(a, one)) for k, one in rest_b.items()]
+    names = ["video_id", "clip", "difference", "a", "b", "reason"]
+    splits = [(one.split, other.split) for _, one, other in pairs]
+    return Comparison(
+        a.name,
+        b.name,
+        equal.total(),
+        pd.DataFrame(sorted(found), columns=names),
+        _videos(rows_a, rows_b, equal),
+        left_out,
+        sum(one != other for one, other in splits if one and other),
+    )
+
+
+def load(path: Path) -> Side:
+    """Read a build, a released tree or a list.
+
+    Raises:
+        DataError: there is nothing of the kind.
+        AnnotationError: the list cannot be read.
+    """
+    if (path / "tables").is_dir():
+        return _load_build(path)
+    if lists := lists_in(path).values():
+        return Side(str(path), tuple(row for file in lists for row in _load_json(file)), whole=True)
+    for suffix, read in ((".json", _load_json), (".csv", _load_csv)):
+        if path.suffix == suffix and path.is_file():
+            rows = read(path)
+            if not rows:
+                raise AnnotationError("no row", file=path, remedy="give a list of clips")
+            return Side(str(path), tuple(rows))
+    raise DataError(
+        f"{path} is neither a build nor a list; give a build folder, a tiny_*_v2.json or a CSV file"
+    )
+
+
+def _load_build(path: Path) -> Side:
+    clips = folder.clip_table(path)
+    if clips is None:
+        planned = path / "tables" / "clips_planned.parquet"
+        if planned.is_file():
+            raise DataError(folder.not_up_to_date(planned))
+        raise DataError(f"{path} has no table of clips yet; run `tinyvirat-build crop` first")
+    rows = [
+        Row(
+            row["video_id"],
+            _known(row.get("id")),
+            _known(row["released_id"]),
+            row["clip_id"],
+            _written(row),
+            (int(row["width"]), int(row["height"])),
+            frozenset(row["labels"]),
+            _known(row.get("split")),
+            tuple(row["activities"]),
+            (int(row["start"]), int(row["end"])),
+            tuple(zip(row["x"], row["y"], strict=True)),
+        )
+        for row in store.read_table(clips).to_dict("records")
+    ]
+    file = path / "tables" / "issues.parquet"
+    issues = store.read_table(file) if file.is_file() else None
+    return Side(str(path), tuple(rows), Reasons.of(issues), whole=True)
+
+
+def _written(row: Mapping[Any, Any]) -> int:
+    """As written, or as planned where no clip was."""
+    written = row.get("n_frames")
+    return int(row["end"] - row["start"]) if written is None or pd.isna(written) else int(written)
+
+
+def _known(text: object) -> str | None:
+    return text if isinstance(text, str) and text else None
+
+
+def _load_json(path: Path) -> list[Row]:
+    try:
+        tree = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as e:
+        raise AnnotationError(f"not JSON ({e})", file=path, remedy="give a list as released") from e
+    items = tree.get("tubes") if isinstance(tree, dict) else tree
+    if not isinstance(items, list):
+        raise AnnotationError("no list of rows", file=path, remedy="give a list as released")
+    rows = []
+    split = next((s for s in SPLITS if s in path.stem.split("_")), None)
+    for place, item in enumerate(items):
+        try:
+            frames, height, width = map(int, item["dim"])
+            video = item.get("video_id") or str(Path(item["path"]).parent)
+            if not isinstance(item.get("label", []), list):
+                raise TypeError("label is no list")
+            labels = frozenset(item["label"]) if "label" in item else None
+            clip = _known(item.get("clip_id"))
+            size = (width, height)
+            rows.append(Row(video, str(item["id"]), clip, clip, frames, size, labels, split))
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise AnnotationError(
+                f"row {place} lacks id, path or dim, or has bad ones ({e})",
+                file=path,
+                remedy="give a list as released",
+            ) from e
+    return rows
+
+
+def _load_csv(path: Path) -> list[Row]:
+    rows = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if not set(_COLUMNS) <= set(reader.fieldnames or ()):
+                raise AnnotationError(
+                    f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}",
+                    file=path,
+                    remedy=f"give the columns {', '.join(_COLUMNS)}",
+                )
+            for row in reader:
+                line = reader.line_num
+                side = int(row["side"])
+                labels = frozenset(label for label in re.split(r"[|;]", row["label"]) if label)
+                clip = row["clip_id"] or None
+                rows.append(
+                    Row(
+                        row["video_id"],
+                        row["id"],
+                        clip,
+                        clip,
+                        int(row["frames"]),
+                        (side, side),
+                        labels,
+                    )
+                )
+    except (OSError, UnicodeDecodeError) as e:
+        raise AnnotationError(f"cannot be read ({e})", file=path, remedy="give a CSV file") from e
+    except (KeyError, TypeError, ValueError) as e:
+        raise AnnotationError(
+            f"a bad row ({e})",
+            file=path,
+            line=line,
+            remedy=f"give the columns {', '.join(_COLUMNS)}",
+        ) from e
+    return rows
+
+
+def _key_kind(a: Side, b: Side) -> str:
+    """``released_id`` where both sides have such, or one is a list; else ``clip_id``."""
+    released = [any(row.released_id for row in side.rows) for side in (a, b)]
+    lists = a.reasons is None or b.reasons is None
+    return "released_id" if lists or all(released) else "clip_id"
+
+
+def _keyed(side: Side, kind: str, hidden: bool) -> Rows:
+    """The rows by video, name and how often that name came before.
+
+    ``hidden``: test clips are known by their number alone.
+    """
+    found: Rows = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for row in side.rows:
+        by_number = hidden and (row.split == "test" or row.hides_video)
+        if by_number and not row.number:
+            raise DataError(
+                f"{side.name} has no numbers yet, and a public test list nothing else to join by; "
+                "run `tinyvirat-build publish` first, or compare the train and val lists"
+            )
+        video = _HIDDEN if by_number else row.video_id
+        name = None if by_number else getattr(row, kind)
+        name = name or (f"number {row.number}" if row.number else str(row.clip_id))
+        found[video, name, times[video, name]] = row
+        times[video, name] += 1
+    return found
+
+
+def _keep_listed(a: Side, b: Side, rows_a: Rows, rows_b: Rows) -> tuple[int, int]:
+    """Drop the rows of videos that a single list does not name: how many rows, and videos."""
+    for whole, part, rows, listed in ((a, b, rows_a, rows_b), (b, a, rows_b, rows_a)):
+        if whole.whole and not part.whole:
+            scope = {key[0] for key in listed}
+            beyond = [key for key in rows if key[0] not in scope]
+            for key in beyond:
+                del rows[key]
+            return len(beyond), len({key[0] for key in beyond})
+    return 0, 0
+
+
+def _rest(rows: Rows, other: Rows) -> Rows:
+    return {key: row for key, row in rows.items() if key not in other}
+
+
+def _moved(rest_a: Rows, rest_b: Rows) -> list[tuple[Key, Key]]:
+    """Pairs of rows of the same activities on common frames, those with most in common first."""
+    by_activities: dict[tuple[str, tuple[str, ...]], list[Key]] = defaultdict(list)
+    for key, row in rest_b.items():
+        by_activities[row.video_id, tuple(sorted(row.activities))].append(key)
+    common = []
+    for key, row in rest_a.items():
+        for candidate in by_activities.get((row.video_id, tuple(sorted(row.activities))), ()):
+            span, other = row.span, rest_b[candidate].span
+            if span and other and (n := min(span[1], other[1]) - max(span[0], other[0])) > 0:
+                common.append((-n, key, candidate))
+    taken: set[tuple[str, Key]] = set()
+    pairs = []
+    for _, key, candidate in sorted(common):
+        if ("a", key) not in taken and ("b", candidate) not in taken:
+            taken |= {("a", key), ("b", candidate)}
+            pairs.append((key, candidate))
+    return pairs
+
+
+def _differences(one: Row, other: Row, a: Side, b: Side) -> Iterable[tuple[str, str, str, str]]:
+    same = True
+    if one.frames != other.frames or (one.span and other.span and one.span != other.span):
+        same = False
+        spans = (one.span, other.span) if one.span and other.span else (one.frames, other.frames)
+        yield "frames", _frames(spans[0]), _frames(spans[1]), ""
+    if one.side != other.side:
+        same = False
+        yield "side", _size(one.side), _size(other.side), ""
+    if one.labels is not None and other.labels is not None and one.labels != other.labels:
+        lost = [(a, other.labels - one.labels), (b, one.labels - other.labels)]
+        known = [
+            side.reasons.of_labels(gone) if side.reasons else "" for side, gone in lost if gone
+        ]
+        yield "labels", _names(one.labels), _names(other.labels), known[0] if all(known) else ""
+    elif same and one.corners and other.corners and one.corners != other.corners:
+        corners = zip(one.corners, other.corners, strict=True)
+        i, (p, q) = next((i, pair) for i, pair in enumerate(corners) if pair[0] != pair[1])
+        yield "window", f"frame {i}: {_at(p)}", _at(q), ""
+
+
+def _at(corner: tuple[int, int]) -> str:
+    return f"({corner[0]}, {corner[1]})"
+
+
+def _frames(value: int | tuple[int, int]) -> str:
+    return str(value) if isinstance(value, int) else f"[{value[0]}, {value[1]})"
+
+
+def _why(side: Side, row: Row) -> str:
+    """Why a build has no such row, as its issues tell; empty where they do not."""
+    if side.reasons is None:
+        return ""
+    activities, span = row.activities, row.span
+    if not activities and row.released_id:
+        parts = re.match(r"([^_]+)_.*_(\d+)_(\d+)$", row.released_id)
+        if parts:
+            activities, span = (parts[1],), (int(parts[2]), int(parts[3]) + 1)
+    return side.reasons.of_clip(row.video_id, activities, span, row.clip_id)
+
+
+def _videos(
+    rows_a: Mapping[Key, Row], rows_b: Mapping[Key, Row], equal: Mapping[str, int]
+) -> pd.DataFrame:
+    in_a, in_b = (Counter(key[0] for key in rows) for rows in (rows_a, rows_b))
+    counts = [
+        (name, in_a[name], in_b[name], equal.get(name, 0)) for name in sorted(in_a.keys() | in_b)
+    ]
+    return pd.DataFrame(counts, columns=["video_id", "a", "b", "equal"])
+
+
+def _text(row: Row) -> str:
+    labels = f", {_names(row.labels)}" if row.labels is not None else ""
+    return f"{row.frames} frames, {_size(row.side)}{labels}"
+
+
+def _size(side: Sequence[int]) -> str:
+    return f"{side[0]}×{side[1]}"
+
+
+def _names(labels: Iterable[str]) -> str:
+    return "|".join(sorted(labels))

@@ -1,0 +1,106 @@
+"""What a run says when it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinyvirat_build import store
+from tinyvirat_build.ask.complete import completeness
+from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
+from tinyvirat_build.pipeline.folder import table_path
+from tinyvirat_build.pipeline.request import Outcome
+from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
+from tinyvirat_build.records import SPLITS
+from tinyvirat_build.settings import Settings
+
+
+def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> str:
+    """The closing summary: clips, the balance of records per stage, issues, disk and time.
+
+    Where the build reads an input of which its preset knows how many clips it plans, it says
+    whether it is complete.
+    """
+    lines: list[str] = []
+    estimates = STAGES[order_of(until)].scope == "estimate"
+    if not estimates and not any(outcome.worked.values()):
+        lines.append(f"Nothing to do: {out} is finished up to {until}.")
+    lines += _clips(out, until)
+    if outcome.planned == 0:
+        lines.append(
+            "No clip was planned: see below where the records went; `tinyvirat-build doctor` says "
+            "what is wrong with the data."
+        )
+    if order_of(until) >= order_of(writer_of("clips_planned").name):
+        lines += completeness(out, settings)
+    lines += _balance(out)
+    lines += _issues(out)
+    if outcome.estimate is not None and estimates:
+        lines.append(outcome.estimate.describe(1))
+    spent = sum(outcome.seconds.values())
+    lines.append(f"Disk {human_bytes(disk_used(out))} in {out}, time {human_time(spent)}.")
+    return "\n".join(lines)
+
+
+def _clips(out: Path, until: str) -> list[str]:
+    """The clips of the last table that the stages up to ``until`` write."""
+    for name in clip_tables():
+        path = table_path(out, name)
+        if order_of(writer_of(name).name) <= order_of(until) and path.exists():
+            break
+    else:
+        return []
+    clips = store.read_table(path)
+    if name == "clips":
+        cut = clips[clips["reason"].isna()]
+        head = f"{len(cut):,} clips"
+        if len(clips) > len(cut):
+            head += f" ({len(clips) - len(cut):,} more planned but without a file)"
+    else:
+        cut, head = clips, f"{len(clips):,} clips planned"
+    if "split" in cut:
+        parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in SPLITS]
+        head += ": " + ", ".join(parts)
+    if len(cut):
+        frames = (cut["n_frames"] if name == "clips" else cut["end"] - cut["start"]).mean()
+        labels = cut["labels"].map(len).mean()
+        head += f"; mean {frames:.1f} frames, {labels:.2f} labels"
+    return [head + "."]
+
+
+def _balance(out: Path) -> list[str]:
+    path = table_path(out, "balance")
+    if not path.exists():
+        return []
+    balance = store.read_table(path)
+    if balance.empty:
+        return []
+    sums = balance.groupby(["stage", "unit"], sort=False, observed=True)[
+        ["records_in", "records_out", "dropped"]
+    ].sum()
+    rows = [f"  {'stage':<10}{'in':>10}{'out':>10}{'dropped':>10}  unit"]
+    order = {stage: i for i, stage in enumerate(names())}
+    rows_of = sums.reset_index().to_dict("records")
+    for row in sorted(rows_of, key=lambda r: order.get(r["stage"], len(order))):
+        stage, unit = row["stage"], row["unit"]
+        n_in, n_out, dropped = row["records_in"], row["records_out"], row["dropped"]
+        closes = "" if n_in == n_out + dropped else "   does not close!"
+        rows.append(f"  {stage:<10}{n_in:>10,}{n_out:>10,}{dropped:>10,}  {unit}{closes}")
+    return ["Records:", *rows]
+
+
+def _issues(out: Path, most: int = 12) -> list[str]:
+    path = table_path(out, "issues")
+    if not path.exists():
+        return []
+    issues = store.read_table(path)
+    if issues.empty:
+        return []
+    sums = issues.groupby(["stage", "reason", "action"], sort=True, observed=True)["count"].sum()
+    sums = sums[sums > 0].sort_values(ascending=False, kind="stable")
+    rows = [
+        f"  {r['count']:>10,}  {r['stage']}: {r['reason']} ({r['action']})"
+        for r in sums.head(most).reset_index().to_dict("records")
+    ]
+    if len(sums) > most:
+        rows.append(f"  … {len(sums) - most} more kinds in tables/issues.parquet")
+    return ["Issues:", *rows]

@@ -1,0 +1,240 @@
+"""Compare settings by numbers: plan without pixels, parse once.
+
+A sweep is a grid of settings. Every video's boxes are read once, and the stages from merge to
+crop run on them for each point of the grid; a stage whose settings do not differ between two
+points runs once for both. Partition and filter follow on each whole plan.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import yaml
+from tqdm import tqdm
+
+from tinyvirat_build import engine, store
+from tinyvirat_build.ask import audit
+from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.labels import load_classes
+from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.given import Corpus, Video
+from tinyvirat_build.pipeline.keys import key_of
+from tinyvirat_build.pipeline.opened import OpenedBuild
+from tinyvirat_build.pipeline.request import Request, discover, entries_of
+from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.pipeline.stages import (
+    Stage,
+    order_of,
+    resolve,
+    stages_before,
+    writer_of,
+)
+from tinyvirat_build.pipeline.tasks import tables_of
+from tinyvirat_build.records import SPLITS, StageResult
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.sources import Entry
+
+
+def _swept() -> list[Stage]:
+    """The stages that a sweep runs for every point: those after parse, up to the filter."""
+    parse, last = writer_of("activities"), writer_of("clips_filtered")
+    return [s for s in (*stages_before(last), last) if order_of(s.name) > order_of(parse.name)]
+
+
+SWEPT: Final = tuple(dict.fromkeys(n.split(".")[0] for s in _swept() for n in s.settings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One video, and its source's settings for each point of the grid."""
+
+    entry: Entry
+    settings: Sequence[Settings]
+    classes: tuple[str, ...]
+    out: Path
+    held: Mapping[str, Path]  # its units, by table
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """One video's clips under one point of the grid, and the labels that they lack."""
+
+    clips: pa.Table  # without their windows' corners
+    missing: dict[str, set[str]]  # clip id -> labels seen in it that it does not carry
+    unmapped: list[str]  # clip ids in which an activity without a label is seen
+    too_large: int
+    short_frames: int
+
+
+def grid(base: Settings, axes: Sequence[str]) -> list[tuple[dict[str, Any], Settings]]:
+    """The points of a grid: ``merge.threshold=0.1,0.3`` is an axis with two values.
+
+    A value that is itself a list is written in brackets: ``crop.sides=[56,112],[]``.
+
+    Raises:
+        SettingsError: an axis outside the planning stages, or a bad value.
+    """
+    names: list[str] = []
+    values: list[list[Any]] = []
+    for axis in axes:
+        key, sign, text = axis.partition("=")
+        if not sign or key.split(".")[0] not in SWEPT:
+            raise SettingsError(
+                f"a sweep varies {', '.join(SWEPT)} settings as key=value,value; found {axis!r}"
+            )
+        try:
+            values.append(yaml.safe_load(f"[{text}]"))
+        except yaml.YAMLError as e:
+            raise SettingsError(f"--set {axis}: not a list of YAML values") from e
+        names.append(key)
+    points = []
+    for combination in itertools.product(*values):
+        point = dict(zip(names, combination, strict=True))
+        points.append((point, base.override([f"{k}={json.dumps(v)}" for k, v in point.items()])))
+    return points
+
+
+def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
+    """One row a point of the grid: its settings, yield, lengths, labels a clip, completeness.
+
+    Columns: the axes; ``clips``, ``train``, ``val``, ``test``, ``frames`` (mean), ``labels``
+    (mean a clip), ``complete`` (share of clips whose labels include those of every mapped
+    activity seen in the window), ``unmapped`` (clips in which an activity without a label is
+    seen), ``too_large`` and ``short`` (clips and frames lost), ``classes``.
+    A build that lies in ``request.out`` keeps all its bytes: it lends its parsed annotations.
+
+    Raises:
+        SettingsError: a bad axis, or a build in ``request.out`` that is of something else.
+        DataError: annotations that cannot be read, or videos that could not be planned.
+    """
+    points = grid(request.settings, axes)
+    _refuse_other_build(request)
+    parse = writer_of("activities").name
+    if unread := run(request, until=parse).unread:
+        raise DataError(
+            f"the annotations of {unread} videos cannot be read; see {request.out}/tables/issues, "
+            "and leave their files out to compare settings without them"
+        )
+    classes = load_classes(request.settings.classes)
+    entries = entries_of(discover(request))
+    written = {t: s.name for s in stages_before(_swept()[0]) for t in s.writes}
+    tasks = [
+        _Plan(
+            e,
+            [settings.of(e.source) for _, settings in points],
+            classes,
+            request.out,
+            {t: unit_path(request.out, stage, e) for t, stage in written.items()},
+        )
+        for e in entries[: request.limit]
+    ]
+    planned: dict[int, list[_Planned]] = {}
+    failed: list[str] = []
+    order = {id(t): i for i, t in enumerate(tasks)}
+    with tqdm(
+        total=len(tasks), desc="    sweep", unit=" video", delay=2, disable=request.quiet
+    ) as bar:
+        for ended in engine.run_local(_plan, tasks, workers=request.workers, isolate=False):
+            if ended.result is None:
+                why = ended.failure.detail if ended.failure else "no result"
+                failed.append(f"{ended.task.entry.video_id}: {why}")
+            else:
+                planned[order[id(ended.task)]] = ended.result
+            bar.update()
+    if failed:
+        raise DataError(
+            f"{len(failed)} videos could not be planned, so no number would be of the whole: "
+            f"{', '.join(failed[:3])}{', …' * (len(failed) > 3)}; leave their annotations out"
+        )
+    activities = Corpus(request.settings, classes, request.out, entries)["all_activities"]
+    rows = []
+    for i, (point, settings) in enumerate(points):
+        parts = [planned[t][i] for t in sorted(planned)]
+        planned_clips = pa.concat_tables([p.clips for p in parts]).unify_dictionaries()
+        tables = {"all_activities": activities, "clips_planned": store.from_arrow(planned_clips)}
+        corpus = Corpus(settings, classes, request.out, entries, tables=tables)
+        rows.append(point | _measure(parts, corpus))
+    return pd.DataFrame(rows)
+
+
+def _refuse_other_build(request: Request) -> None:
+    """Refuse to sweep in the folder of a build whose tables would no more be its own."""
+    if not (request.out / "build.yaml").exists():
+        return
+    build = OpenedBuild.open(request.out)
+    asked = (request.sources, request.limit, request.settings)
+    if asked != (build.sources, build.limit, build.settings):
+        raise SettingsError(
+            f"{request.out} holds a build of other sources or settings; give a new --out"
+        )
+
+
+def _plan(task: _Plan) -> list[_Planned]:
+    """Run merge … crop on one video for every point, sharing what the points share."""
+    read = Video(task.entry, task.settings[0], task.classes, task.out, {}, task.held)
+    parsed = {name: read[name] for name in ("activities", "boxes", "videos")}
+    done: dict[str, StageResult] = {}
+    planned = []
+    for settings in task.settings:
+        video = Video(task.entry, settings, task.classes, task.out, parsed, task.held)
+        key, issues = None, pd.DataFrame()
+        for stage in (s for s in _swept() if s.scope == "video"):
+            key = key_of(stage, settings, key, {})
+            if key not in done:
+                done[key] = resolve(stage.run)(video)
+            video.update(tables_of(stage, done[key]))
+            found = done[key].issues
+            issues = pd.concat([issues, found]) if len(found) else issues
+        clips = video["clips_planned"]
+        missing, bare = audit.missing_labels(clips, video["activities"], video["boxes"])
+        lost = dict.fromkeys(("too_large", "short"), 0)
+        if len(issues):
+            sums = issues.groupby("reason", observed=True)["count"].sum()
+            lost = {r: int(sums.get(r, 0)) for r in lost}
+        planned.append(
+            _Planned(
+                store.to_arrow("clips_planned", clips.assign(x=None, y=None)),
+                {i: labels for i, labels in zip(clips["clip_id"], missing, strict=True) if labels},
+                [i for i, names in zip(clips["clip_id"], bare, strict=True) if names],
+                lost["too_large"],
+                lost["short"],
+            )
+        )
+    return planned
+
+
+def _measure(parts: Sequence[_Planned], corpus: Corpus) -> dict[str, Any]:
+    for stage in (s for s in _swept() if s.scope == "corpus"):
+        corpus.update(tables_of(stage, resolve(stage.run)(corpus)))
+    kept = corpus["clips_filtered"]
+    # As in an audit of the build: a label that the filter took out is missing nowhere.
+    used = {label for labels in kept["labels"] for label in labels}
+    lacking = {c for p in parts for c, labels in p.missing.items() if labels & used}
+    n = len(kept)
+    counts = kept["split"].value_counts()
+    return {
+        "clips": n,
+        **{s: int(counts.get(s, 0)) for s in SPLITS},
+        "frames": float((kept["end"] - kept["start"]).mean()) if n else 0.0,
+        "labels": float(kept["labels"].map(len).mean()) if n else 0.0,
+        "complete": 1 - float(kept["clip_id"].isin(lacking).mean()) if n else 1.0,
+        "unmapped": int(kept["clip_id"].isin([c for p in parts for c in p.unmapped]).sum()),
+        "classes": len(used),
+        "too_large": sum(p.too_large for p in parts),
+        "short": sum(p.short_frames for p in parts),
+    }
+
+
+def render(table: pd.DataFrame) -> str:
+    """The sweep as a table for a terminal."""
+    shown = table.copy()
+    for column, form in (("frames", "{:.1f}"), ("labels", "{:.2f}"), ("complete", "{:.2%}")):
+        shown[column] = [form.format(v) for v in table[column]]
+    return shown.to_string(index=False)

@@ -1,0 +1,130 @@
+"""A build on disk, as it is read: its settings, its tables, and the data behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import yaml
+
+from tinyvirat_build import sources, store
+from tinyvirat_build.errors import BuildError, DataError, SettingsError
+from tinyvirat_build.pipeline import folder
+from tinyvirat_build.records import SCHEMAS, Key
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.sources import Entry
+
+
+@dataclass(frozen=True)
+class OpenedBuild:
+    """A build on disk; nothing here writes."""
+
+    path: Path
+    settings: Settings
+    sources: tuple[str, ...]
+    limit: int | None = None
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a build folder.
+
+        Raises:
+            BuildError: the folder holds no build, a damaged one, or that of another version.
+        """
+        root = Path(path)
+        file = root / "build.yaml"
+        try:
+            tree = yaml.safe_load(file.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as e:
+            raise BuildError(f"{root} holds no build; make one with `tinyvirat-build all`") from e
+        except (OSError, ValueError, yaml.YAMLError) as e:
+            raise BuildError(f"cannot read {file}: {e}; run `tinyvirat-build all` again") from e
+        damaged = f"{file} is damaged; run `tinyvirat-build all` again with its own settings"
+        if not isinstance(tree, dict) or not isinstance(tree.get("sources"), list):
+            raise BuildError(damaged)
+        if tree.get("format") != folder.FORMAT:
+            raise BuildError(folder.other_version(file, tree.get("format")))
+        try:
+            settings = Settings.from_dict(tree["settings"])
+        except (KeyError, TypeError, AttributeError) as e:
+            raise BuildError(damaged) from e
+        except SettingsError as e:
+            raise BuildError(f"{file}: {e}") from e
+        return cls(root, settings, tuple(map(str, tree["sources"])), tree.get("limit"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``.
+
+        Raises:
+            BuildError: there is no such table, its stage has not run, or not with the settings
+                that the build has now.
+        """
+        if name not in SCHEMAS:
+            raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
+        file = folder.table_path(self.path, name)
+        if not file.exists():
+            raise BuildError(f"{file} is not there yet; run the stage that writes it")
+        table = store.read_table(file)
+        if not folder.holds(file):
+            raise BuildError(folder.not_up_to_date(file))
+        return table
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The manifest: one row a clip, with its source, window, labels, split and file."""
+        return self.table("clips")
+
+    @cached_property
+    def issues(self) -> pd.DataFrame:
+        """Everything that was not kept as it was, with its reason."""
+        return self.table("issues")
+
+    @property
+    def published(self) -> bool:
+        """Whether the manifest is written, with the settings that the build has now."""
+        file = folder.table_path(self.path, "clips")
+        return file.is_file() and folder.holds(file)
+
+    @property
+    def data(self) -> Path | None:
+        """The data folder that the build was made from, as this machine knows it."""
+        try:
+            data = json.loads((self.path / "log" / "data.json").read_text("utf-8"))["data"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return Path(data) if data else None
+
+    def entries(self, data: Path | None = None) -> dict[Key, Entry]:
+        """The source videos by (source, video_id, annotation_set), looked up in the data folder.
+
+        Raises:
+            DataError: the data folder is not known any more.
+        """
+        found: dict[Key, Entry] = {}
+        for name in self.sources:
+            source = sources.get(name)
+            root = data or self.data or source.default_data(self.path)
+            if root is None:
+                raise DataError(f"the data folder of {self.path} is not known here; give --data")
+            for e in source.discover(root, self.settings).entries:
+                found[e.key] = e
+        return found
+
+    def clip(self, clip_id: str) -> pd.Series[Any]:
+        """One row of the manifest, by clip id or by the start of one.
+
+        Raises:
+            BuildError: no clip or several clips begin so.
+        """
+        clips = self.table("clips" if self.published else "clips_planned")
+        rows = clips[clips["clip_id"].str.startswith(clip_id)]
+        if len(rows) != 1:
+            raise BuildError(
+                f"{len(rows)} clips begin with {clip_id!r} in {self.path}; give the whole clip id"
+            )
+        return rows.iloc[0]

@@ -1,0 +1,1 @@
+"""The dataset as it was released: its layout, written from a build and read from any tree."""

@@ -1,0 +1,196 @@
+"""The dataset as it was released: TinyVIRAT-v2's folders, numbers and JSON.
+
+Only ``TinyVIRAT_V2/`` is for giving away; the test labels lie beside it in ``truth/``. Every row
+has a file: a clip that could not be cut stays in ``tables/clips.parquet`` with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.records import SPLITS, Balance, StageResult, balance_frame
+from tinyvirat_build.released.layout import (
+    ATTRIBUTION,
+    CLASS_MAP,
+    FOLDER,
+    LICENSE,
+    LISTS,
+    TRUTH,
+    clip_id,
+    clip_path,
+    videos_folder,
+)
+
+
+class Terms(Protocol):
+    """What a source says of its use: a source's own name, licence and makers."""
+
+    @property
+    def name(self) -> str:
+        """As in the column ``source``."""
+
+    @property
+    def license_text(self) -> str:
+        """Under which its clips may be used."""
+
+    @property
+    def attribution(self) -> str:
+        """Who made it."""
+
+
+def files_there(out: Path, manifest: Path) -> bool:
+    """Whether everything that :func:`publish` wrote is still on disk."""
+    texts = [*LISTS.values(), CLASS_MAP, LICENSE, ATTRIBUTION]
+    files = [out / TRUTH, *(out / FOLDER / name for name in texts)]
+    if not all(f.is_file() for f in files) or store.table_key(manifest) is None:
+        return False
+    clips = store.read_table(manifest, ["path"])["path"].dropna()
+    return all((out / path).is_file() for path in clips)
+
+
+def publish(
+    out: Path,
+    clips: pd.DataFrame,
+    cuts: pd.DataFrame,
+    classes: Sequence[str],
+    sources: Sequence[Terms],
+    *,
+    seed: int,
+) -> StageResult:
+    """Write the released layout and the test truth; return the manifest ``clips``.
+
+    Train and val are numbered in row order, test in an order shuffled by ``seed``, so that a
+    test number tells nothing of its source.
+    """
+    manifest = number(join(clips, cuts), seed=seed)
+    partial = out / (FOLDER + store.PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    published = manifest[manifest["id"].notna()]
+    for split in SPLITS:
+        rows = published[published["split"] == split].sort_values("id", kind="stable")
+        (partial / "videos" / split).mkdir(parents=True)
+        for source, path in zip(rows["source_file"], rows["path"], strict=True):
+            _link(out / source, out / path.replace(FOLDER, partial.name, 1))
+    texts = released_texts(manifest, classes, sources)
+    for name in texts.keys() - {TRUTH}:
+        (partial / Path(name).name).write_text(texts[name], "utf-8")
+    final = out / FOLDER
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    store.write_text(out / TRUTH, texts[TRUTH])
+    wanted = int(manifest["reason"].isna().sum())
+    balance = Balance("publish", "clips", wanted, len(published), 0)
+    return StageResult(manifest.drop(columns=["source_file"]), balance=balance_frame(balance))
+
+
+def released_texts(
+    manifest: pd.DataFrame, classes: Sequence[str], sources: Sequence[Terms]
+) -> dict[str, str]:
+    """What stands in each text file beside the clips, by its path in the build."""
+    published = manifest[manifest["id"].notna()]
+    texts = {}
+    for split in SPLITS:
+        rows = _records(published[published["split"] == split].sort_values("id", kind="stable"))
+        texts[f"{FOLDER}/{LISTS[split]}"] = _json([_public_row(r, split) for r in rows])
+        if split == "test":
+            texts[TRUTH] = _json([_labelled_row(r, split) for r in rows])
+    texts[f"{FOLDER}/{CLASS_MAP}"] = _json({name: i for i, name in enumerate(classes)})
+    texts[f"{FOLDER}/{LICENSE}"] = _licence(sources)
+    texts[f"{FOLDER}/{ATTRIBUTION}"] = _attribution(sources)
+    return texts
+
+
+def join(clips: pd.DataFrame, cuts: pd.DataFrame) -> pd.DataFrame:
+    """The planned clips with what came of each, in the clips' order."""
+    keys = ["source", "video_id", "annotation_set"]
+    plain = [f.assign(**{k: f[k].astype(str) for k in keys}) for f in (clips, cuts)]
+    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "fps", "reason"]
+    joined = plain[0].merge(
+        plain[1][[*keys, "clip_id", *columns]], on=[*keys, "clip_id"], how="left", validate="1:1"
+    )
+    return joined.rename(columns={"file": "source_file"})
+
+
+def number(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Add ``id`` and ``path`` (relative to the build) of the released layout to rows with a file.
+
+    Numbers are unique within a split: ``%06d`` in train, ``%05d`` in val and test.
+    """
+    ids = pd.Series([None] * len(manifest), dtype=object, index=manifest.index)
+    paths = ids.copy()
+    videos: dict[Any, str] = manifest["video_id"].astype(str).to_dict()
+    for split in SPLITS:
+        rows = manifest.index[(manifest["split"] == split) & manifest["source_file"].notna()]
+        order = list(rows)
+        if split == "test":
+            random.Random(seed).shuffle(order)
+        for n, row in enumerate(order):
+            ids[row] = clip_id(split, n)
+            paths[row] = f"{videos_folder(split)}/{clip_path(split, videos[row], ids[row])}"
+    return manifest.assign(id=ids, path=paths)
+
+
+def _labelled_row(row: dict[str, Any], split: str) -> dict[str, Any]:
+    released = {"clip_id": row["released_id"]} if isinstance(row["released_id"], str) else {}
+    return {
+        "id": row["id"],
+        "video_id": row["video_id"],
+        **released,
+        "path": _within(row["path"], split),
+        "dim": [int(row["n_frames"]), int(row["height"]), int(row["width"])],
+        "label": list(row["labels"]),
+    }
+
+
+def _public_row(row: dict[str, Any], split: str) -> dict[str, Any]:
+    labelled = _labelled_row(row, split)
+    if split != "test":
+        return labelled
+    # A test row tells nothing of its source.
+    return {
+        "id": labelled["id"],
+        "video_id": labelled["id"],
+        "path": labelled["path"],
+        "dim": labelled["dim"],
+    }
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
+
+
+def _within(path: str, split: str) -> str:
+    return path.removeprefix(f"{videos_folder(split)}/")
+
+
+def _json(rows: Any) -> str:
+    return json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")) + "\n"
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _licence(sources: Sequence[Terms]) -> str:
+    parts = [f"Clips from {s.name}: {s.license_text}" for s in sources]
+    return "\n\n".join(parts) + "\n"
+
+
+def _attribution(sources: Sequence[Terms]) -> str:
+    parts = [f"{s.name}: {s.attribution}" for s in sources]
+    made = "Built with tinyvirat-build; frames are unmodified crops of the source videos."
+    return "\n\n".join([*parts, made]) + "\n"

@@ -1,0 +1,225 @@
+"""Scores runs by the challenge's metric: all windows of a clip, thresholds never from test."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+
+from tinyvirat_build.errors import TrainError
+from tinyvirat_build.geometry.arrays import Floats, Ints
+from tinyvirat_build.pack.read import Pack, open_pack
+from tinyvirat_build.scoring import metrics, table2
+from tinyvirat_build.scoring.inference import ClipScores, Reduce
+from tinyvirat_build.scoring.truth import split_truth
+from tinyvirat_build.store import write_json, write_text
+
+Thresholds = Literal["fixed", "val", "per-class"]
+
+FIXED: Final = 0.5  # of the public baseline
+
+
+class Scorer(Protocol):
+    """What can be scored: a trained run (``train.runs.Run``), or another that gives scores."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def architecture(self) -> str:
+        """What kind of model it is."""
+
+    def origin(self) -> dict[str, Any]:
+        """Which weights these are, as plain values."""
+
+    def scores(
+        self, pack: Pack, split: str, *, windows: Reduce, flips: bool, device: str
+    ) -> ClipScores:
+        """Scores of all clips of a split; see :func:`evaluate` for the arguments."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a run, or several together, reach on a split.
+
+    ``clips`` are scores (N, C) and labels (N, C); ``thresholds`` (C,); ``said`` (N, C).
+    """
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    clips: ClipScores
+    thresholds: Floats
+    how: dict[str, Any]
+    origin: dict[str, Any]  # the build and its checksum; each run, its checkpoint and epoch
+    scores: metrics.Scores
+    mean_average_precision: float
+    confusion: Ints
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of the numbers must know."""
+        if self.split == "val" and self.how["thresholds"] != "fixed":
+            return "the thresholds were chosen on the very clips that are scored: optimistic"
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        average = metrics.average_precision(self.clips.labels, self.clips.scores)
+        tree = self.scores.to_dict(self.classes)
+        for c, name in enumerate(self.classes):
+            tree["classes"][name] |= {
+                "average_precision": float(average[c]),
+                "threshold": float(self.thresholds[c]),
+            }
+        return {
+            "name": self.name,
+            "split": self.split,
+            "clips": len(self.clips.ids),
+            "note": self.note,
+            "how": self.how,
+            "origin": self.origin,
+            "map_present": self.mean_average_precision,
+            **tree,
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def ensemble_scores(
+    runs: Sequence[Scorer],
+    pack: Pack,
+    split: str,
+    *,
+    windows: Reduce = "max",
+    flips: bool = False,
+    device: str = "auto",
+) -> ClipScores:
+    """Scores of a split's clips, the mean over the runs' models.
+
+    Raises:
+        TrainError: no run, or the runs' classes are not those of the pack.
+    """
+    if not runs:
+        raise TrainError("no run to score; name one or more run folders")
+    parts = [run.scores(pack, split, windows=windows, flips=flips, device=device) for run in runs]
+    mean = np.mean([part.scores for part in parts], axis=0)
+    return ClipScores(parts[0].ids, mean, parts[0].labels)
+
+
+def choose(
+    method: Thresholds,
+    runs: Sequence[Scorer],
+    pack: Pack,
+    *,
+    windows: Reduce = "max",
+    flips: bool = False,
+    device: str = "auto",
+) -> Floats:
+    """Thresholds (C,): 0.5; or the best one on val; or the best one on val for each class.
+
+    Raises:
+        TrainError: they are to be chosen on val, and val has no clips.
+    """
+    classes = len(pack.classes)
+    if method == "fixed":
+        return np.full(classes, FIXED)
+    if "val" not in pack.split.tolist():
+        raise TrainError(
+            f"{pack.root}: no val clips to choose thresholds on; use --thresholds fixed"
+        )
+    val = ensemble_scores(runs, pack, "val", windows=windows, flips=flips, device=device)
+    if method == "val":
+        return np.full(classes, metrics.choose_threshold(val.labels, val.scores))
+    return metrics.choose_thresholds(val.labels, val.scores)
+
+
+def evaluate(
+    runs: Sequence[Scorer],
+    build: Path,
+    *,
+    split: str = "test",
+    windows: Reduce = "max",
+    thresholds: Thresholds = "fixed",
+    flips: bool = False,
+    device: str = "auto",
+    name: str | None = None,
+    out: Path | None = None,
+) -> Evaluation:
+    """Score a run, or the mean of several, on a split of a build.
+
+    Args:
+        runs: opened runs; several make an ensemble.
+        build: folder of the build.
+        split: train, val or test.
+        windows: how the windows of a clip become one score.
+        thresholds: see :func:`choose`; never chosen on the split that is scored as test.
+        flips: average each window with its mirror image.
+        device: ``auto``, ``cpu``, ``cuda:1`` ….
+        name: what tables call it; default the runs' names.
+        out: folder for results.json, table2.md, table2.tex and confusion.csv, or none.
+
+    Raises:
+        TrainError: no run, not runs of this build's classes, or no val clips for the thresholds.
+        DataError: the split's labels are not in the build.
+    """
+    pack = open_pack(build)
+    chosen = choose(thresholds, runs, pack, windows=windows, flips=flips, device=device)
+    clips = ensemble_scores(runs, pack, split, windows=windows, flips=flips, device=device)
+    clips = _with_truth(clips, pack, build, split)
+    said = clips.scores >= chosen
+    found = Evaluation(
+        name=name or " + ".join(run.name for run in runs),
+        split=split,
+        classes=pack.classes,
+        clips=clips,
+        thresholds=chosen,
+        how={
+            "models": [run.architecture for run in runs],
+            "windows": windows,
+            "thresholds": thresholds,
+            "flips": flips,
+        },
+        origin={
+            "build": str(build.resolve()),
+            "sha256": pack.fingerprint,
+            "runs": [run.origin() for run in runs],
+        },
+        scores=metrics.score(clips.labels, said),
+        mean_average_precision=metrics.mean_average_precision(clips.labels, clips.scores),
+        confusion=metrics.confusion(clips.labels, said),
+    )
+    if out is not None:
+        write(found, out)
+    return found
+
+
+def _with_truth(clips: ClipScores, pack: Pack, build: Path, split: str) -> ClipScores:
+    """The pack's own labels, or where it withholds them, those of the build's truth."""
+    if pack.labelled[pack.of_split(split)].all():
+        return clips
+    truth = split_truth(build, split, pack.classes)
+    if truth.ids != clips.ids:
+        raise TrainError(
+            f"{build}: truth and pack name other {split} clips; publish the build anew"
+        )
+    return ClipScores(clips.ids, clips.scores, truth.labels)
+
+
+def write(found: Evaluation, folder: Path) -> None:
+    """Write results.json, table2.md, table2.tex and confusion.csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "results.json", found.to_dict(), indent=1)
+    table2.write([table2.row(found.to_dict())], folder)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label", *found.classes])
+    writer.writerows(
+        [name, *row] for name, row in zip(found.classes, found.confusion.tolist(), strict=True)
+    )
+    write_text(folder / "confusion.csv", text.getvalue())

@@ -1,0 +1,323 @@
+"""Settings: frozen dataclasses, presets, YAML in and out.
+
+A preset is a YAML file under ``annotations/presets``; it names only what differs from the
+defaults here. ``Settings`` resolves, in this order: defaults, preset, the user's file, ``--set``.
+
+>>> settings = Settings.load(overrides=["merge.threshold=0.5", "crop.sides=[56, 112]"])
+>>> settings.merge.threshold, settings.crop.sides
+(0.5, (56, 112))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+
+from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.settings.tree import (
+    build,
+    overlay,
+    parse_override,
+    plain,
+    read_yaml,
+    update,
+)
+from tinyvirat_build.store.userfiles import nearest, quoted
+
+BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
+"""The settings that a source may have for itself: those of the stages that see one video."""
+
+
+def annotations_dir() -> Path:
+    """The folder of class lists, label maps, presets and split lists shipped with the package."""
+    return Path(__file__).parent.parent / "annotations"  # in a checkout a link to the top level's
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """How annotation files become boxes."""
+
+    max_gap: int = 30  # longest gap between boxes (frames) that is interpolated
+    clip_boxes: bool = True  # clip boxes to the picture; the released MEVA rule does not
+    drop_status: tuple[str, ...] = ("not_good",)  # src_status values that are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Meva:
+    """Which annotation sets of MEVA are read."""
+
+    sets: tuple[str, ...] = ("kitware", "kitware-meva-training")  # by priority
+    unite: Literal["priority", "union"] = "priority"
+
+
+@dataclass(frozen=True, slots=True)
+class Virat:
+    """Which annotations of VIRAT are read."""
+
+    prefer: tuple[str, ...] = ("kpf", "text", "json")  # per video the first that is there
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The small world that the project renders itself."""
+
+    seed: int = 0
+    scale: float = 1.0  # 0.1 renders about a tenth
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Which activities belong together (docs/semantics.md, "Merge")."""
+
+    unit: Literal["component", "activity"] = "component"
+    measure: Literal["iomin", "iou"] = "iomin"
+    threshold: float = 0.3
+    bridge: int = 8  # frames
+    unmapped: Literal["exclude", "include"] = "exclude"  # activities without a label of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """How long segments are cut (docs/semantics.md, "Chunk")."""
+
+    length: int = 64  # frames
+    lengths: tuple[int, ...] = ()  # [min, max]: uniform, seeded per segment; replaces length
+    remainder: Literal["balance", "keep", "drop", "merge"] = "balance"
+    min_frames: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The window in space (docs/semantics.md, "Crop")."""
+
+    mode: Literal["follow", "static"] = "follow"
+    shape: Literal["square", "box"] = "square"
+    scope: Literal["chunk", "segment"] = "chunk"
+    margin: int = 0  # pixels, per side
+    smooth: int = 9  # frames
+    min_side: int = 10
+    max_side: int = 128  # inclusive
+    sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
+    snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
+    grid: Literal["even", "truncate"] = "even"  # truncate: released MEVA's, odd sides at the edge
+    labels: Literal["own", "window"] = "own"  # window: of every activity that meets the window
+    names: str = ""  # list of annotated and released names, for released_id
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Which split a group belongs to (docs/semantics.md, "Partition")."""
+
+    targets: tuple[float, ...] = (0.64, 0.13, 0.23)  # train, val, test
+    group: str = "auto"  # slot (MEVA), session (VIRAT); or video, scene, camera
+    lists: dict[str, str] = field(default_factory=dict)  # source -> list name or file
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Rare classes (docs/semantics.md, "Filter")."""
+
+    min_samples: int = 10  # training clips
+
+
+@dataclass(frozen=True, slots=True)
+class Videos:
+    """What is asked of the source videos."""
+
+    missing: Literal["error", "skip"] = "error"
+    max_held: float = 0.1  # share of a clip's frames
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """How clips are written."""
+
+    codec: Literal["h264", "h264-crf", "mpeg4", "ffv1"] = "h264"  # h264 is lossless
+    quality: int = 18  # crf of h264-crf, qscale of mpeg4
+    pack: bool = True  # write the training pack in the same pass
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """How the released layout is written."""
+
+    public: bool = False  # leave the test labels out of the pack
+    seed: int = 0  # shuffles the numbers of the test clips
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a preset plans of a known input; the closing summary tells a build that differs."""
+
+    input: str  # source/annotation set
+    videos: int
+    activities: int  # records that parse reads
+    clips: int  # rows of clips_planned
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a build; each stage reads only its own part."""
+
+    preset: str = "default"
+    classes: str = "tinyvirat-26"  # a list under annotations/labels, or a file
+    labels: dict[str, str] = field(default_factory=dict)  # namespace -> label map, over defaults
+    parse: Parse = Parse()
+    meva: Meva = Meva()
+    virat: Virat = Virat()
+    demo: Demo = Demo()
+    merge: Merge = Merge()
+    chunk: Chunk = Chunk()
+    crop: Crop = Crop()
+    partition: Partition = Partition()
+    filter: Filter = Filter()
+    videos: Videos = Videos()
+    encode: Encode = Encode()
+    publish: Publish = Publish()
+    by_source: dict[str, Any] = field(default_factory=dict)  # source -> its own planning settings
+    expected: tuple[Expected, ...] = ()  # what the preset plans of known inputs; changes nothing
+
+    @classmethod
+    def load(
+        cls,
+        preset: str | None = None,
+        file: Path | None = None,
+        overrides: Sequence[str] = (),
+    ) -> Settings:
+        """Resolve settings from a preset, a YAML file and ``key=value`` overrides, in this order.
+
+        What is said later holds for every source, also where something earlier had a value of
+        its own for one of them in ``by_source``.
+
+        >>> Settings.load("tinyvirat-v2", overrides=["chunk.length=32"]).of("virat").chunk.length
+        32
+
+        Raises:
+            SettingsError: an unknown key or preset, or a value of the wrong type.
+        """
+        own = read_yaml(file) if file else {}
+        chosen = preset or own.get("preset") or _preset_in(overrides) or "default"
+        if not isinstance(chosen, str):
+            raise SettingsError(f"{file}: preset is a name, found {quoted(chosen)}")
+        tree: dict[str, Any] = {}
+        update(tree, read_yaml(preset_file(chosen)))
+        overlay(tree, own)
+        tree["preset"] = chosen
+        for override in overrides:
+            overlay(tree, parse_override(override))
+        return cls.from_dict(tree)
+
+    def of(self, source: str) -> Settings:
+        """The settings of one source: these, under those that ``by_source`` has for it alone.
+
+        >>> v2 = Settings.load(preset="tinyvirat-v2")
+        >>> v2.of("meva").merge.unit, v2.of("virat").merge.unit
+        ('activity', 'component')
+
+        Raises:
+            SettingsError: an unknown key, a value of the wrong type, or a setting that is not
+                about one video.
+        """
+        tree = self.to_dict()
+        own = tree.pop("by_source").get(source)
+        if not own:
+            return self
+        if not isinstance(own, dict) or not own.keys() <= BY_SOURCE:
+            raise SettingsError(
+                f"setting by_source.{source} is a mapping with {', '.join(sorted(BY_SOURCE))}; "
+                f"found {own!r}"
+            )
+        update(tree, own)
+        return self.from_dict(tree)
+
+    def override(self, overrides: Sequence[str]) -> Settings:
+        """These settings with ``key=value`` overrides.
+
+        Raises:
+            SettingsError: an unknown key, or a value of the wrong type.
+        """
+        tree = self.to_dict()
+        for text in overrides:
+            overlay(tree, parse_override(text))
+        return self.from_dict(tree)
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Settings:
+        """The inverse of :meth:`to_dict`."""
+        settings = build(cls, tree)
+        _check(settings)
+        return settings
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain dicts and lists, every setting spelled out."""
+        tree = plain(dataclasses.asdict(self))
+        assert isinstance(tree, dict)
+        return tree
+
+    def to_yaml(self) -> str:
+        """As YAML that :meth:`load` reads back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def presets() -> list[str]:
+    """The names of the shipped presets."""
+    return sorted(p.stem for p in (annotations_dir() / "presets").glob("*.yaml"))
+
+
+def preset_file(name: str) -> Path:
+    """The file of a preset, or the file itself where a path is given."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    if name not in presets():
+        raise SettingsError(
+            f"no preset {quoted(name)}{nearest(name, presets())}; presets: {', '.join(presets())}"
+        )
+    return annotations_dir() / "presets" / f"{name}.yaml"
+
+
+def _preset_in(overrides: Sequence[str]) -> str | None:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.strip() == "preset":
+            return value.strip()
+    return None
+
+
+def _check(s: Settings) -> None:
+    chunk, crop, shares, drawn = s.chunk, s.crop, s.partition.targets, s.chunk.lengths
+    even = crop.grid == "even"
+    rules = {
+        "merge.threshold is in (0, 1]": 0 < s.merge.threshold <= 1,
+        "merge.bridge is 0 or more frames": s.merge.bridge >= 0,
+        "demo.seed is 0 or more": s.demo.seed >= 0,
+        "demo.scale is more than 0, up to 1000": 0 < s.demo.scale <= 1000,
+        "parse.max_gap is 0 or more frames": s.parse.max_gap >= 0,
+        "chunk.length is 1 or more frames": chunk.length >= 1,
+        "chunk.min_frames is 1 or more": chunk.min_frames >= 1,
+        "chunk.lengths is [min, max]": not drawn or (len(drawn) == 2 and 1 <= drawn[0] <= drawn[1]),
+        "crop.margin is 0 or more pixels": crop.margin >= 0,
+        "crop.smooth is 1 or more frames": crop.smooth >= 1,
+        "crop.sides are 2 or more pixels": all(side >= 2 for side in crop.sides),
+        "crop.grid truncate goes with crop.mode static": even or crop.mode == "static",
+        "crop.min_side is from 2 to crop.max_side": 2 <= crop.min_side <= crop.max_side,
+        "crop.min_side, made even, is up to crop.max_side": not even
+        or crop.min_side + crop.min_side % 2 <= crop.max_side,
+        "partition.targets are three shares that sum to 1": len(shares) == 3
+        and all(t >= 0 for t in shares)
+        and abs(sum(shares) - 1) < 1e-6,
+        "filter.min_samples is 0 or more": s.filter.min_samples >= 0,
+        "encode.quality is from 0 (best) to 51": 0 <= s.encode.quality <= 51,
+        "videos.max_held is a share from 0 to 1": 0 <= s.videos.max_held <= 1,
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise SettingsError(f"setting out of range: {rule}")
+    for source in s.by_source:
+        s.of(source)
