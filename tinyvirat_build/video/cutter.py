@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any, Final
 
 import av
@@ -70,7 +70,7 @@ _PAST_END: Final = 1  # frames beyond the last one: exporters that count from 1 
 
 @dataclass(slots=True)
 class Profile:
-    """Where the time of a cut went, in seconds, and how much was decoded."""
+    """Where the process's time went in a cut, in CPU seconds, and how much was decoded."""
 
     decode: float = 0.0
     crop: float = 0.0
@@ -312,7 +312,8 @@ class _Job:
                         raise _DamagedError
                     open_clips.take(int(frames[waiting]), planes, held=True)
                     waiting += 1
-                gap = index.frames_lost(before if careful else _key_before(keys, number), number)
+                since = before if careful or not len(index.lost) else _key_before(keys, number)
+                gap = index.frames_lost(since, number)
                 if frame.is_corrupt or gap or (careful and number > before + 1):
                     after = int(
                         np.searchsorted(keys, number, "right" if frame.is_corrupt else "left")
@@ -354,9 +355,9 @@ class _Job:
             for place, packet in _with_end(packets.read(run.first, run.last)):
                 if packet is not None and run.skip[place - run.first]:
                     continue
-                began = perf_counter()
+                began = process_time()
                 frames = self._decode_packet(packets.codec, place, packet, careful)
-                profile.decode += perf_counter() - began
+                profile.decode += process_time() - began
                 for frame in frames:
                     profile.frames += 1
                     if frame.pts is None:
@@ -405,9 +406,9 @@ class _Job:
         if clip.end > self.doubtful:
             clip.reason = "uncertain_frames"
         if clip.reason is None:
-            began = perf_counter()
+            began = process_time()
             data = _frames(self.raw, clip)
-            read = perf_counter()
+            read = process_time()
             try:
                 file = encode_clip(
                     data, clip.window, clip.fps, self.index.colour, self.encode, self.index.sar
@@ -415,11 +416,11 @@ class _Job:
             except VideoError as e:
                 clip.reason = e.reason
             else:
-                encoded = perf_counter()
+                encoded = process_time()
                 clip.sha256 = hashlib.sha256(file).hexdigest()
                 _partial(self.out, clip).write_bytes(file)
                 self.profile.encode += encoded - read
-                self.profile.write += perf_counter() - encoded + read - began
+                self.profile.write += process_time() - encoded + read - began
         if clip.reason is not None:
             _partial(self.out, clip).unlink(missing_ok=True)
         if clip.clip_id not in self.finished:
@@ -439,7 +440,7 @@ class _OpenClips:
         self, number: int, planes: Sequence[Bytes] | str, *, held: bool, damaged: bool = False
     ) -> None:
         """Give the open clips a frame's planes, or the reason for which they cannot have it."""
-        began = perf_counter()
+        began = process_time()
         while self._waiting and self._waiting[-1].start <= number:
             clip = self._waiting.pop()
             clip.open()
@@ -451,10 +452,10 @@ class _OpenClips:
                 continue
             i = number - clip.start
             clip.window.crop(planes, i, clip.planes)
-            _write_all(raw, clip.frame, clip.offset + i * clip.window.frame_bytes)
+            _write_all(raw, clip.frame, clip.offset + i * clip.frame.nbytes)
             clip.held += held
             clip.damaged += damaged
-        self._job.profile.crop += perf_counter() - began
+        self._job.profile.crop += process_time() - began
         if any(c.end == number + 1 for c in self._open):
             for clip in self._open:
                 if clip.end == number + 1:
