@@ -125,6 +125,8 @@ def verify_video(
         for clip in [c for c in open_clips if c.end <= number + 1]:
             problems += _close(clip, lossless)
         open_clips = [c for c in open_clips if c.end > number + 1]
+    if waiting or open_clips:
+        raise_if_lacking()
     problems += [
         c.problem("source", "the ffmpeg program did not decode the source's frames")
         for c in waiting + open_clips
