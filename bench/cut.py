@@ -11,7 +11,8 @@ bursts), both kept in the folder for the next run, and cuts the same clips, in t
     (b) one ffmpeg program a clip, with -ss
     (c) one ffmpeg program with a split/trim/crop graph
     (d) OpenCV, a single pass
-    (e) the floor: the ffmpeg program decodes the needed groups of pictures to nothing
+    (e) PyAV decoding the same packets to nothing, as ours does
+    (f) the floor: the ffmpeg program decodes the needed groups of pictures to nothing
 
 The distance to (b) follows the clips' length (40 to 150 frames, TinyVIRAT's, here) and the group
 of pictures (250 frames, x264's default, here): with --gop 60 each clip's own program has less to
@@ -19,9 +20,11 @@ decode before its first frame.
 
 All of them on one core (where the system can pin processes), decoders and encoders with one
 thread. (b) and (c) cut fixed windows and (d) encodes MPEG-4: easier work than ours. Printed are
-medians of wall and CPU seconds, ratios to the floor, where our time goes, what starting costs,
-the gain of two workers on two videos beside that of two decoders, and the peak memory. Indexing,
-which a build does once a video and the peers do not, is printed beside them with its own ratio.
+medians of wall and CPU seconds (of the process and those it starts), ratios to the floor, the parts
+of our time, what starting costs, the gain of two workers on two videos beside that of two decoders,
+and the peak memory. Indexing, which a build does once a video and the peers do not, is printed
+beside demuxing alone; the counting of verify beside a check that takes the index's word for it:
+both decode the whole source, and differ in how the program is told which pictures to give.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pandas as pd
@@ -47,7 +52,10 @@ import pandas as pd
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import Profile, cut_video
 from tinyvirat_build.video.index import VideoIndex, index_video
+from tinyvirat_build.video.numbering import Ints
+from tinyvirat_build.video.packets import PacketReader
 from tinyvirat_build.video.program import program
+from tinyvirat_build.video.source_frames import decoded_frames
 from tinyvirat_build.video.spans import decoding_runs, needed_frames
 
 FPS = 30
@@ -163,13 +171,26 @@ def floor(video: Path, index: VideoIndex, clips: pd.DataFrame, out: Path) -> Non
         )  # fmt: skip
 
 
+def pyav(video: Path, index: VideoIndex, clips: pd.DataFrame, out: Path) -> None:
+    """What (a) decodes, and no more: the same packets through the same reader."""
+    frames = needed_frames(index.n_frames, clips["start"], clips["end"])
+    with PacketReader(video, index) as packets:
+        for run in decoding_runs(index, frames):
+            for place, packet in packets.read(run.first, run.last):
+                if not run.skip[place - run.first]:
+                    packets.codec.decode(packet)
+            packets.codec.decode(None)
+            packets.codec.flush_buffers()
+
+
 Side = Callable[[Path, VideoIndex, pd.DataFrame, Path], None]
 SIDES: dict[str, Side] = {
     "(a) ours": ours,
     "(b) one ffmpeg a clip": one_ffmpeg_a_clip,
     "(c) one ffmpeg graph": one_graph,
     "(d) OpenCV": opencv,
-    "(e) floor: decode only": floor,
+    "(e) PyAV: decode only": pyav,
+    "(f) floor: decode only": floor,
 }
 
 
@@ -186,15 +207,46 @@ def timed(side: Side, *arguments: object) -> tuple[float, float]:
         return time.perf_counter() - wall, cpu() - busy
 
 
-def index_time(video: Path) -> float:
-    began = time.perf_counter()
-    index_video(video)
-    return time.perf_counter() - began
+def cpu_of(work: Callable[..., object], *arguments: object, runs: int) -> float:
+    """The median of CPU seconds."""
+    found = []
+    for _ in range(runs):
+        began = cpu()
+        work(*arguments)
+        found.append(cpu() - began)
+    return statistics.median(found)
+
+
+def demux(video: Path) -> None:
+    with av.open(str(video)) as container:
+        for _ in container.demux(video=0):
+            pass
+
+
+def counted(video: Path, index: VideoIndex, frames: Ints) -> None:
+    """The frames that verify compares, found by counting what the program shows."""
+    for _ in decoded_frames(video, index, frames):
+        pass
+
+
+def by_time(video: Path, index: VideoIndex, frames: Ints) -> None:
+    """The same frames, found by the times that the index gives for them."""
+    edges = np.flatnonzero(np.diff(frames) > 64)
+    half = 1 / FPS / 2
+    wanted = "+".join(
+        f"between(t,{a / FPS - half},{b / FPS + half})"
+        for a, b in zip(frames[np.r_[0, edges + 1]], frames[np.r_[edges, -1]], strict=True)
+    )
+    command = [program(), "-v", "error", "-nostdin", "-threads", "1", "-copyts", "-i", str(video)]
+    command += ["-vf", f"select='{wanted}'", "-fps_mode", "passthrough", "-c:v", "rawvideo"]
+    with subprocess.Popen([*command, "-f", "nut", "-"], stdout=subprocess.PIPE) as process:
+        found: Any = av.open(process.stdout, format="nut")  # type: ignore[arg-type]
+        for packet in found.demux(video=0):
+            bytes(packet)
 
 
 def compare(name: str, video: Path, clips: pd.DataFrame, runs: int) -> None:
     index = index_video(video)
-    indexed = statistics.median(index_time(video) for _ in range(runs))
     times: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
     for turn in range(runs):
         for label, side in SIDES.items():
@@ -203,7 +255,7 @@ def compare(name: str, video: Path, clips: pd.DataFrame, runs: int) -> None:
             times[label].append(timed(side, video, index, clips))
     wall = {k: statistics.median(w for w, _ in v) for k, v in times.items()}
     busy = {k: statistics.median(b for _, b in v) for k, v in times.items()}
-    base = list(SIDES)[-1]
+    first, second, *_, base = SIDES
     print(f"\n{name}: {len(clips)} clips, {index.n_frames} frames")
     print(f"  {'':24}  wall s  x floor   CPU s  x floor  runs")
     for k in SIDES:
@@ -211,18 +263,34 @@ def compare(name: str, video: Path, clips: pd.DataFrame, runs: int) -> None:
             f"  {k:24}{wall[k]:8.2f}{wall[k] / wall[base]:9.2f}{busy[k]:8.2f}"
             f"{busy[k] / busy[base]:9.2f}{len(times[k]):6}"
         )
-    first, second = list(SIDES)[:2]
-    print(
-        f"  indexed in {indexed:.2f} s, {indexed / wall[base]:.2f} x floor; with that ours is "
-        f"{(wall[first] + indexed) / wall[base]:.2f} x floor"
-    )
     print(f"  ours is {wall[second] / wall[first]:.1f} times as fast as one ffmpeg a clip")
-    profile = Profile()
+    parts(video, index, clips, busy[base])
+    frames = needed_frames(index.n_frames, clips["start"], clips["end"])
+    beside("indexing", index_video, "demuxing alone", demux, runs, video)
+    beside("verify's frames by its own count", counted, "by the index", by_time, runs,
+           video, index, frames)  # fmt: skip
+
+
+def parts(video: Path, index: VideoIndex, clips: pd.DataFrame, base: float) -> None:
+    """Where our time goes, in CPU seconds and as shares of the floor."""
+    profile, began = Profile(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         ours(video, index, clips, Path(folder), profile)
-    parts = {k: getattr(profile, k) for k in ("decode", "crop", "encode", "write")}
-    total = sum(parts.values())
-    print("  our time: " + ", ".join(f"{k} {v / total:.0%}" for k, v in parts.items()))
+    found = {k: getattr(profile, k) for k in ("decode", "crop", "encode", "write")}
+    found["else"] = time.process_time() - began - sum(found.values())
+    print("  our time: " + ", ".join(f"{k} {v:.2f} s ({v / base:.2f})" for k, v in found.items()))
+
+
+def beside(
+    what: str,
+    work: Callable[..., object],
+    than: str,
+    other: Callable[..., object],
+    runs: int,
+    *given: object,
+) -> None:
+    here, there = (cpu_of(one, *given, runs=runs) for one in (work, other))
+    print(f"  {what} {here:.2f} s, {than} {there:.2f} s: {here / there:.2f}")
 
 
 def start_up() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 
 import click
 import pytest
+from builds import bytes_of
 from click.testing import CliRunner, Result
 
 import tinyvirat_build as tvb
@@ -42,14 +42,10 @@ def one_line(result: Result) -> str:
 
 
 def state(out: Path) -> dict[str, str]:
-    """Every file of a build but the log and the lock; of an index, which has a key, the rest."""
-    return {
-        str(p.relative_to(out)): _without_key(p)
-        if p.is_relative_to(out / "units" / "index")
-        else hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(out.rglob("*"))
-        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock", "data")
-    }
+    """The bytes of a build; of an index, whose key knows times of change, what it holds."""
+    indexed = {f"units/{p.relative_to(out / 'units')}": p for p in out.glob("units/index/*/*/*")}
+    found = bytes_of(out)
+    return found | {name: _without_key(p) for name, p in indexed.items() if name in found}
 
 
 def _without_key(unit: Path) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builds import bytes_of
 from swapped import swap
 from video.stamped import make_video, run_ffmpeg
 
@@ -59,14 +60,6 @@ def request_of(corpus: Path, *, timeout: float = 60) -> Request:
         (str(corpus.parent / "corpus.yaml"),), corpus, corpus.parent / "out", SETTINGS, 1,
         timeout=timeout, quiet=True,
     )  # fmt: skip
-
-
-def state(out: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(out).as_posix(): p.read_bytes()
-        for p in out.rglob("*")
-        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock")
-    }
 
 
 def _trouble(video: Video) -> None:
@@ -125,11 +118,11 @@ def test_trouble_costs_one_video_until_the_next_run(
     monkeypatch.undo()
     assert run(request).status == 0
     assert not any(run(request).worked.values())
-    after = state(request.out)
+    after = bytes_of(request.out)
     assert tvb.open_build(request.out).clips["reason"].isna().all()
     other = Request(request.sources, corpus, corpus.parent / "fresh", SETTINGS, 1, quiet=True)
     run(other)
-    assert state(other.out) == after
+    assert bytes_of(other.out) == after
 
 
 def test_stage_commands_go_on_without_a_video_that_failed(
@@ -184,8 +177,10 @@ def test_a_clip_that_decoders_show_differently_stays_out(
     assert run(request).status == 0
     _in_this_process(monkeypatch)
 
-    def other(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
-        for number, planes in decoded_frames(path, index, frames):
+    def other(
+        path: Path, index: VideoIndex, frames: Ints, *, threads: int
+    ) -> Iterator[tuple[int, Planes]]:
+        for number, planes in decoded_frames(path, index, frames, threads=threads):
             yield number, [255 - p for p in planes] if path.stem == VICTIM else planes
 
     monkeypatch.setattr(checks, "decoded_frames", other)
@@ -196,9 +191,9 @@ def test_a_clip_that_decoders_show_differently_stays_out(
     assert clips.astype(object).where(clips.notna(), "").to_dict() == {"a": "", VICTIM: "disputed"}
     issues = build.issues[build.issues["reason"] == "disputed"]
     assert issues["action"].tolist() == ["quarantined"]
-    after = state(request.out)
+    after = bytes_of(request.out)
     assert not any(run(request).worked.values())
-    assert state(request.out) == after
+    assert bytes_of(request.out) == after
 
 
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,10 +259,10 @@ def test_a_clip_one_frame_past_the_end_is_not_lost(corpus: Path) -> None:
 def test_earlier_stages_keep_the_rows_of_later_ones(corpus: Path) -> None:
     request = request_of(corpus)
     run(request)
-    before = state(request.out)
+    before = bytes_of(request.out)
     for stage in stages.names():
         run(request, first=stage, until=stage)
-        assert state(request.out) == before, stage
+        assert bytes_of(request.out) == before, stage
     other = Request(
         request.sources, corpus, request.out, SETTINGS.override(["chunk.length=20"]), 1, quiet=True
     )

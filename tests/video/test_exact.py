@@ -223,3 +223,17 @@ def test_real_damage(tmp_path: Path, shared: Path) -> None:
     out.mkdir()
     cuts = cut_video(video, index, beyond, out, Encode(), max_held=0.1)
     assert cuts["reason"].tolist() == ["beyond_end"]
+
+
+def test_verify_proves_that_a_video_ends_where_a_clip_does(tmp_path: Path) -> None:
+    video = make_video(tmp_path / "v.mp4", FRAMES)
+    clips = clips_frame([(40, FRAMES + 1, 48, 48, 0, 0)])
+    index, rows = cut_and_verify(video, clips)
+    assert rows["n_frames"].tolist() == [20]
+    one_less = replace(index, frame=np.where(index.frame == FRAMES - 1, -1, index.frame))
+    out = tmp_path / "less"
+    out.mkdir()
+    clips = clips_frame([(40, FRAMES, 48, 48, 0, 0)])
+    rows = clips.merge(cut_video(video, one_less, clips, out, Encode(), max_held=0.1))
+    (problem,) = verify_video(video, one_less, rows, out)
+    assert problem.detail == "lacks frame 59, which is shown"

@@ -82,7 +82,7 @@ def encode_clip(
             )
             context = stream.codec_context
             stream.width, stream.height, stream.pix_fmt = window.width, window.height, pix_fmt
-            stream.time_base = context.time_base = 1 / fps
+            stream.time_base = context.time_base = tick = 1 / fps
             context.thread_count = 1
             context.flags |= Flags.bitexact
             _tag(context, colour)
@@ -90,7 +90,7 @@ def encode_clip(
                 context.sample_aspect_ratio = sar
             for i in range(len(data)):
                 frame = _frame([p[i] for p in planes], pix_fmt)
-                frame.pts, frame.time_base = i, context.time_base
+                frame.pts, frame.time_base = i, tick
                 _tag(frame, colour)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))

@@ -64,6 +64,7 @@ class _Clip:
     fps: str
     pack_file: str | None
     pack_offset: int | None
+    past_end: bool = False  # planned one frame past the video's last, and a frame short
     pixels: Bytes | None = None  # (T, 3, height, width)
     packed: Bytes | None = None
     held_here: int = 0
@@ -82,6 +83,7 @@ def verify_video(
     root: str | Path,
     *,
     lossless: bool = True,
+    threads: int = 1,
 ) -> list[Problem]:
     """Compare every clip of one video with the source, frame by frame and pixel by pixel.
 
@@ -89,15 +91,18 @@ def verify_video(
     those without a file left out. Also checked: the checksum, the number of frames by two readers
     (PyAV and OpenCV) and by the container, the rate, timestamps from 0, colour tags, the aspect
     ratio of samples, the count of held frames and the pack's planes. A clip that is planned one
-    frame past the video's last must lack just this frame. Clips of a lossy codec
-    (``lossless=False``) must be within :data:`LEAST_PSNR` of the source instead of equal. Memory:
-    the clips that are open at one time, decoded.
+    frame past the video's last must lack just this frame, and the program show none there. Clips
+    of a lossy codec (``lossless=False``) must be within :data:`LEAST_PSNR` of the source instead of
+    equal. ``threads`` are the program's. Memory: the clips that are open at one time, decoded.
     """
     if clips.empty:
         return []
     waiting = sorted(_rows(clips, index), key=lambda c: -c.start)
     problems: list[Problem] = []
     frames = needed_frames(index.n_frames, [c.start for c in waiting], [c.end for c in waiting])
+    short = [c for c in waiting if c.past_end]
+    if short:
+        frames = np.append(frames, index.n_frames)
     unnamed = _unnamed(index)
     for clip in waiting:
         if np.any((unnamed[:, 0] < clip.end) & (unnamed[:, 1] > clip.start)):
@@ -107,7 +112,11 @@ def verify_video(
                 clip.problem("frames", f"ends after the {index.n_frames} of the source")
             )
     open_clips: list[_Clip] = []
-    for number, planes, held in _shown(Path(path), index, frames):
+    for number, planes, held in _shown(Path(path), index, frames, threads):
+        if number == index.n_frames and not held:
+            problems += [
+                c.problem("frames", f"lacks frame {number}, which is shown") for c in short
+            ]
         while waiting and waiting[-1].start <= number:
             clip = waiting.pop()
             problems += _open(clip, Path(root), index)
@@ -149,18 +158,21 @@ def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Clip]:
         if clip.pack_file is None or pd.isna(clip.pack_file) or pd.isna(clip.pack_offset):
             clip.pack_file = clip.pack_offset = None
         if clip.start < index.n_frames == clip.end - 1:
-            clip.end -= 1
+            clip.end, clip.past_end = clip.end - 1, True
         yield clip
 
 
-def _shown(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes, bool]]:
+def _shown(
+    path: Path, index: VideoIndex, frames: Ints, threads: int
+) -> Iterator[tuple[int, Planes, bool]]:
     """What each of ``frames`` shows: its own picture, or the one before where it is lost."""
     if not len(frames):
         return
     sources = index.present[np.maximum(shown_for(index, frames), 0)]
+    asked = np.union1d(sources, frames[frames == index.n_frames])
     at = 0
     before: Planes = []
-    for number, planes in decoded_frames(path, index, np.unique(sources)):
+    for number, planes in decoded_frames(path, index, asked, threads=threads):
         while at < len(frames) and frames[at] < number:
             if before:
                 yield int(frames[at]), before, True
