@@ -35,7 +35,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _HANDLES: Final = 16  # files that the pool opens, and 4 for each worker
-_THREADS: Final = 4  # that the pool starts, and one more
+_THREADS: Final = 6  # and processes that the pool starts, and 2 for each worker
 DEFAULT_TIMEOUT = 30 * 60.0  # seconds a task
 
 
@@ -161,7 +161,7 @@ def run_local(
         for task in tasks:
             yield Ended(task, work(task))
         return
-    require(_HANDLES + 4 * workers, _THREADS)
+    require(_HANDLES + 4 * workers, _THREADS + 2 * workers)
     with _server_there():
         yield from _run_in_pool(work, tasks, workers, timeout, preload)
 
