@@ -285,7 +285,7 @@ def test_doctor_tells_by_its_status(corpus: Path) -> None:
         (ZeroDivisionError("by\nzero"), "internal error: ZeroDivisionError: by zero; run with"),
         (SettingsError("two\nlines"), "two lines"),
         (DataError("bad"), "bad"),
-        (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+        (OSError(errno.ENOSPC, "No space left on device"), "free some and run"),
         (MemoryError(), "fewer --workers"),
     ],
 )
