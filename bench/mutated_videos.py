@@ -46,7 +46,7 @@ def main() -> None:
             found.append(mutant)
             if mutant.verdict in (*FAILURES, *options.show):
                 what = f"{'-'.join(mutant.pair)} {'+'.join(mutant.kinds)}"
-                print(f"{mutant.number:5d} {mutant.verdict:8s} {what}: {mutant.detail[:160]}")
+                print(f"{mutant.number:5d} {mutant.verdict:9s} {what}: {mutant.detail[:160]}")
                 sys.stdout.flush()
     print("\n".join(summary(found)))
     sys.exit(any(m.verdict in FAILURES for m in found))

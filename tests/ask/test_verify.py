@@ -17,7 +17,6 @@ import tinyvirat_build as tvb
 from tinyvirat_build import store
 from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.pipeline import folder
 from tinyvirat_build.video.verify import LEAST_PSNR
 
 TINY = DEMO | {"demo.scale": 0.02}
@@ -214,6 +213,15 @@ def _empty_released_clip(out: Path) -> None:
     _other_released_clip(out, b"")
 
 
+def _other_table(out: Path) -> None:
+    path = out / "tables" / "activities.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)  # under the same key
+
+
+def _lost_table(out: Path) -> None:
+    (out / "tables" / "boxes.parquet").unlink()
+
+
 @pytest.mark.parametrize(
     ("damage", "check"),
     [
@@ -230,6 +238,8 @@ def _empty_released_clip(out: Path) -> None:
         (_no_licence, "text"),
         (_other_released_clip, "file"),
         (_empty_released_clip, "file"),
+        (_other_table, "table"),
+        (_lost_table, "table"),
     ],
 )
 def test_what_is_given_away_is_proven_and_repaired(
@@ -250,7 +260,7 @@ def test_repair_touches_nothing_that_another_process_builds(
     out = _copy(demo, tmp_path)
     _no_licence(out)
     before = bytes_of(out)
-    with folder.lock_build(out), pytest.raises(BuildError, match="another process"):
+    with store.locked(out, "building"), pytest.raises(BuildError, match="another process"):
         verify(tvb.open_build(out), sample=1, repair=True)
     assert bytes_of(out) == before
 

@@ -198,6 +198,15 @@ def change_index(pack):
         f.write(b"\0\1\2\3")
 
 
+def set_shard(name):
+    def change(pack):
+        header = json.loads((pack / "pack.json").read_text())
+        header["shards"][0]["file"] = name
+        (pack / "pack.json").write_text(json.dumps(header))
+
+    return change
+
+
 def truncate_shard(pack):
     with (pack / "shards" / "00000.yuv").open("r+b") as f:
         f.truncate(1000)
@@ -223,6 +232,9 @@ def change_pixel(pack):
         (set_header(index_sha256=None), "its entries are not those of a pack"),
         (set_header(shards=3), "its entries are not those of a pack"),
         (set_header(shards=[{"file": "a"}]), "its entries are not those of a pack"),
+        (set_shard("../../secret"), "shard 0 is '../../secret', not shards/00000.yuv"),
+        (set_shard("/etc/passwd"), "shard 0 is '/etc/passwd'"),
+        (set_shard("shards/00001.yuv"), "shard 0 is 'shards/00001.yuv'"),
         (set_header(clips=5), "6 clips, pack.json says 5"),
         (change_index, "index.parquet: checksum is wrong"),
         (truncate_shard, "00000.yuv: truncated or changed, 1000 bytes instead of"),

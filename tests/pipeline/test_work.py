@@ -177,8 +177,10 @@ def test_a_clip_that_decoders_show_differently_stays_out(
     assert run(request).status == 0
     _in_this_process(monkeypatch)
 
-    def other(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
-        for number, planes in decoded_frames(path, index, frames):
+    def other(
+        path: Path, index: VideoIndex, frames: Ints, *, threads: int
+    ) -> Iterator[tuple[int, Planes]]:
+        for number, planes in decoded_frames(path, index, frames, threads=threads):
             yield number, [255 - p for p in planes] if path.stem == VICTIM else planes
 
     monkeypatch.setattr(checks, "decoded_frames", other)

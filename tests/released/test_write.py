@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from builds import bytes_of
 
-from tinyvirat_build.released.write import number, publish
+from tinyvirat_build.released.write import number, publish, released_texts
 
 
 class _Corpus:
@@ -55,6 +55,17 @@ def _clips(splits: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         }
     )
     return clips, cuts
+
+
+class _Hostile(_Corpus):
+    attribution = "\x1b[2JSome\u202ebody.\n\x9b1m"
+
+
+def test_attribution_holds_no_control_character() -> None:
+    clips, _ = _clips([])
+    texts = released_texts(clips.assign(id=None, path=None), ["Talking"], [_Hostile()])
+    found = texts["TinyVIRAT_V2/ATTRIBUTION"]
+    assert "corpus: \\x1b[2JSome\\u202ebody.\n\\x9b1m\n" in found
 
 
 def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 Which frame belongs at a place is told in two ways. By *count*: the n-th picture that the ffmpeg
 program puts out. By *place*: frame n of the video before it was broken, since a picture that is
 lost keeps its place. An AVI's slots are its places. A frame that is right by neither, and bears
-no mark, is *wrong*; one that is right by one of them alone is *disputed*.
+no mark, is *wrong*; one that is right by one of them alone is *unsettled*.
 
 A mutant *leaves no trace* where the program reads it without a word and finds as many pictures as
 the file announces (an AVI's header, an MP4's table of samples): nobody can tell it from a video
@@ -81,7 +81,7 @@ MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """What came of one. ``verdict``: right, marked, refused, disputed, untraced, or a failure.
+    """What came of one. ``verdict``: right, marked, refused, unsettled, untraced, or a failure.
 
     ``marks`` are the reasons of its issues; ``objected`` counts clips of right frames that verify
     does not pass.
@@ -152,7 +152,7 @@ def attempt(number: int, seed: int, lab: Path) -> Mutant:
 def _judged(mutant: Mutant, clips: Sequence[Clip], shown: Shown, traced: bool) -> Mutant:
     place = by_count(range(FRAMES))
     verdict, details, objected = "right", [], 0
-    rank = ("right", "marked", "disputed", "wrong", "passed")
+    rank = ("right", "marked", "unsettled", "wrong", "passed")
     for clip in clips:
         strays = clip.strays(place)
         if strays:
@@ -164,14 +164,14 @@ def _judged(mutant: Mutant, clips: Sequence[Clip], shown: Shown, traced: bool) -
         if strays and counted:
             mark = "wrong" if clip.objections else "passed"
         elif strays or counted:
-            mark = "disputed"
+            mark = "unsettled"
             details.append(f"{clip.start} by {'place' if counted else 'count'}")
         elif clip.objections:
             objected += 1
         if mark in ("wrong", "passed"):
             details.append(f"{clip.start}–{clip.end} {strays[:3]} held {clip.held}")
         verdict = max(verdict, mark, key=rank.index)
-    if verdict in ("disputed", "wrong", "passed") and not traced:
+    if verdict in ("unsettled", "wrong", "passed") and not traced:
         verdict = "untraced"
     marks = tuple(sorted({c.reason for c in clips if c.reason}))
     return Mutant(

@@ -28,9 +28,11 @@ class Program:
     def __init__(self) -> None:
         self.asked = 0
 
-    def __call__(self, path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
+    def __call__(
+        self, path: Path, index: VideoIndex, frames: Ints, *, threads: int
+    ) -> Iterator[tuple[int, Planes]]:
         self.asked += 1
-        for number, planes in decoded_frames(path, index, frames):
+        for number, planes in decoded_frames(path, index, frames, threads=threads):
             yield number, [255 - p for p in planes] if number == ODD else planes
 
 

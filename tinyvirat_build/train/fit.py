@@ -372,10 +372,12 @@ def train(
         progress: show a progress bar.
 
     Raises:
-        TrainError: weights that do not fit, a folder with another run, a loss that is not finite.
+        TrainError: weights that do not fit, a folder with another run, a loss that is not finite;
+            or another process of the run is gone.
+        BuildError: another training is at work in ``out``.
         PackError: the build has no pack that can be used.
     """
-    with join_ranks(device) as (ranks, chosen):
+    with join_ranks(device) as (ranks, chosen), runs.hold(out, ranks):
         if settings.batch % ranks.world_size:
             raise TrainError(
                 f"data.batch {settings.batch} cannot be shared by {ranks.world_size} ranks; "

@@ -2,12 +2,15 @@
 
 Decoders differ in what they make of damage. Where the index or the decoder met some, each clip is
 compared at once with what the ffmpeg program shows, as ``verify`` does, and one that it shows
-otherwise is no clip. The verdict depends on nothing but the source, so that equal builds agree.
+otherwise is no clip. It is asked twice, with one thread and with several, as players have them: a
+decoder that leaves part of a picture as its memory was then shows something else. The verdict
+depends on nothing but the source, so that equal builds agree.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -18,6 +21,7 @@ from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.verify import verify_video
 
 DISPUTED = "disputed"
+_THREADS: Final = (1, 4)  # of the program: verify's own count, and one as players have it
 
 
 def cut_agreed(
@@ -51,8 +55,14 @@ def cut_agreed(
         if not (prove or index.broken or profile.passes > 1):
             return cuts
         rows = wanted.merge(cuts[cuts["reason"].isna()], on="clip_id")
-        problems = verify_video(path, index, rows, out_dir, lossless=encode.codec in LOSSLESS)
-        found = {p.where.removeprefix("clip ") for p in problems}
+        lossless = encode.codec in LOSSLESS
+        found = {
+            problem.where.removeprefix("clip ")
+            for threads in _THREADS
+            for problem in verify_video(
+                path, index, rows, out_dir, lossless=lossless, threads=threads
+            )
+        }
         if not found:
             return _in_order(clips, cuts, disputed)
         for file in rows["file"][rows["clip_id"].isin(found)]:

@@ -36,8 +36,10 @@ _MOST_SPANS: Final = 200
 _CLOCK: Final = Fraction(1, 2000)  # two ticks a frame: odd ones are of packets without a number
 
 
-def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes]]:
-    """Decode a video once with one thread; yield ``(number, planes)`` in the order shown.
+def decoded_frames(
+    path: Path, index: VideoIndex, frames: Ints, *, threads: int = 1
+) -> Iterator[tuple[int, Planes]]:
+    """Decode a video once; yield ``(number, planes)`` in the order shown.
 
     At least those of ``frames`` (ascending numbers) that are shown are yielded; nothing after the
     last of them. The planes are Y, U, V as ``(H, W)`` and ``(ceil(H/2), ceil(W/2))``, with all
@@ -53,7 +55,7 @@ def decoded_frames(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tupl
     delay = _delay(index) if slots else 0
     stream = ffmpeg.input(
         "pipe:0" if slots else str(path.absolute()),
-        **{"flags:v": "bitexact", "threads": 1},
+        **{"flags:v": "bitexact", "threads": threads},
         # A change of size or range must not begin the count anew.
         **(
             {"f": "nut", "copyts": None}

@@ -83,6 +83,7 @@ def verify_video(
     root: str | Path,
     *,
     lossless: bool = True,
+    threads: int = 1,
 ) -> list[Problem]:
     """Compare every clip of one video with the source, frame by frame and pixel by pixel.
 
@@ -92,7 +93,7 @@ def verify_video(
     ratio of samples, the count of held frames and the pack's planes. A clip that is planned one
     frame past the video's last must lack just this frame, and the program show none there. Clips
     of a lossy codec (``lossless=False``) must be within :data:`LEAST_PSNR` of the source instead of
-    equal. Memory: the clips that are open at one time, decoded.
+    equal. ``threads`` are the program's. Memory: the clips that are open at one time, decoded.
     """
     if clips.empty:
         return []
@@ -111,7 +112,7 @@ def verify_video(
                 clip.problem("frames", f"ends after the {index.n_frames} of the source")
             )
     open_clips: list[_Clip] = []
-    for number, planes, held in _shown(Path(path), index, frames):
+    for number, planes, held in _shown(Path(path), index, frames, threads):
         if number == index.n_frames and not held:
             problems += [
                 c.problem("frames", f"lacks frame {number}, which is shown") for c in short
@@ -125,6 +126,8 @@ def verify_video(
         for clip in [c for c in open_clips if c.end <= number + 1]:
             problems += _close(clip, lossless)
         open_clips = [c for c in open_clips if c.end > number + 1]
+    if waiting or open_clips:
+        raise_if_lacking()
     problems += [
         c.problem("source", "the ffmpeg program did not decode the source's frames")
         for c in waiting + open_clips
@@ -159,7 +162,9 @@ def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Clip]:
         yield clip
 
 
-def _shown(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, Planes, bool]]:
+def _shown(
+    path: Path, index: VideoIndex, frames: Ints, threads: int
+) -> Iterator[tuple[int, Planes, bool]]:
     """What each of ``frames`` shows: its own picture, or the one before where it is lost."""
     if not len(frames):
         return
@@ -167,7 +172,7 @@ def _shown(path: Path, index: VideoIndex, frames: Ints) -> Iterator[tuple[int, P
     asked = np.union1d(sources, frames[frames == index.n_frames])
     at = 0
     before: Planes = []
-    for number, planes in decoded_frames(path, index, asked):
+    for number, planes in decoded_frames(path, index, asked, threads=threads):
         while at < len(frames) and frames[at] < number:
             if before:
                 yield int(frames[at]), before, True
