@@ -233,7 +233,7 @@ def main(data: Path | None, out: Path | None) -> None:
             regenerate(counts_file, out / f"{name}.csv")
             click.echo(f"wrote {out / f'{name}.csv'}")
     except (TinyviratError, OSError) as e:
-        click.echo(f"error: {e}", err=True)
+        click.echo(store.printable(f"error: {e}"), err=True)
         sys.exit(2)
 
 
