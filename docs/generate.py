@@ -193,7 +193,8 @@ FOLDER = """## Build folder
 
 ```text
 OUT/build.yaml          resolved settings and versions
-OUT/tables/*.parquet    one a table;  OUT/units/ the per-video parts behind them, under their keys
+OUT/tables/*.parquet    one a table, with their checksums in SHA256SUMS, which verify compares
+OUT/units/              the per-video parts behind them, under their keys
 OUT/clips/              every clip under its clip_id, and the raw frames that the pack links to
 OUT/TinyVIRAT_V2/       the dataset in the released layout: the only folder to give away
 OUT/truth/test.json     the test labels, in rows of the train format
@@ -201,7 +202,12 @@ OUT/pack/               the training pack
 OUT/stats/              table1.md, table1.csv, stats.json, figures
 OUT/report.html         one page with all of it
 OUT/log/                timings and what this machine remembers; no part of what a build is
-```"""
+```
+
+Two builds are equal, byte for byte, if sources, settings and versions are, wherever the data lie
+and whatever was built, killed or changed on the way. `log/` is no part of it, nor is the key at
+the end of each file in `units/index`: it holds the video's size and time of change, by which a
+build knows that it need not read the video again. The rest of these files is equal too."""
 
 
 def reference() -> str:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builds import DEMO, made_once
 from hypothesis import settings
+
+import tinyvirat_build as tvb
 
 # The same examples in every run, so that a run says what was changed and not what was drawn;
 # HYPOTHESIS_PROFILE=explore draws new ones.
@@ -24,3 +30,38 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("the folder of real samples (../shared) is not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo corpus at a tenth of its size; no test changes it."""
+    return made_once(
+        tmp_path_factory,
+        "demo-data",
+        lambda folder: tvb.build(
+            "demo", folder.with_name("demo-index"), data=folder, settings=DEMO, until="index"
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def demo(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
+    """The small demo corpus built; a test that changes it takes a copy."""
+    out = made_once(
+        tmp_path_factory,
+        "demo",
+        lambda folder: tvb.build("demo", folder, data=demo_data, settings=DEMO, workers=2),
+    )
+    return tvb.open_build(out)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, check=False).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

@@ -252,9 +252,15 @@ def group_boxes(
     """Frame -> the box of a component, or of the part of it inside the picture."""
     found: dict[int, Box | None] = {}
     for t, ids in members.items():
-        own = [box_at(world, a, t) for a in world.activities if a.id in ids]
+        cast = [
+            name
+            for a in world.activities
+            if a.id in ids and a.start <= t < a.end
+            for name in a.actors
+        ]
+        own = [world.boxes[name][t] for name in cast if t in world.boxes.get(name, {})]
         if clip:
-            own = [meet(b, (0, 0, *world.picture)) if b else None for b in own]
+            own = [meet(b, (0, 0, *world.picture)) for b in own]
         found[t] = union([b for b in own if b])
     return found
 
@@ -264,7 +270,8 @@ def clips(
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """The planned clips, and how many chunks fell for each reason."""
     planned: list[dict[str, Any]] = []
-    fell = {"too_large": 0, "unlabelled": 0, "no_geometry": 0}
+    fell = dict.fromkeys(("too_large", "unlabelled", "no_geometry", "short", "half_seen"), 0)
+    split = crop.labels == "split"  # then frames are counted
     even = crop.grid == "even"
     whole = {
         (min(m), max(m), frozenset(m.values())): m for *_, m in segments(world, merge, classes)
@@ -272,8 +279,9 @@ def clips(
     for start, end, labels, members in chunks(world, merge, chunk, classes):
         boxes = group_boxes(world, members, even)
         known = [b for b in boxes.values() if b]
+        weight = end - start if split else 1
         if not known:
-            fell["no_geometry"] += 1
+            fell["no_geometry"] += weight
             continue
         measured = known
         if crop.scope == "segment":
@@ -293,7 +301,7 @@ def clips(
             sides = [max(sides)] * 2
         sides = [snap(s, crop) for s in sides]
         if max(sides) > crop.max_side:
-            fell["too_large"] += 1
+            fell["too_large"] += weight
             continue
         if even:
             corners, size = follow(boxes, sides, world.picture, crop)
@@ -309,23 +317,70 @@ def clips(
                 for name in a.labels
             }
             labels = tuple(c for c in classes if c in also or c in labels)
-        if not labels:
-            fell["unlabelled"] += 1
-            continue
-        planned.append(
-            {
-                "start": start,
-                "end": end,
-                "width": size[0],
-                "height": size[1],
-                "x": tuple(corners[t][0] for t in range(start, end)),
-                "y": tuple(corners[t][1] for t in range(start, end)),
-                "actor_side": max(max(b[2] - b[0], b[3] - b[1]) for b in known),
-                "labels": labels,
-                "activities": tuple(sorted(set().union(*members.values()))),
-            }
-        )
+        actor_side = max(max(b[2] - b[0], b[3] - b[1]) for b in known)
+        pieces = [(start, end, labels, ())]
+        if split:
+            pieces = []
+            for low, high, also, neighbours, brief in seen_apart(
+                world, members, labels, seen, even, merge.bridge, crop.seen
+            ):
+                if high - low < chunk.min_frames:
+                    fell["short"] += high - low
+                elif brief:
+                    fell["half_seen"] += high - low
+                else:
+                    pieces.append((low, high, tuple(c for c in classes if c in also), neighbours))
+        for low, high, names, neighbours in pieces:
+            if not names:
+                fell["unlabelled"] += high - low if split else 1
+                continue
+            planned.append(
+                {
+                    "start": low,
+                    "end": high,
+                    "width": size[0],
+                    "height": size[1],
+                    "x": tuple(corners[t][0] for t in range(low, high)),
+                    "y": tuple(corners[t][1] for t in range(low, high)),
+                    "actor_side": actor_side,
+                    "labels": names,
+                    "activities": tuple(
+                        sorted(set().union(*(members[t] for t in range(low, high))))
+                    ),
+                    "seen_activities": neighbours,
+                }
+            )
     return planned, fell
+
+
+def seen_apart(
+    world: World, members: Any, own: Any, windows: Any, clip: bool, bridge: int, share: float
+) -> list[tuple[int, int, set[str], tuple[str, ...], bool]]:
+    """Parts of a clip by the labels seen: start, end, labels, neighbours, one seen too briefly."""
+    times, ids = set(members), set().union(*members.values())
+    shown: dict[str, set[int]] = {}
+    for a in world.activities:
+        if a.id not in ids and a.labels:
+            for t in times:
+                box = visible(world, a, t, clip)
+                met = area(meet(box, windows[t])) if box else 0
+                if met and met >= Fraction(share) * area(box):
+                    shown.setdefault(a.id, set()).add(t)
+    labels_of = {a.id: a.labels for a in world.activities}
+    raw: dict[str, set[int]] = {}
+    for name, frames in shown.items():
+        for label in set(labels_of[name]) - set(own):
+            raw.setdefault(label, set()).update(frames)
+    kept = {label: smooth(frames, times, bridge) for label, frames in raw.items()}
+    also = {t: frozenset(label for label in kept if t in kept[label]) for t in times}
+    cut = [t for t in sorted(times) if t == min(times) or also[t] != also[t - 1]]
+    found = []
+    for low, high in zip(cut, [*cut[1:], max(times) + 1], strict=True):
+        part = set(range(low, high))
+        brief = any(2 * len(raw[label] & part) < len(part) for label in also[low])
+        near = tuple(sorted(name for name, frames in shown.items() if frames & part))
+        found.append((low, high, {*own, *also[low]}, near, brief))
+    return found
 
 
 def visible(world: World, activity: Activity, t: int, clip: bool) -> Box | None:

@@ -79,7 +79,8 @@ even_crops = st.builds(
     max_side=st.sampled_from([64, 128]),
     sides=st.sampled_from([(), (), (24, 48), (31,)]),
     snap=st.sampled_from(["at_least", "above"]),
-    labels=st.sampled_from(["own", "window"]),
+    labels=st.sampled_from(["own", "window", "split", "split"]),
+    seen=st.sampled_from([0.25, 0.5, 1.0]),
 )
 truncated_crops = st.builds(
     Crop,
@@ -90,7 +91,8 @@ truncated_crops = st.builds(
     margin=st.sampled_from([0, 0, 3]),
     sides=st.sampled_from([(), (24, 56)]),
     snap=st.sampled_from(["at_least", "above"]),
-    labels=st.sampled_from(["own", "window"]),
+    labels=st.sampled_from(["own", "window", "split", "split"]),
+    seen=st.sampled_from([0.25, 0.5, 1.0]),
 )
 crops = st.one_of(even_crops, truncated_crops)
 
@@ -145,5 +147,7 @@ def plan(
         unit=merging.unit,
         segments=segments.table,
         names=names,
+        bridge=merging.bridge,
+        min_frames=chunking.min_frames,
     )
     return Plan(tracks, segments, cut, clips)

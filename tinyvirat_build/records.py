@@ -51,6 +51,10 @@ _clip_fields: Final = (
     ("actor_side", pa.float64()),  # largest box side over the clip, before any enlarging
     ("labels", _texts),  # in class order
     ("activities", _texts),  # sorted
+    (
+        "seen_activities",
+        _texts,
+    ),  # neighbours seen in the window, sorted; where crop.labels is split
     ("activity_id", _text),  # where the unit is an activity, else null
     ("released_id", _text),
 )
@@ -184,6 +188,7 @@ REASONS: Final[dict[str, str]] = {
     "remainder": "the rest of a segment, dropped by chunk.remainder",
     "too_large": "the window would be larger than crop.max_side",
     "unlabelled": "no label meets the window",
+    "half_seen": "a neighbour's label is seen on under half of the frames",
     "few_groups": "fewer than three groups, everything is train",
     "scarce_label": "the label misses a split: it is in too few groups, or lists fix them",
     "not_in_split_list": "the video is in no list of the split",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from builds import DEMO, bytes_of
 from click.testing import CliRunner
 
 import tinyvirat_build as tvb
@@ -14,21 +15,13 @@ from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.settings import Settings
 
-SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 4}  # which takes labels out
-
-
-def state(out: Path) -> dict[str, bytes]:
-    files = (
-        p for part in ("build.yaml", "tables", "units") for p in sorted((out / part).rglob("*"))
-    )
-    every = [out / "build.yaml", *files]
-    return {str(p.relative_to(out)): p.read_bytes() for p in every if p.is_file()}
+SETTINGS = DEMO | {"filter.min_samples": 4}  # which takes labels out
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
+def planned(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
     out = tmp_path_factory.mktemp("sweep") / "out"
-    return tvb.build("demo", out, settings=SETTINGS, until="filter", workers=2)
+    return tvb.build("demo", out, data=demo_data, settings=SETTINGS, until="filter", workers=2)
 
 
 def test_a_grid_is_the_product_of_its_axes() -> None:
@@ -48,19 +41,17 @@ def test_a_bad_axis_is_named(axis: str) -> None:
     assert axis in str(error.value)
 
 
-def test_a_point_equals_the_build_of_its_settings(planned: tvb.Build, tmp_path: Path) -> None:
-    request = Request(
-        ("demo",), planned.path / "data", planned.path, planned.settings, workers=2, quiet=True
-    )
-    before = state(planned.path)
+def test_a_point_equals_the_build_of_its_settings(
+    planned: tvb.Build, demo_data: Path, tmp_path: Path
+) -> None:
+    request = Request(("demo",), demo_data, planned.path, planned.settings, workers=2, quiet=True)
+    before = bytes_of(planned.path)
     table = sweep(request, ["crop.max_side=64,128", "chunk.min_frames=16,24"])
-    assert state(planned.path) == before
+    assert bytes_of(planned.path) == before
     assert len(table) == 4
     for row in table.to_dict("records"):
         settings = SETTINGS | {k: row[k] for k in ("crop.max_side", "chunk.min_frames")}
-        build = tvb.build(
-            "demo", tmp_path, data=planned.path / "data", settings=settings, until="filter"
-        )
+        build = tvb.build("demo", tmp_path, data=demo_data, settings=settings, until="filter")
         clips = build.table("clips_filtered")
         assert row["clips"] == len(clips)
         assert row["train"] == (clips["split"] == "train").sum()
@@ -71,23 +62,21 @@ def test_a_point_equals_the_build_of_its_settings(planned: tvb.Build, tmp_path: 
 
 
 def test_another_build_is_not_written_over(planned: tvb.Build) -> None:
-    before = state(planned.path)
+    before = bytes_of(planned.path)
     args = ["sweep", "--out", str(planned.path), "--set", "chunk.min_frames=2,16"]
     result = CliRunner().invoke(main, [*args, "--preset", "tinyvirat-v2", "--source", "demo"])
     assert result.exit_code == 2
     assert "holds a build of other sources or settings; give a new --out" in result.output
-    assert state(planned.path) == before
+    assert bytes_of(planned.path) == before
 
 
 def test_a_video_that_cannot_be_planned_is_named(
-    planned: tvb.Build, monkeypatch: pytest.MonkeyPatch
+    planned: tvb.Build, demo_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(work: object, tasks: Sequence[object], **_: object) -> Iterator[engine.Ended]:  # type: ignore[type-arg]
         yield from (engine.Ended(t, None, engine.Failure("crashed", "why")) for t in tasks)
 
-    request = Request(
-        ("demo",), planned.path / "data", planned.path, planned.settings, workers=2, quiet=True
-    )
+    request = Request(("demo",), demo_data, planned.path, planned.settings, workers=2, quiet=True)
     monkeypatch.setattr(engine, "run_local", fail)
     with pytest.raises(DataError, match="videos could not be planned"):
         sweep(request, ["chunk.min_frames=16"])

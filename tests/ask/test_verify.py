@@ -11,29 +11,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from builds import DEMO, bytes_of
 
 import tinyvirat_build as tvb
 from tinyvirat_build import store
 from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.pipeline import folder
 from tinyvirat_build.video.verify import LEAST_PSNR
 
-SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
+TINY = DEMO | {"demo.scale": 0.02}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
-    out = tmp_path_factory.mktemp("verify") / "out"
-    return tvb.build("demo", out, settings=SETTINGS, workers=2)
-
-
-def _copy(built: tvb.Build, tmp_path: Path) -> Path:
-    """The build's files on their own, without its data."""
-    out = tmp_path / "out"
-    shutil.copytree(built.path, out, ignore=shutil.ignore_patterns("data"))
-    (out / "log" / "data.json").write_text(json.dumps({"data": str(built.path / "data")}))
-    return out
+def _copy(demo: tvb.Build, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(demo.path, tmp_path / "out"))
 
 
 def _rewrite(path: Path, change: Callable[[list[dict[str, object]]], None]) -> None:
@@ -223,12 +213,13 @@ def _empty_released_clip(out: Path) -> None:
     _other_released_clip(out, b"")
 
 
-def _state(out: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(out).as_posix(): p.read_bytes()
-        for p in out.rglob("*")
-        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock", "data")
-    }
+def _other_table(out: Path) -> None:
+    path = out / "tables" / "activities.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)  # under the same key
+
+
+def _lost_table(out: Path) -> None:
+    (out / "tables" / "boxes.parquet").unlink()
 
 
 @pytest.mark.parametrize(
@@ -247,29 +238,31 @@ def _state(out: Path) -> dict[str, bytes]:
         (_no_licence, "text"),
         (_other_released_clip, "file"),
         (_empty_released_clip, "file"),
+        (_other_table, "table"),
+        (_lost_table, "table"),
     ],
 )
 def test_what_is_given_away_is_proven_and_repaired(
-    damage: Callable[[Path], None], check: str, built: tvb.Build, tmp_path: Path
+    damage: Callable[[Path], None], check: str, demo: tvb.Build, tmp_path: Path
 ) -> None:
-    out = _copy(built, tmp_path)
-    before = _state(out)
+    out = _copy(demo, tmp_path)
+    before = bytes_of(out)
     damage(out)
     report = verify(tvb.open_build(out), sample=1)
     assert check in {p.check for p in report.problems}, report.render()
     assert not verify(tvb.open_build(out), sample=1, repair=True).problems
-    assert _state(out) == before
+    assert bytes_of(out) == before
 
 
 def test_repair_touches_nothing_that_another_process_builds(
-    built: tvb.Build, tmp_path: Path
+    demo: tvb.Build, tmp_path: Path
 ) -> None:
-    out = _copy(built, tmp_path)
+    out = _copy(demo, tmp_path)
     _no_licence(out)
-    before = _state(out)
-    with folder.lock_build(out), pytest.raises(BuildError, match="another process"):
+    before = bytes_of(out)
+    with store.locked(out, "building"), pytest.raises(BuildError, match="another process"):
         verify(tvb.open_build(out), sample=1, repair=True)
-    assert _state(out) == before
+    assert bytes_of(out) == before
 
 
 @pytest.mark.parametrize(
@@ -294,9 +287,9 @@ def test_repair_touches_nothing_that_another_process_builds(
     ],
 )
 def test_damage_is_found(
-    damage: Callable[[Path], None], check: str, built: tvb.Build, tmp_path: Path
+    damage: Callable[[Path], None], check: str, demo: tvb.Build, tmp_path: Path
 ) -> None:
-    out = _copy(built, tmp_path)
+    out = _copy(demo, tmp_path)
     damage(out)
     report = tvb.open_build(out).verify(sample=10 if check != "checksum" else None)
     assert check in {p.check for p in report.problems}, report.render()
@@ -304,14 +297,15 @@ def test_damage_is_found(
     assert json.loads(report.to_json())["problems"]
 
 
-def test_a_whole_build_is_proven(built: tvb.Build) -> None:
-    report = built.verify()
-    assert not report.problems
+def test_a_whole_build_is_proven(demo: tvb.Build) -> None:
+    report = demo.verify()
+    assert not report.problems, report.render()
+    assert report.clips == len(demo.clips) > 20
     assert "every pixel is equal" in report.render()
 
 
 def test_a_lossy_build_is_not_called_equal(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "demo.scale": 0.02, "encode.codec": "h264-crf"}
+    settings = {**TINY, "encode.codec": "h264-crf"}
     report = tvb.build("demo", tmp_path / "out", settings=settings, workers=1).verify()
     assert not report.problems, report.render()
     assert "every pixel" not in report.render()
@@ -319,15 +313,15 @@ def test_a_lossy_build_is_not_called_equal(tmp_path: Path) -> None:
 
 
 def test_where_nothing_was_built_nothing_is_proven(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "demo.scale": 0.02, "chunk.min_frames": 9999}
+    settings = {**TINY, "chunk.min_frames": 9999}
     report = tvb.build("demo", tmp_path / "out", settings=settings, workers=1).verify()
     assert [p.detail for p in report.problems] == ["holds no clip to prove"]
 
 
 def test_a_sample_repairs_a_shard_that_is_the_raw_file(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    built = tvb.build("demo", out, settings={**SETTINGS, "demo.scale": 0.02}, workers=1)
-    before = _state(out)
+    built = tvb.build("demo", out, settings=TINY, workers=1)
+    before = bytes_of(out)
     shard = max((out / "pack" / "shards").iterdir())
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -335,4 +329,4 @@ def test_a_sample_repairs_a_shard_that_is_the_raw_file(tmp_path: Path) -> None:
     [problem] = [p for p in verify(built, sample=1).problems if p.check == "pack"]
     assert "checksum is wrong" in problem.detail
     assert not verify(built, sample=1, repair=True).problems
-    assert _state(out) == before
+    assert bytes_of(out) == before

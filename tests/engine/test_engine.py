@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ def _work(task: tuple[str, int]) -> int:
         raise KeyError("no such key")
     if kind == "unsendable":
         raise ValueError(lambda: value)
+    if kind == "memory":
+        raise MemoryError
     if kind == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
     return value * value
@@ -86,8 +89,38 @@ def test_an_error_that_no_other_process_can_be_told_costs_its_own_task() -> None
 
 
 def test_a_full_disk_ends_the_run() -> None:
-    with pytest.raises(MeansError, match="no space"):
+    with pytest.raises(MeansError, match="no space left"):
         list(run_local(_work, [("full", 1)], workers=1))
+
+
+def test_a_task_that_takes_all_memory_costs_its_own() -> None:
+    outcomes = {o.task: o for o in run_local(_work, [("ok", 1), ("memory", 2)], workers=2)}
+    assert outcomes["ok", 1].result == 1
+    failure = outcomes["memory", 2].failure
+    assert failure is not None
+    assert failure.reason == "crashed"
+    assert failure.detail.startswith("out of memory")
+
+
+def test_too_few_file_handles_are_told_before_the_work() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = os.open(os.devnull, os.O_RDONLY)  # the next handle is at most this one
+    os.close(highest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, before[1]))
+    try:
+        with pytest.raises(MeansError, match=r"too many open files; raise the limit \(ulimit -n\)"):
+            list(run_local(_work, [("ok", 1)], workers=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_server_that_is_ended_while_it_loads_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # the one of the tests before
+    with pytest.raises(MeansError, match="were ended from outside"):
+        list(run_local(_work, [("ok", 1)], workers=1, preload=["ends_the_server"]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the parent is forked")

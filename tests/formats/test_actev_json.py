@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,19 @@ def test_a_million_bad_records_are_few_issues(tmp_path: Path) -> None:
 def test_what_is_not_actev_is_an_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"\.json"):
         read(tmp_path, {".json": text}, format="actev-json")
+
+
+def test_held_boxes_take_a_hundred_bytes_each(tmp_path: Path) -> None:
+    held, last = 20, 50_001
+    signal = {"1": box(1), str(last): {}}
+    span = {"1": 1, str(last): 0}
+    acts = (activity(span, person(signal, number=n), number=n) for n in range(held))
+    text = document(*acts)
+    tracemalloc.start()
+    try:
+        found = read(tmp_path, {".json": text}, format="actev-json", dialect="nist")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.boxes) == held * (last - 1)
+    assert peak < 100 * len(found.boxes)

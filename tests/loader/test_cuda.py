@@ -115,8 +115,8 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
-    monkeypatch.setattr(interpreted, "_pinned", lambda n: torch.empty(n, dtype=torch.uint8))
-    monkeypatch.setattr(interpreted, "_BLOCK", 2000)  # several, of several clips each
+    monkeypatch.setattr(interpreted, "pinned_bytes", lambda n: torch.empty(n, dtype=torch.uint8))
+    monkeypatch.setattr(interpreted, "BLOCK", 2000)  # several, of several clips each
     path = make_pack(tmp_path / "p", SHAPES)
     loader = ClipLoader(path, "train", 2, size=5, batch_size=2, augment=Augment(mixup=0.4))
     wanted = list(loader)
@@ -124,9 +124,7 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
         loader._planner, loader._clips, 5, resident=resident, dtype=torch.float32,
         device=torch.device("cpu"), batch_size=2,
     )  # fmt: skip
-    loader._feed = feed
-    loader.set_epoch(0)
-    got = list(loader)
+    got = [feed.finish(feed.prepare(loader._plan(0, batch))) for batch in range(len(loader))]
     assert len(got) == len(wanted) == len(current.waits) == 3
     for (clips, labels, ids), (clips_, labels_, ids_) in zip(got, wanted, strict=True):
         assert ids == ids_

@@ -47,7 +47,7 @@ def tree(request, tmp_path_factory):
 
 
 def backends():
-    why = video_dataset._torchcodec_error()
+    why = video_dataset.torchcodec_error()
     marks = [pytest.mark.skip(reason=f"torchcodec does not load: {why}")] if why else []
     return [pytest.param("torchcodec", marks=marks), "pyav"]
 
@@ -127,7 +127,7 @@ def test_wrong_arguments_are_one_clear_line(tree, monkeypatch):
             TinyVideoDataset(tree, "train", **options)
     with pytest.raises(SettingsError, match="no backend 'decord'"):
         TinyVideoDataset(tree, "train", backend="decord")
-    monkeypatch.setattr(video_dataset, "_torchcodec_error", lambda: "no libavutil")
+    monkeypatch.setattr(video_dataset, "torchcodec_error", lambda: "no libavutil")
     with pytest.raises(SettingsError, match="torchcodec does not load"):
         TinyVideoDataset(tree, "train", backend="torchcodec")
     assert TinyVideoDataset(tree, "train").backend == "pyav"

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
+from builds import bytes_of
 
 from tinyvirat_build import records
 from tinyvirat_build.errors import DataError, PackError
@@ -91,11 +92,6 @@ def build(tmp_path):
     return tmp_path, manifest, planes
 
 
-def tree_bytes(folder):
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
-
-
 def test_pack_holds_the_planes_of_every_clip(build):
     folder, manifest, planes = build
     pack = open_pack(write_pack(folder, manifest, CLASSES), verify=True)
@@ -119,23 +115,23 @@ def test_pack_holds_the_planes_of_every_clip(build):
 def test_pack_is_linked_deterministic_and_replaced_whole(build):
     folder, manifest, _ = build
     first = write_pack(folder, manifest, CLASSES)
-    before = tree_bytes(first)
+    before = bytes_of(first)
     assert (folder / "raw" / "a.yuv").samefile(first / "shards" / "00000.yuv")
     shuffled = manifest.sample(frac=1, random_state=3)
-    assert tree_bytes(write_pack(folder, shuffled, CLASSES)) == before
+    assert bytes_of(write_pack(folder, shuffled, CLASSES)) == before
     assert sorted(p.name for p in folder.iterdir()) == ["pack", "raw"]
 
 
 def test_copies_where_links_fail(build, monkeypatch):
     folder, manifest, _ = build
-    linked = tree_bytes(write_pack(folder, manifest, CLASSES))
+    linked = bytes_of(write_pack(folder, manifest, CLASSES))
     shutil.rmtree(folder / "pack")
 
     def refuse(*_):
         raise OSError(errno.EXDEV, "across devices")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    assert tree_bytes(write_pack(folder, manifest, CLASSES)) == linked
+    assert bytes_of(write_pack(folder, manifest, CLASSES)) == linked
     assert not (folder / "raw" / "a.yuv").samefile(folder / "pack" / "shards" / "00000.yuv")
 
 
@@ -202,6 +198,15 @@ def change_index(pack):
         f.write(b"\0\1\2\3")
 
 
+def set_shard(name):
+    def change(pack):
+        header = json.loads((pack / "pack.json").read_text())
+        header["shards"][0]["file"] = name
+        (pack / "pack.json").write_text(json.dumps(header))
+
+    return change
+
+
 def truncate_shard(pack):
     with (pack / "shards" / "00000.yuv").open("r+b") as f:
         f.truncate(1000)
@@ -227,6 +232,9 @@ def change_pixel(pack):
         (set_header(index_sha256=None), "its entries are not those of a pack"),
         (set_header(shards=3), "its entries are not those of a pack"),
         (set_header(shards=[{"file": "a"}]), "its entries are not those of a pack"),
+        (set_shard("../../secret"), "shard 0 is '../../secret', not shards/00000.yuv"),
+        (set_shard("/etc/passwd"), "shard 0 is '/etc/passwd'"),
+        (set_shard("shards/00001.yuv"), "shard 0 is 'shards/00001.yuv'"),
         (set_header(clips=5), "6 clips, pack.json says 5"),
         (change_index, "index.parquet: checksum is wrong"),
         (truncate_shard, "00000.yuv: truncated or changed, 1000 bytes instead of"),
@@ -347,11 +355,11 @@ def test_a_tree_without_any_clip_keeps_the_old_pack(tmp_path):
     rng = np.random.default_rng(0)
     write_tree(tmp_path / "t", {"train": [("0", noise(rng, 2, 8, 8), ["run"], {})]})
     pack_tree(tmp_path / "t", tmp_path / "p")
-    before = tree_bytes(tmp_path / "p")
+    before = bytes_of(tmp_path / "p")
     shutil.rmtree(tmp_path / "t" / "videos")
     with pytest.raises(DataError, match="none of its 1 clips decodes"):
         pack_tree(tmp_path / "t", tmp_path / "p")
-    assert tree_bytes(tmp_path / "p") == before
+    assert bytes_of(tmp_path / "p") == before
 
 
 def test_a_pack_behind_a_link_or_here(tmp_path, monkeypatch):

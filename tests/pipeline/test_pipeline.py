@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
+from builds import DEMO, DEMO_SETS, bytes_of
 from click.testing import CliRunner, Result
 from released.challenge_loader import challenge_loader
 from swapped import swap
@@ -30,21 +30,9 @@ from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.sources.demo import read_stamps
 
-SETTINGS = {"demo.scale": 0.1, "filter.min_samples": 1}
-SETS = [f"--set={k}={v}" for k, v in SETTINGS.items()]
-
 
 def cli(*args: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in args])
-
-
-def digest(out: Path) -> dict[str, str]:
-    """Every file of a build but its log, with its hash."""
-    return {
-        p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(out.rglob("*"))
-        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock")
-    }
 
 
 def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
@@ -52,30 +40,10 @@ def _plane(plane: av.video.plane.VideoPlane) -> np.ndarray:
     return rows[:, : plane.width].copy()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small demo corpus, rendered once."""
-    folder = tmp_path_factory.mktemp("corpus")
-    tvb.build("demo", folder / "out", data=folder / "data", settings=SETTINGS, until="index")
-    return folder / "data"
-
-
-@pytest.fixture(scope="module")
-def built(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
-    out = tmp_path_factory.mktemp("built") / "out"
-    return tvb.build("demo", out, data=data, settings=SETTINGS, workers=2)
-
-
-def test_every_clip_is_its_source(built: tvb.Build) -> None:
-    report = built.verify()
-    assert not report.problems, report.render()
-    assert report.clips == len(built.clips) > 20
-
-
-def test_every_frame_tells_its_number_and_place(built: tvb.Build) -> None:
+def test_every_frame_tells_its_number_and_place(demo: tvb.Build) -> None:
     wrong = 0
-    for clip in built.clips.to_dict("records"):
-        with av.open(str(built.path / clip["path"])) as container:
+    for clip in demo.clips.to_dict("records"):
+        with av.open(str(demo.path / clip["path"])) as container:
             frames = [f.reformat(format="yuv420p") for f in container.decode(video=0)]
         assert len(frames) == clip["n_frames"] == clip["end"] - clip["start"]
         u, v = (np.stack([_plane(f.planes[i]) for f in frames]) for i in (1, 2))
@@ -85,88 +53,89 @@ def test_every_frame_tells_its_number_and_place(built: tvb.Build) -> None:
     assert wrong == 0
 
 
-def test_what_holds_of_every_plan(built: tvb.Build) -> None:
-    clips = built.clips
+def test_what_holds_of_every_plan(demo: tvb.Build) -> None:
+    clips = demo.clips
     side = clips[["width", "height"]].max(axis=1)
     assert side.between(10, 128).all()
     assert (clips.groupby("group")["split"].nunique() == 1).all()
     assert set(clips["split"]) == {"train", "val", "test"}
     assert (clips["labels"].map(len) > 0).all()
-    balance = built.table("balance")
+    balance = demo.table("balance")
     assert (balance["records_in"] == balance["records_out"] + balance["dropped"]).all()
-    assert set(built.issues["stage"]) >= {"parse", "crop"}
+    assert set(demo.issues["stage"]) >= {"parse", "crop"}
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_the_tree_loads_in_the_challenges_loader(built: tvb.Build, split: str) -> None:
-    clips = challenge_loader(built.path / "TinyVIRAT_V2", split)
-    assert len(clips) == (built.clips["split"] == split).sum()
+def test_the_tree_loads_in_the_challenges_loader(demo: tvb.Build, split: str) -> None:
+    clips = challenge_loader(demo.path / "TinyVIRAT_V2", split)
+    assert len(clips) == (demo.clips["split"] == split).sum()
 
 
-def test_a_finished_build_does_nothing(built: tvb.Build, data: Path) -> None:
-    before = digest(built.path)
-    request = Request(("demo",), data, built.path, built.settings, quiet=True)
-    outcome = run(request)
+def test_a_finished_build_does_nothing(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(demo.path, tmp_path / "out"))
+    outcome = run(Request(("demo",), demo_data, out, demo.settings, quiet=True))
     assert not any(outcome.worked.values()), outcome.worked
-    assert digest(built.path) == before
-    result = cli("all", "--source=demo", "--data", data, "--out", built.path, *SETS)
+    assert bytes_of(out) == bytes_of(demo.path)
+    result = cli("all", "--source=demo", "--data", demo_data, "--out", out, *DEMO_SETS)
     assert result.exit_code == 0
     assert "Nothing to do" in result.output
 
 
 def test_workers_and_stage_commands_change_no_byte(
-    built: tvb.Build, data: Path, tmp_path: Path
+    demo: tvb.Build, demo_data: Path, tmp_path: Path
 ) -> None:
     first, *rest = stages.names()
-    result = cli(first, "--source=demo", "--data", data, "--out", tmp_path, *SETS, "--workers=1")
+    result = cli(
+        first, "--source=demo", "--data", demo_data, "--out", tmp_path, *DEMO_SETS, "--workers=1"
+    )
     assert result.exit_code == 0, result.output
     for stage in rest:
         result = cli(stage, "--out", tmp_path, "--workers=1")
         assert result.exit_code == 0, (stage, result.output)
-    assert digest(tmp_path) == digest(built.path)
+    assert bytes_of(tmp_path) == bytes_of(demo.path)
 
 
-def test_a_stage_before_its_turn_is_told_so(data: Path, tmp_path: Path) -> None:
-    cli("index", "--source=demo", "--data", data, "--out", tmp_path, *SETS)
+def test_a_stage_before_its_turn_is_told_so(demo_data: Path, tmp_path: Path) -> None:
+    cli("index", "--source=demo", "--data", demo_data, "--out", tmp_path, *DEMO_SETS)
     result = cli("segment", "--out", tmp_path)
     assert result.exit_code == 2
     assert "run `tinyvirat-build parse" in result.output
 
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(
-    built: tvb.Build, data: Path, tmp_path: Path
+    demo: tvb.Build, demo_data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    shutil.copytree(built.path, out)
-    settings = built.settings.override(["crop.max_side=64"])
-    outcome = run(Request(("demo",), data, out, settings, quiet=True))
+    shutil.copytree(demo.path, out)
+    settings = demo.settings.override(["crop.max_side=64"])
+    outcome = run(Request(("demo",), demo_data, out, settings, quiet=True))
     assert {s: bool(n) for s, n in outcome.worked.items()} == {
         **dict.fromkeys(("index", "parse", "merge", "segment", "chunk"), False),
         **dict.fromkeys(("crop", "partition", "filter", "cut", "publish", "stats"), True),
     }
     fresh = tvb.build(
-        "demo", tmp_path / "new", data=data, settings=SETTINGS | {"crop.max_side": 64}
+        "demo", tmp_path / "new", data=demo_data, settings=DEMO | {"crop.max_side": 64}
     )
-    assert digest(out) == digest(fresh.path)
+    assert bytes_of(out) == bytes_of(fresh.path)
     assert fresh.clips["width"].max() <= 64
 
 
-def test_limit_keeps_the_splits(built: tvb.Build, data: Path, tmp_path: Path) -> None:
-    few = tvb.build("demo", tmp_path, data=data, settings=SETTINGS, limit=3, until="filter")
+def test_limit_keeps_the_splits(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
+    few = tvb.build("demo", tmp_path, data=demo_data, settings=DEMO, limit=3, until="filter")
     clips = few.table("clips_filtered")
     assert 0 < clips["video_id"].nunique() <= 3
-    split = built.clips.drop_duplicates("group").set_index("group")["split"]
+    split = demo.clips.drop_duplicates("group").set_index("group")["split"]
     assert (clips["group"].map(split) == clips["split"]).all()
 
 
-def test_missing_videos(built: tvb.Build, data: Path, tmp_path: Path) -> None:
+def test_missing_videos(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
     own = tmp_path / "data"
-    shutil.copytree(data, own)
-    gone = built.clips["video_id"].iloc[0]
+    shutil.copytree(demo_data, own)
+    gone = demo.clips["video_id"].iloc[0]
     for path in own.rglob(f"{gone}*"):
         if path.parent.name == "video":
             path.unlink()
-    args = ["all", "--source=demo", "--data", own, "--out", tmp_path / "out", *SETS]
+    args = ["all", "--source=demo", "--data", own, "--out", tmp_path / "out", *DEMO_SETS]
     refused = cli(*args)
     assert refused.exit_code == 2
     assert "videos.missing=skip" in refused.output
@@ -178,7 +147,7 @@ def test_missing_videos(built: tvb.Build, data: Path, tmp_path: Path) -> None:
     assert set(lost["video_id"]) == {gone}
     assert set(lost["reason"]) == {"no_video"}
     same = clips.set_index("clip_id")["split"]
-    whole = built.clips.set_index("clip_id")["split"]
+    whole = demo.clips.set_index("clip_id")["split"]
     assert same.loc[same.index.intersection(whole.index)].equals(
         whole.loc[same.index.intersection(whole.index)]
     )
@@ -207,16 +176,16 @@ def hang_on_the_first(video: Video) -> StageResult:
 def test_a_worker_that_dies_or_hangs_costs_one_video(
     cut: str,
     reason: str,
-    built: tvb.Build,
-    data: Path,
+    demo: tvb.Build,
+    demo_data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    victim = built.table("clips_filtered").iloc[0]
+    victim = demo.table("clips_filtered").iloc[0]
     out = tmp_path / "out"
     _victim_of(out).write_text(victim["clip_id"])
     swap(monkeypatch, cut=f"{__name__}:{cut}")
-    request = Request(("demo",), data, out, built.settings, workers=2, timeout=6, quiet=True)
+    request = Request(("demo",), demo_data, out, demo.settings, workers=2, timeout=6, quiet=True)
     outcome = run(request)
     assert outcome.status == 1
     build = tvb.open_build(out)
@@ -227,7 +196,7 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
     assert set(issues["reason"]) == {reason}
     monkeypatch.undo()
     assert run(request).status == 0  # the next run tries it again
-    assert digest(out) == digest(built.path)
+    assert bytes_of(out) == bytes_of(demo.path)
 
 
 def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
@@ -258,10 +227,10 @@ def _build_and_kill(args: list[str], after: float, rng: random.Random) -> bool:
     return False
 
 
-def _kill_and_resume(built: tvb.Build, data: Path, out: Path, kills: int, seed: int) -> None:
+def _kill_and_resume(demo: tvb.Build, demo_data: Path, out: Path, kills: int, seed: int) -> None:
     rng = random.Random(seed)
-    args = [sys.executable, "-m", "tinyvirat_build", "all", "--source=demo", "--data", str(data)]
-    args += ["--out", str(out), *SETS, "--workers=2", "--quiet"]
+    args = [sys.executable, "-m", "tinyvirat_build", "all", "--source=demo", f"--data={demo_data}"]
+    args += [f"--out={out}", *DEMO_SETS, "--workers=2", "--quiet"]
     killed, latest = 0, 9.0
     while killed < kills:
         if _build_and_kill(args, rng.uniform(0.5, latest), rng):
@@ -272,58 +241,58 @@ def _kill_and_resume(built: tvb.Build, data: Path, out: Path, kills: int, seed: 
         if rng.random() < 0.2 and (out / "units").exists():
             shutil.rmtree(out / "units" / rng.choice(["cut", "crop", "publish"]), True)
     assert subprocess.run(args, check=False, capture_output=True).returncode == 0
-    assert digest(out) == digest(built.path)
+    assert bytes_of(out) == bytes_of(demo.path)
 
 
 def test_a_killed_build_goes_on_and_ends_the_same(
-    built: tvb.Build, data: Path, tmp_path: Path
+    demo: tvb.Build, demo_data: Path, tmp_path: Path
 ) -> None:
-    _kill_and_resume(built, data, tmp_path / "out", kills=3, seed=0)
+    _kill_and_resume(demo, demo_data, tmp_path / "out", kills=3, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_sixty_kills(built: tvb.Build, data: Path, tmp_path: Path) -> None:
+def test_sixty_kills(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
     for seed in range(10):
-        _kill_and_resume(built, data, tmp_path / str(seed), kills=6, seed=seed + 1)
+        _kill_and_resume(demo, demo_data, tmp_path / str(seed), kills=6, seed=seed + 1)
 
 
-def test_the_source_changed_under_way(built: tvb.Build, data: Path, tmp_path: Path) -> None:
+def test_the_source_changed_under_way(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
     own = tmp_path / "data"
-    shutil.copytree(data, own)
+    shutil.copytree(demo_data, own)
     out = tmp_path / "out"
-    tvb.build("demo", out, data=own, settings=SETTINGS, until="filter")
+    tvb.build("demo", out, data=own, settings=DEMO, until="filter")
     victim = tvb.open_build(out).table("clips_filtered")["video_id"].astype(str).iloc[0]
     (video,) = (p for p in own.rglob(f"{victim}*") if p.parent.name == "video")
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
-    build = tvb.build("demo", out, data=own, settings=SETTINGS)
+    build = tvb.build("demo", out, data=own, settings=DEMO)
     clips = build.clips[build.clips["video_id"].astype(str) == victim]
     assert clips["reason"].notna().any()
     assert not build.verify().problems
 
 
-def test_the_library_reads_what_it_built(built: tvb.Build) -> None:
-    again = tvb.open_build(built.path)
+def test_the_library_reads_what_it_built(demo: tvb.Build) -> None:
+    again = tvb.open_build(demo.path)
     assert isinstance(again.clips, pd.DataFrame)
-    assert again.settings == built.settings
+    assert again.settings == demo.settings
     clip_id = again.clips["clip_id"].iloc[0]
-    text = cli("inspect", clip_id, "--out", built.path)
+    text = cli("inspect", clip_id, "--out", demo.path)
     assert text.exit_code == 0
     assert again.clips["video_id"].iloc[0] in text.output
     with pytest.raises(tvb.TinyviratError, match="no table"):
         again.table("nonsense")
 
 
-def test_repair_cuts_again_what_fails(built: tvb.Build, data: Path, tmp_path: Path) -> None:
+def test_repair_cuts_again_what_fails(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    shutil.copytree(built.path, out)
-    before = digest(out)
+    shutil.copytree(demo.path, out)
+    before = bytes_of(out)
     victim = next((out / "clips").rglob("*.mp4"))
     broken = bytearray(victim.read_bytes())
     broken[len(broken) // 2] ^= 0xFF
     victim.unlink()
     victim.write_bytes(bytes(broken))
-    assert cli("verify", "--out", out, "--data", data).exit_code == 1
-    result = cli("verify", "--out", out, "--data", data, "--repair")
+    assert cli("verify", "--out", out, "--data", demo_data).exit_code == 1
+    result = cli("verify", "--out", out, "--data", demo_data, "--repair")
     assert result.exit_code == 0, result.output
-    assert digest(out) == before
+    assert bytes_of(out) == before

@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
+from builds import DEMO_SETS
 
 import tinyvirat_build as tvb
 from tinyvirat_build import store
@@ -34,9 +35,9 @@ def call(*args: str | Path, program: str = "example_stage.py") -> str:
     return done.stdout
 
 
-def test_a_stage_is_one_function_and_one_line(tmp_path: Path) -> None:
-    settings = ["--set=demo.scale=0.1", "--set=filter.min_samples=1"]
-    args = ["all", "--source=demo", "--out", tmp_path, *settings, "--until=filter"]
+def test_a_stage_is_one_function_and_one_line(demo_data: Path, tmp_path: Path) -> None:
+    args = ["all", "--source=demo", "--data", demo_data, "--out", tmp_path, *DEMO_SETS]
+    args += ["--until=filter"]
     lines = [line.split() for line in call(*args).splitlines()]
     (balance,) = (line for line in lines if line[:1] == ["lone"])
     assert int(balance[1]) == int(balance[2]) + int(balance[3])

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builds import bytes_of
 from swapped import swap
 from video.stamped import make_video, run_ffmpeg
 
@@ -19,6 +20,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build import engine
 from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.pipeline import on_video, stages
 from tinyvirat_build.pipeline.given import Video
 from tinyvirat_build.pipeline.request import Request
@@ -27,9 +29,8 @@ from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.video import verify as checks
 from tinyvirat_build.video.index import VideoIndex
-from tinyvirat_build.video.numbering import Ints
 from tinyvirat_build.video.packets import PacketReader
-from tinyvirat_build.video.source_frames import Planes, decoded_frames
+from tinyvirat_build.video.source_frames import decoded_frames
 
 SETTINGS = Settings.load(None, None, ("filter.min_samples=1",))
 VICTIM = "b"
@@ -59,14 +60,6 @@ def request_of(corpus: Path, *, timeout: float = 60) -> Request:
         (str(corpus.parent / "corpus.yaml"),), corpus, corpus.parent / "out", SETTINGS, 1,
         timeout=timeout, quiet=True,
     )  # fmt: skip
-
-
-def state(out: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(out).as_posix(): p.read_bytes()
-        for p in out.rglob("*")
-        if p.is_file() and p.relative_to(out).parts[0] not in ("log", ".lock")
-    }
 
 
 def _trouble(video: Video) -> None:
@@ -125,11 +118,11 @@ def test_trouble_costs_one_video_until_the_next_run(
     monkeypatch.undo()
     assert run(request).status == 0
     assert not any(run(request).worked.values())
-    after = state(request.out)
+    after = bytes_of(request.out)
     assert tvb.open_build(request.out).clips["reason"].isna().all()
     other = Request(request.sources, corpus, corpus.parent / "fresh", SETTINGS, 1, quiet=True)
     run(other)
-    assert state(other.out) == after
+    assert bytes_of(other.out) == after
 
 
 def test_stage_commands_go_on_without_a_video_that_failed(
@@ -186,7 +179,7 @@ def test_a_clip_that_decoders_show_differently_stays_out(
 
     def other(
         path: Path, index: VideoIndex, frames: Ints, *, threads: int
-    ) -> Iterator[tuple[int, Planes]]:
+    ) -> Iterator[tuple[int, list[Bytes]]]:
         for number, planes in decoded_frames(path, index, frames, threads=threads):
             yield number, [255 - p for p in planes] if path.stem == VICTIM else planes
 
@@ -198,9 +191,9 @@ def test_a_clip_that_decoders_show_differently_stays_out(
     assert clips.astype(object).where(clips.notna(), "").to_dict() == {"a": "", VICTIM: "disputed"}
     issues = build.issues[build.issues["reason"] == "disputed"]
     assert issues["action"].tolist() == ["quarantined"]
-    after = state(request.out)
+    after = bytes_of(request.out)
     assert not any(run(request).worked.values())
-    assert state(request.out) == after
+    assert bytes_of(request.out) == after
 
 
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,10 +259,10 @@ def test_a_clip_one_frame_past_the_end_is_not_lost(corpus: Path) -> None:
 def test_earlier_stages_keep_the_rows_of_later_ones(corpus: Path) -> None:
     request = request_of(corpus)
     run(request)
-    before = state(request.out)
+    before = bytes_of(request.out)
     for stage in stages.names():
         run(request, first=stage, until=stage)
-        assert state(request.out) == before, stage
+        assert bytes_of(request.out) == before, stage
     other = Request(
         request.sources, corpus, request.out, SETTINGS.override(["chunk.length=20"]), 1, quiet=True
     )

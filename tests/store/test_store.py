@@ -99,12 +99,12 @@ def test_partials_are_removed(tmp_path: Path) -> None:
 
 def test_two_builds_in_one_folder(tmp_path: Path) -> None:
     with (
-        folder.lock_build(tmp_path),
+        store.locked(tmp_path, "building"),
         pytest.raises(BuildError, match="another process"),
-        folder.lock_build(tmp_path),
+        store.locked(tmp_path, "building"),
     ):
         pass
-    with folder.lock_build(tmp_path):
+    with store.locked(tmp_path, "building"):
         pass
 
 
@@ -112,6 +112,6 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with (
         pytest.raises(BuildError, match="give a writable --out"),
-        folder.lock_build(tmp_path / "out"),
+        store.locked(tmp_path / "out", "building"),
     ):
         pass

@@ -15,14 +15,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+from tinyvirat_build import store  # noqa: E402
+from tinyvirat_build.cli import main  # noqa: E402
 from tinyvirat_build.errors import SettingsError, TrainError  # noqa: E402
 from tinyvirat_build.loader.mirror import mirror_classes  # noqa: E402
 from tinyvirat_build.loader.ranks import Ranks, join_ranks, own_device  # noqa: E402
 from tinyvirat_build.scoring import metrics  # noqa: E402
 from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
+from tinyvirat_build.store.means import lacking  # noqa: E402
 from tinyvirat_build.train import fit as runner  # noqa: E402
 from tinyvirat_build.train import models, runs, settings  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
@@ -30,6 +34,13 @@ from tinyvirat_build.train.meter import Meter  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
 CLASSES = ("up", "down", "still")
+
+
+def fill_disk(ballast: Path) -> None:
+    """Leave no space on the disk of a file."""
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(512))
 
 
 class MemoryLoader:
@@ -44,6 +55,7 @@ class MemoryLoader:
         self.epoch, self.done = 0, 0
         self.kill_at: int | None = None
         self.bad: int | None = None
+        self.fill: tuple[int, Path] | None = None  # at this batch, with this file
         self.training = True
 
     def __len__(self) -> int:
@@ -68,6 +80,8 @@ class MemoryLoader:
         for i in range(self.done, len(self)):
             if self.kill_at == epoch * len(self) + i:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self.fill is not None and self.fill[0] == epoch * len(self) + i:
+                fill_disk(self.fill[1])
             rows = order[i * self.batch :][self.rank * part : (self.rank + 1) * part]
             clips = torch.from_numpy(self.clips[rows])
             if self.bad is not None and self.bad in rows:
@@ -214,7 +228,13 @@ def test_killed_in_mid_epoch_and_resumed_ends_with_the_same_weights(
 
 
 def _rank(
-    rank: int, world: int, port: int, out: Path, chosen: settings.TrainSettings, bad: int | None
+    rank: int,
+    world: int,
+    port: int,
+    out: Path,
+    chosen: settings.TrainSettings,
+    bad: int | None,
+    kill_at: int | None,
 ) -> None:
     torch.set_num_threads(1)
     os.environ |= {
@@ -226,30 +246,37 @@ def _rank(
     }
     loader = MemoryLoader(rank=rank, world=world)
     loader.bad = bad
-    with join_ranks("cpu") as (ranks, _):
-        try:
+    loader.kill_at = kill_at if rank == 1 else None
+    try:
+        with join_ranks("cpu") as (ranks, _):
             start(out, chosen, loader, ranks)
-        except TrainError as e:
-            (out / f"stopped{rank}").write_text(str(e))
+    except TrainError as e:
+        (out / f"stopped{rank}").write_text(str(e))
 
 
 @contextlib.contextmanager
-def two_ranks(out: Path, chosen: settings.TrainSettings, bad: int | None = None) -> Iterator[None]:
-    """Two gloo processes that train while the block runs."""
+def two_ranks(
+    out: Path,
+    chosen: settings.TrainSettings,
+    bad: int | None = None,
+    kill_at: int | None = None,
+) -> Iterator[None]:
+    """Two gloo processes that train while the block runs; the second is killed at a batch."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     out.mkdir(exist_ok=True)
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_rank, args=(rank, 2, port, out, chosen, bad)) for rank in range(2)
+        context.Process(target=_rank, args=(rank, 2, port, out, chosen, bad, kill_at))
+        for rank in range(2)
     ]
     for process in processes:
         process.start()
     yield
-    for process in processes:
+    for rank, process in enumerate(processes):
         process.join(120)
-        assert process.exitcode == 0
+        assert process.exitcode == (-signal.SIGKILL if rank and kill_at is not None else 0)
 
 
 def test_two_gloo_ranks_end_as_one(tmp_path: Path) -> None:
@@ -275,6 +302,51 @@ def test_all_ranks_stop_where_one_has_a_broken_clip(tmp_path: Path, rank: int) -
     assert stopped[0] == stopped[1]
     assert f"loss is not finite at step 4, batch of clips {', '.join(halves[3])} " in stopped[0]
     assert not (tmp_path / "last.pt").exists()
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_is_told_and_the_run_resumes_to_the_same_weights(
+    tmp_path: Path,
+) -> None:
+    chosen = small("save_every=2", "epochs=2", "schedule.milestones=[]")
+    with two_ranks(tmp_path / "whole", chosen):
+        pass
+    with two_ranks(tmp_path / "cut", chosen, kill_at=9):
+        pass
+    said = (tmp_path / "cut" / "stopped0").read_text()
+    assert said.startswith("another process of this training has ended; run the same command")
+    assert runs.load_checkpoint(tmp_path / "cut" / "last.pt")["place"]["step"] == 8
+    with two_ranks(tmp_path / "cut", chosen):
+        pass
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_a_disk_that_fills_up_is_told_and_the_run_resumes_to_the_same_weights(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    chosen = small("save_every=2")
+    start(tmp_path / "whole", chosen)
+    loader, ballast = MemoryLoader(), small_disk / "ballast"
+    loader.fill = 9, ballast
+    with pytest.raises(OSError, match="No space left") as told:
+        start(small_disk / "cut", chosen, loader)
+    assert "no space left on its disk" in str(lacking(told.value))
+    ballast.unlink()
+    assert runs.load_checkpoint(small_disk / "cut" / "last.pt")["place"]["step"] == 8
+    start(small_disk / "cut", chosen)
+    whole, cut = weights(tmp_path / "whole"), weights(small_disk / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
+    command = ["train", "--build", str(tmp_path), "--out", str(tmp_path), "--quiet"]
+    with store.locked(tmp_path, "training"):
+        told = CliRunner().invoke(main, command)
+    assert told.exit_code == 2
+    assert told.output == (
+        f"error: another process is training in {tmp_path}; wait for it, or give another --out\n"
+    )
 
 
 def test_two_ranks_judge_the_weights_that_they_save(tmp_path: Path) -> None:
@@ -513,18 +585,32 @@ def test_code_in_weights_is_named_and_not_run(
 
 def test_broken_checkpoints_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "w.pt"
-    torch.save({"a": torch.arange(4), "b": [1, 2]}, file)
+    torch.save({"a": torch.arange(4)}, file)
     whole = file.read_bytes()
-    rng = np.random.default_rng(0)
     broken = [b"", b"x", b"0", b".", b"(lp0\n.", b"\x80\x02.", b"<html>404", whole[:200]]
-    for _ in range(40):
-        data = bytearray(whole)
-        data[int(rng.integers(len(data)))] = int(rng.integers(256))
-        broken.append(bytes(data))
     for data in broken:
         file.write_bytes(data)
-        with contextlib.suppress(TrainError):
+        with pytest.raises(TrainError, match="broken"):
             read_checkpoint(file)
+
+
+def test_a_checkpoint_with_a_changed_byte_is_refused_or_still_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "w.pt"
+    torch.save({"a": torch.arange(4)}, file)
+    whole = file.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 3):
+        data = bytearray(whole)
+        data[place] ^= 0x55
+        file.write_bytes(data)
+        try:
+            found = read_checkpoint(file)
+        except TrainError:
+            refused += 1
+        else:
+            assert found.keys() == {"a"}, place
+            assert torch.equal(found["a"], torch.arange(4)), place
+    assert refused > 50
 
 
 def test_asymmetric_without_asymmetry_is_cross_entropy() -> None:

@@ -101,19 +101,22 @@ def verify(
     report = _check(build, data, sample, workers, quiet)
     if not repair or not (report.problems or store.has_transient(build.path)):
         return report
-    failed = _videos_behind(build, report.problems)
+    changed = [p.where for p in report.problems if p.check == "table"]
+    failed = frozenset() if changed else _videos_behind(build, report.problems)
     request = Request(
         build.sources, data or build.data, build.path, build.settings, workers,
         limit=build.limit, prove=failed, quiet=quiet,
     )  # fmt: skip
     # From the first stage on: what failed for a reason that may pass is tried again as well.
-    run(request, before=lambda: _forget(build, failed))
+    run(request, before=lambda: _forget(build, failed, changed))
     return replace(_check(build, data, sample, workers, quiet), repaired=len(failed))
 
 
 def _check(
     build: OpenedBuild, data: Path | None, sample: int | None, workers: int, quiet: bool
 ) -> Report:
+    if changed := _changed_tables(build):  # what they say of clips proves nothing
+        return Report(0, 0, changed)
     manifest = build.table("clips")
     cuts = build.table("cuts")
     rows = manifest[manifest["reason"].isna()].merge(
@@ -154,6 +157,14 @@ def _check(
     elif chosen.empty:
         problems.append(Problem("build", "clips", "none was cut; see tables/issues.parquet"))
     return Report(len(chosen), frames, tuple(problems), lossless=lossless)
+
+
+def _changed_tables(build: OpenedBuild) -> tuple[Problem, ...]:
+    """The tables that are not as they were written."""
+    return tuple(
+        Problem("table", f"tables/{name}", "is not the table that was written")
+        for name in store.changed_tables(build.path / "tables")
+    )
 
 
 def _compare(task: _Task) -> list[Problem]:
@@ -330,8 +341,10 @@ def _videos_behind(build: OpenedBuild, problems: Sequence[Problem]) -> frozenset
     return frozenset(map(Key, *(rows[k].astype(str) for k in KEYS)))
 
 
-def _forget(build: OpenedBuild, videos: Iterable[Key]) -> None:
-    """Delete the units behind what failed, so that the run redoes just these."""
+def _forget(build: OpenedBuild, videos: Iterable[Key], tables: Iterable[str]) -> None:
+    """Delete the units and tables behind what failed, so that the run redoes just these."""
+    for name in tables:
+        (build.path / name).unlink(missing_ok=True)
     units = build.path / "units"
     (units / "publish" / "all").unlink(missing_ok=True)
     for source, video_id, annotation_set in videos:

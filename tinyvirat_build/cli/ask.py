@@ -10,6 +10,7 @@ import click
 
 from tinyvirat_build.cli.group import (
     data_option,
+    echo,
     out_option,
     request_of,
     request_options,
@@ -52,7 +53,7 @@ def doctor(
         if folder is None:
             raise SettingsError(f"source {source.name} needs --data, the folder of its files")
         found = diagnose(source, folder, settings)
-        click.echo(found.render())
+        echo(found.render())
         sound = sound and not found.problems
     click.get_current_context().exit(0 if sound else 1)
 
@@ -71,7 +72,7 @@ def sweep(overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     from tinyvirat_build.ask import sweep as sweeps
 
     table = sweeps.sweep(request_of(overrides=(), **asked), overrides)
-    click.echo(table.to_json(orient="records", indent=1) if as_json else sweeps.render(table))
+    echo(table.to_json(orient="records", indent=1) if as_json else sweeps.render(table))
 
 
 @click.command(short_help="Prove that every clip equals its source, pixel for pixel.")
@@ -102,7 +103,7 @@ def verify(
     report = checks.verify(
         open_build(out), data=data, sample=sample, repair=repair, workers=workers
     )
-    click.echo(report.to_json() if as_json else report.render())
+    echo(report.to_json() if as_json else report.render())
     click.get_current_context().exit(1 if report.problems else 0)
 
 
@@ -115,7 +116,7 @@ def audit(out: Path, as_json: bool) -> None:
     from tinyvirat_build.builds import open_build
 
     found = open_build(out).audit()
-    click.echo(json.dumps(found.to_dict(), indent=1) if as_json else audits.render(found))
+    echo(json.dumps(found.to_dict(), indent=1) if as_json else audits.render(found))
 
 
 @click.command(short_help="Compare two builds, or a build and a published list.")
@@ -136,7 +137,7 @@ def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> N
     from tinyvirat_build.ask import compare as comparisons
 
     found = comparisons.compare(comparisons.load(a), comparisons.load(b), listed=listed)
-    click.echo(found.to_json() if as_json else found.render())
+    echo(found.to_json() if as_json else found.render())
     failed = found.unexplained > 0 if explained else found.differs
     click.get_current_context().exit(1 if failed else 0)
 
@@ -149,7 +150,7 @@ def inspect(clip_id: str, out: Path) -> None:
     from tinyvirat_build.ask.inspect import describe_clip
     from tinyvirat_build.builds import open_build
 
-    click.echo(describe_clip(open_build(out), clip_id))
+    echo(describe_clip(open_build(out), clip_id))
 
 
 @click.command()
@@ -169,9 +170,9 @@ def config(
     from tinyvirat_build.settings import Settings, presets
 
     if list_presets:
-        click.echo("\n".join(presets()))
+        echo("\n".join(presets()))
     else:
-        click.echo(Settings.load(preset, config, overrides).to_yaml(), nl=False)
+        echo(Settings.load(preset, config, overrides).to_yaml(), nl=False)
 
 
 def _train_settings(
@@ -182,9 +183,9 @@ def _train_settings(
     if preset and file:
         raise SettingsError("--train takes a --preset or a --config, not both")
     if list_presets:
-        click.echo("\n".join(settings.presets()))
+        echo("\n".join(settings.presets()))
     else:
-        click.echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
+        echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
 
 
 @click.command(short_help="Make a training pack from an existing TinyVIRAT tree.")
@@ -202,13 +203,13 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     from tinyvirat_build.pack.from_tree import pack_tree
 
     report = pack_tree(tree, out, workers=workers)
-    click.echo(f"{report.clips:,} clips packed into {report.path}")
+    echo(f"{report.clips:,} clips packed into {report.path}")
     if report.faults:
-        click.echo(f"{len(report.faults):,} clips are not as their rows say:")
+        echo(f"{len(report.faults):,} clips are not as their rows say:")
         for fault in report.faults[:_SHOWN]:
-            click.echo(f"  {fault['split']} {fault['id']}  {fault['path']}  {fault['what']}")
+            echo(f"  {fault['split']} {fault['id']}  {fault['path']}  {fault['what']}")
         more = f"… and {len(report.faults) - _SHOWN:,} more: " * (len(report.faults) > _SHOWN)
-        click.echo(f"  {more}all in {report.path / 'faults.json'}")
+        echo(f"  {more}all in {report.path / 'faults.json'}")
     click.get_current_context().exit(1 if report.faults else 0)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinyvirat_build.cli.group import (
+    echo,
     request_of,
     request_options,
     running_options,
@@ -39,7 +40,7 @@ def _run(request: Request, *, first: str, until: str) -> None:
     outcome = run(request, first=first, until=until)
     if not request.quiet:
         text = summary.render(request.out, outcome, until=until, settings=request.settings)
-        click.echo(text)
+        echo(text)
     click.get_current_context().exit(outcome.status)
 
 
@@ -57,7 +58,7 @@ def _stage_command(stage: Stage) -> click.Command:
             from tinyvirat_build.builds import open_build
 
             for path in open_build(out).draw_figures():
-                click.echo(f"wrote {path}")
+                echo(f"wrote {path}")
             return
         _run(request_of(out, **asked), first=stage.name, until=stage.name)
 

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True, fg: str | None = None) -> None:
+    """Print a text, in which strangers may have had a say: every command prints through this."""
+    from tinyvirat_build.store.texts import printable
+
+    click.secho(printable(text), err=err, nl=nl, fg=fg)
+
+
 class _UsageError(click.UsageError):
     """A wrong call, told in one line as every other error."""
 
@@ -28,7 +35,7 @@ class _UsageError(click.UsageError):
         said = " ".join(self.format_message().split()).rstrip(".")
         path = self.ctx.command_path if self.ctx else "tinyvirat-build"
         text = f"error: {said[:1].lower()}{said[1:]}; see `{path} --help`"
-        click.secho(text, file=file, fg="red", err=True)
+        echo(text, fg="red", err=True)
 
 
 @contextmanager
@@ -61,13 +68,13 @@ class _Group(click.Group):
             sys.stderr.close()
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("interrupted; run the same command to go on", err=True)
+            echo("interrupted; run the same command to go on", err=True)
             ctx.exit(130)
         except Exception as e:
             if ctx.params.get("debug"):
                 raise
             # Some libraries' texts have several lines; what a user reads is one.
-            click.secho(f"error: {' '.join(_told(e).split())}", fg="red", err=True)
+            echo(f"error: {' '.join(_told(e).split())}", fg="red", err=True)
             ctx.exit(2)
 
 

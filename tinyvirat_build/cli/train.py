@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from tinyvirat_build.cli.group import options
+from tinyvirat_build.cli.group import echo, options
 from tinyvirat_build.errors import SubmissionError, TinyviratError
 
 SHOWN = 20  # problems of an answer file that are printed
@@ -99,7 +99,7 @@ def train(
             raise
         raise click.exceptions.Exit(2) from e  # each machine's first process tells it
     if os.environ.get("RANK", "0") == "0":
-        click.echo(result.text())
+        echo(result.text())
 
 
 @click.command(short_help="Score runs by the challenge's metric.")
@@ -141,11 +141,11 @@ def evaluate(
         out=out or runs[0] / f"evaluation-{split}",
     )  # fmt: skip
     if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=1))
+        echo(json.dumps(found.to_dict(), indent=1))
     else:
-        click.echo(table2.markdown([table2.row(found.to_dict())]))
+        echo(table2.markdown([table2.row(found.to_dict())]))
         if found.note:
-            click.echo(f"note: {found.note}", err=True)
+            echo(f"note: {found.note}", err=True)
 
 
 @click.command()
@@ -175,7 +175,7 @@ def predict(
         opened, build or build_of(runs[0]), out, windows=windows,
         thresholds=thresholds, flips=flips, device=device,
     )  # fmt: skip
-    click.echo(f"wrote {file}")
+    echo(f"wrote {file}")
 
 
 @click.command(short_help="Score an answer file as the evaluation server does.")
@@ -198,20 +198,20 @@ def score(submission: Path, truth: Path, class_map: Path | None, as_json: bool) 
     except SubmissionError as e:
         _tell_problems(e, as_json=as_json)
         raise click.exceptions.Exit(2) from e
-    click.echo(json.dumps(report.to_dict(), indent=1) if as_json else report.text())
+    echo(json.dumps(report.to_dict(), indent=1) if as_json else report.text())
 
 
 def _tell_problems(error: SubmissionError, *, as_json: bool) -> None:
     """All problems of an answer file as JSON, or the first of them in lines."""
     if as_json:
         problems = [{"line": line, "problem": what} for line, what in error.problems]
-        click.echo(json.dumps({"file": error.file, "problems": problems}, indent=1))
+        echo(json.dumps({"file": error.file, "problems": problems}, indent=1))
         return
     for line, what in error.problems[:SHOWN]:
-        click.secho(f"error: {error.file}:{line}: {what}", fg="red", err=True)
+        echo(f"error: {error.file}:{line}: {what}", fg="red", err=True)
     more = len(error.problems) - SHOWN
     told = f"{more:,} more; see --json; " if more > 0 else ""
-    click.secho(f"{told}mend the file", fg="red", err=True)
+    echo(f"{told}mend the file", fg="red", err=True)
 
 
 @click.command(short_help="Draw the paper's Figures 4 to 6.")
@@ -229,7 +229,7 @@ def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
     from tinyvirat_build.scoring.figures import draw
 
     for file in draw(results, build, out):
-        click.echo(f"wrote {file}")
+        echo(f"wrote {file}")
 
 
 @click.command("table2", short_help="Write the paper's Table 2 with a row for each result.")
@@ -243,9 +243,9 @@ def table2_(results: tuple[Path, ...], out: Path) -> None:
     from tinyvirat_build.scoring import table2
 
     rows = table2.read_rows(results)
-    click.echo(table2.markdown(rows))
+    echo(table2.markdown(rows))
     for file in table2.write(rows, out):
-        click.echo(f"wrote {file}")
+        echo(f"wrote {file}")
 
 
 COMMANDS = [train, evaluate, predict, score, figures, table2_]

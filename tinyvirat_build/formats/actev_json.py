@@ -53,8 +53,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
             work.add(int(holds.sum()))
             held.append((index, o, start, holds))
     owners = [index for index, *_ in held]
-    instances = [_held(found[index], o, start, holds) for index, o, start, holds in held]
-    names, boxes, types = unite(instances, file, issues)
+    names, boxes, types = unite(_instances(found, held, work.done), file, issues)
     actors: list[list[str]] = [[] for _ in found]
     for index, name in zip(owners, names, strict=True):
         actors[index].append(name)
@@ -224,9 +223,28 @@ def _unheld(
     return np.where(holds > max_gap + 1, 1, holds)
 
 
-def _held(a: Activity, o: Object, start: Ints, holds: Ints) -> Instance:
-    """The object's boxes on every frame from one key to the next."""
-    xyxy = np.array([c for c in o.corners if c is not None], float).reshape(-1, 4)
-    rows = np.repeat(np.arange(len(start)), holds)
-    step = np.arange(len(rows)) - np.repeat(np.cumsum(holds) - holds, holds)
-    return Instance(a.activity_id, o.object_id, o.type, start[rows] + step, xyxy[rows], step == 0)
+def _instances(
+    found: Sequence[Activity], held: Sequence[tuple[int, Object, Ints, Ints]], boxes: int
+) -> list[Instance]:
+    """The objects with a box on every frame from one key to the next.
+
+    They are parts of arrays of all ``boxes``, whose memory is given back whole.
+    """
+    frame, xyxy = np.empty(boxes, np.int64), np.empty((boxes, 4))
+    keyframe = np.empty(boxes, bool)
+    instances = []
+    end = 0
+    for index, o, start, holds in held:
+        first, end = end, end + int(holds.sum())
+        own = slice(first, end)
+        corners = np.array([c for c in o.corners if c is not None], float).reshape(-1, 4)
+        rows = np.repeat(np.arange(len(start)), holds)
+        step = np.arange(len(rows)) - np.repeat(np.cumsum(holds) - holds, holds)
+        np.add(start[rows], step, out=frame[own])
+        np.take(corners, rows, axis=0, out=xyxy[own])
+        np.equal(step, 0, out=keyframe[own])
+        a = found[index]
+        instances.append(
+            Instance(a.activity_id, o.object_id, o.type, frame[own], xyxy[own], keyframe[own])
+        )
+    return instances

@@ -14,6 +14,7 @@ from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.records import Issue
 
 _PIECE: Final = 1 << 18  # boxes that are compared at once
+_ALL: Final = slice(None)  # rows, without a copy
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ def unite(
         groups.setdefault(instance.object_id, []).append(i)
     names = [instance.object_id for instance in instances]
     taken = set(groups)
-    parts: list[tuple[str, Instance, Ints]] = []
+    parts: list[tuple[str, Instance, Ints | slice]] = []
     for object_id, members in groups.items():
         group = [instances[i] for i in members]
         rows, conflict = _merged(group)
@@ -66,8 +67,9 @@ def unite(
                 name = f"{name}.{copy}"
             taken.add(name)
             names[i] = name
-            parts.append((name, instances[i], np.arange(len(instances[i].frame))))
-    counts = [len(rows) for _, _, rows in parts]
+            parts.append((name, instances[i], _ALL))
+    parts.sort(key=lambda part: part[0])  # as they end up: a sort of all boxes is spared
+    counts = [len(p.frame[rows]) for _, p, rows in parts]
     boxes = RawBoxes(file=file)
     if sum(counts):
         boxes = RawBoxes(
@@ -82,11 +84,11 @@ def unite(
     return names, boxes, {name: part.type for name, part, _ in parts}
 
 
-def _merged(group: Sequence[Instance]) -> tuple[Ints, bool]:
+def _merged(group: Sequence[Instance]) -> tuple[Ints | slice, bool]:
     """The rows of the group's boxes, each frame once, and whether the instances contradict."""
-    frame = np.concatenate([g.frame for g in group])
     if len(group) == 1:
-        return np.arange(len(frame)), False
+        return _ALL, False
+    frame = np.concatenate([g.frame for g in group])
     order = np.argsort(frame, kind="stable")
     again = np.zeros(len(frame), bool)
     again[1:] = frame[order][1:] == frame[order][:-1]
@@ -103,6 +105,8 @@ def _merged(group: Sequence[Instance]) -> tuple[Ints, bool]:
 
 def _concatenated(group: Sequence[Instance]) -> Instance:
     first = group[0]
+    if len(group) == 1:
+        return first
     return Instance(
         first.activity_id,
         first.object_id,

@@ -32,7 +32,7 @@ except ImportError as e:
 
 _RING = 3  # slots: one filled, one copied, one in use by the kernel
 _ALIGN = 16  # bytes
-_BLOCK = 64 << 20  # bytes; of a split that is copied to the device whole
+BLOCK = 64 << 20  # bytes; of a split that is copied to the device whole
 
 
 def free_bytes(device: torch.device) -> int:
@@ -50,8 +50,8 @@ def copy_split(pack: Pack, clips: Ints, device: torch.device) -> tuple[torch.Ten
     ends = np.cumsum(sizes)
     starts: Ints = ends - sizes
     data = torch.empty(int(ends[-1]), dtype=torch.uint8, device=device)
-    room = min(max(_BLOCK, int(sizes.max())), len(data))
-    blocks = [(_pinned(room), _event()) for _ in range(2)]
+    room = min(max(BLOCK, int(sizes.max())), len(data))
+    blocks = [(pinned_bytes(room), _event()) for _ in range(2)]
     stream = torch.cuda.current_stream(device)
     first = turn = 0
     while first < len(clips):
@@ -156,7 +156,8 @@ _TORCH = {
 }
 
 
-def _pinned(size: int) -> torch.Tensor:
+def pinned_bytes(size: int) -> torch.Tensor:
+    """Host memory that a device copies from while the host goes on."""
     return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
 
@@ -166,7 +167,7 @@ def _event() -> Any:
 
 class _Slot:
     def __init__(self, size: int, device: torch.device) -> None:
-        self.pinned = _pinned(size)
+        self.pinned = pinned_bytes(size)
         self.host: Bytes = self.pinned.numpy()
         self.device = torch.empty(size, dtype=torch.uint8, device=device)
         self.copied = _event()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.errors import SettingsError, TrainError
 from tinyvirat_build.loader.devices import choose_device
 
 
@@ -66,6 +66,9 @@ def join_ranks(device: str = "auto") -> Iterator[tuple[Ranks, torch.device]]:
     """This process's place and device; under ``torchrun`` the group exists while in the block.
 
     NCCL on CUDA, gloo on the CPU. A group that exists already is used and left as it is.
+
+    Raises:
+        TrainError: another process of the group is gone.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     ranks = Ranks(int(os.environ.get("RANK", "0")), world, int(os.environ.get("LOCAL_RANK", "0")))
@@ -78,5 +81,12 @@ def join_ranks(device: str = "auto") -> Iterator[tuple[Ranks, torch.device]]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield ranks, chosen
+    except RuntimeError as e:
+        if not isinstance(e, dist.DistError) and "gloo" not in str(e):
+            raise
+        raise TrainError(
+            "another process of this training has ended; run the same command to go on from the "
+            "last checkpoint"
+        ) from e
     finally:
         dist.destroy_process_group()

@@ -195,7 +195,7 @@ _DECODERS: Final[dict[str, Callable[[Path, Choose], torch.Tensor]]] = {
 
 
 @cache
-def _torchcodec_error() -> str:
+def torchcodec_error() -> str:
     """Why torchcodec does not load, or nothing; it needs FFmpeg's libraries on the machine."""
     try:
         import torchcodec.decoders  # noqa: F401
@@ -206,10 +206,10 @@ def _torchcodec_error() -> str:
 
 def _resolve(backend: Backend) -> str:
     if backend == "auto":
-        return "pyav" if _torchcodec_error() else "torchcodec"
+        return "pyav" if torchcodec_error() else "torchcodec"
     if backend not in _DECODERS:
         raise SettingsError(f"no backend {backend!r}; auto, torchcodec or pyav")
-    if backend == "torchcodec" and (why := _torchcodec_error()):
+    if backend == "torchcodec" and (why := torchcodec_error()):
         raise SettingsError(
             f"torchcodec does not load ({why}); install FFmpeg's libraries or use backend pyav"
         )

@@ -17,8 +17,8 @@ from typing import IO, Any, Final
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.pack.decode import Decoded, decode
-from tinyvirat_build.pack.read import INDEX
-from tinyvirat_build.pack.write import MAX_SHARD, replacing, shard_name, write_index
+from tinyvirat_build.pack.read import INDEX, shard_name
+from tinyvirat_build.pack.write import MAX_SHARD, replacing, write_index
 from tinyvirat_build.released.read import TreeClip, read_tree
 from tinyvirat_build.store import hash_file, write_json
 

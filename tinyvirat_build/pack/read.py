@@ -257,7 +257,22 @@ def read_header(root: Path) -> dict[str, Any]:
     entries = shards if isinstance(shards, list) else [None]
     if not _has(header, _HEADER) or not all(_has(entry, _SHARD) for entry in entries):
         raise PackError(f"{file}: its entries are not those of a pack; make the pack anew")
+    for number, entry in enumerate(entries):
+        if entry["file"] != shard_name(number):
+            raise PackError(
+                f"{file}: shard {number} is {entry['file'][:80]!r}, not {shard_name(number)}; "
+                "make the pack anew"
+            )
     return header
+
+
+def shard_name(number: int) -> str:
+    """A shard's file in the folder of its pack; a pack names no other.
+
+    >>> shard_name(3)
+    'shards/00003.yuv'
+    """
+    return f"shards/{number:05d}.yuv"
 
 
 _HEADER: Final = {"classes": list, "clips": int, "index_sha256": str, "shards": list}

@@ -29,6 +29,7 @@ from tinyvirat_build.pack.read import (
     colour_of,
     open_pack,
     read_header,
+    shard_name,
 )
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
@@ -336,11 +337,6 @@ def _known_checksums(target: Path) -> dict[tuple[int, int], str]:
             stat = file.stat()
             known[stat.st_dev, stat.st_ino] = shard["sha256"]
     return known
-
-
-def shard_name(number: int) -> str:
-    """A shard's file in the folder of its pack."""
-    return f"shards/{number:05d}.yuv"
 
 
 @contextmanager

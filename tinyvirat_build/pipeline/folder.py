@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-import filelock
 import yaml
 
 from tinyvirat_build import store
@@ -159,26 +157,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def lock_build(out: Path) -> Iterator[None]:
-    """Hold the build folder for one process; a second one is told so.
-
-    Raises:
-        BuildError: another process builds here, or the folder cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(out / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout as e:
-        raise BuildError(
-            f"another process is building in {out}; wait for it, or give another --out"
-        ) from e
-    except OSError as e:
-        raise BuildError(f"cannot write to {out}: {e.strerror or e}; give a writable --out") from e
-    try:
-        yield
-    finally:
-        lock.release()

@@ -49,7 +49,7 @@ class Ledger:
 
     def _table(self, name: str, key: str, parts: Iterator[pa.Table], *, write: bool) -> bool:
         path = self.tables / f"{name}.parquet"
-        if store.table_key(path) != key:
+        if store.table_key(path) != key or not store.is_noted(path):
             if not write:
                 return False
             store.write_table(path, name, parts, key=key)

@@ -133,6 +133,8 @@ def crop(video: Video) -> StageResult:
         unit=settings.merge.unit,
         segments=video["segments"] if settings.crop.scope == "segment" else None,
         names=labels.load_names(settings.crop.names),
+        bridge=settings.merge.bridge,
+        min_frames=settings.chunk.min_frames,
     )
 
 

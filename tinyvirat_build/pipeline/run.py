@@ -57,7 +57,7 @@ def run(
     """
     order_of(first), order_of(until)
     folder.refuse_foreign(request.out)
-    with folder.lock_build(request.out):
+    with store.locked(request.out, "building"):
         try:
             folder.remove_partials(request.out)
             before()

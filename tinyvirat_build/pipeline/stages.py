@@ -90,8 +90,9 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "crop", "video",
         ("chunks", "segments", "tracks", "activities", "boxes", "videos:width,height"),
-        ("clips_planned",), ("crop", "crop.names", "merge.unit"),
-        f"{_VIDEO}:crop", "Place each clip's window around its actors.", version=2,
+        ("clips_planned",),
+        ("crop", "crop.names", "merge.unit", "merge.bridge", "chunk.min_frames"),
+        f"{_VIDEO}:crop", "Place each clip's window around its actors.", version=3,
     ),
     Stage(
         "partition", "corpus", ("clips_planned", "all_activities", "groups"),

@@ -186,11 +186,11 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _licence(sources: Sequence[Terms]) -> str:
-    parts = [f"Clips from {s.name}: {s.license_text}" for s in sources]
+    parts = [f"Clips from {s.name}: {store.printable(s.license_text)}" for s in sources]
     return "\n\n".join(parts) + "\n"
 
 
 def _attribution(sources: Sequence[Terms]) -> str:
-    parts = [f"{s.name}: {s.attribution}" for s in sources]
+    parts = [f"{s.name}: {store.printable(s.attribution)}" for s in sources]
     made = "Built with tinyvirat-build; frames are unmodified crops of the source videos."
     return "\n\n".join([*parts, made]) + "\n"

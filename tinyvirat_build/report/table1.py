@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tinyvirat_build.records import SPLITS
+from tinyvirat_build.store import csv_text
 
 HEADER: Final = (
     "Dataset", "Resolution", "Mean frames", "Multi-label", "Classes", "Videos", "Train", "Val",
@@ -35,8 +36,8 @@ def table1(stats: Mapping[str, Any], *, name: str = "this build") -> tuple[str, 
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |\n"
         for row in [HEADER, rule, *rows]
     )
-    csv = "".join(",".join(cell.replace(",", "") for cell in row) + "\n" for row in [HEADER, *rows])
-    return markdown, csv
+    plain = [[cell.replace(",", "") for cell in row] for row in [HEADER, *rows]]
+    return markdown, csv_text(plain)
 
 
 def build_row(stats: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
 from tinyvirat_build.scoring.inference import ClipScores, Reduce
 from tinyvirat_build.scoring.truth import split_truth
-from tinyvirat_build.store import write_json, write_text
+from tinyvirat_build.store import csv_text, write_json, write_text
 
 Thresholds = Literal["fixed", "val", "per-class"]
 
@@ -216,10 +214,6 @@ def write(found: Evaluation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", found.to_dict(), indent=1)
     table2.write([table2.row(found.to_dict())], folder)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", *found.classes])
-    writer.writerows(
-        [name, *row] for name, row in zip(found.classes, found.confusion.tolist(), strict=True)
-    )
-    write_text(folder / "confusion.csv", text.getvalue())
+    counts = zip(found.classes, found.confusion.tolist(), strict=True)
+    rows = [["label", *found.classes], *([name, *row] for name, row in counts)]
+    write_text(folder / "confusion.csv", csv_text(rows))

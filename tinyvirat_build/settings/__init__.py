@@ -106,7 +106,8 @@ class Crop:
     sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
     grid: Literal["even", "truncate"] = "even"  # truncate: released MEVA's, odd sides at the edge
-    labels: Literal["own", "window"] = "own"  # window: of every activity that meets the window
+    labels: Literal["own", "window", "split"] = "own"  # window: of all that meet it; split: cut
+    seen: float = 0.5  # share of a box inside the window that counts as seen (labels: split)
     names: str = ""  # list of annotated and released names, for released_id
 
 
@@ -302,6 +303,7 @@ def _check(s: Settings) -> None:
         "chunk.length is 1 or more frames": chunk.length >= 1,
         "chunk.min_frames is 1 or more": chunk.min_frames >= 1,
         "chunk.lengths is [min, max]": not drawn or (len(drawn) == 2 and 1 <= drawn[0] <= drawn[1]),
+        "crop.seen is a share in (0, 1]": 0 < crop.seen <= 1,
         "crop.margin is 0 or more pixels": crop.margin >= 0,
         "crop.smooth is 1 or more frames": crop.smooth >= 1,
         "crop.sides are 2 or more pixels": all(side >= 2 for side in crop.sides),

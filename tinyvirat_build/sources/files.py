@@ -18,6 +18,7 @@ from tinyvirat_build.formats.safety import safe_name, shown
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import annotations_dir
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.store.means import lacking
 
 _COMMON: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")
 VIDEO_SUFFIXES: Final = (
@@ -83,7 +84,7 @@ def walk(data: Path) -> Iterator[tuple[str, str]]:
                         seen.add((status.st_dev, status.st_ino))
                     below.append(item.path)
         except OSError as e:
-            raise DataError(
+            raise lacking(e) or DataError(
                 f"cannot read folder {folder}: {e.strerror}; make it readable or move it away"
             ) from e
         for name in sorted(found):

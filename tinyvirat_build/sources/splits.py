@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -135,7 +135,7 @@ def regenerate(counts_file: Path, out: Path) -> None:
     named = Counts(tuple(f"meva/{group}" for group in counts.groups), counts.labels, counts.table)
     splits = split_of_groups(named, Partition(), lists={})
     rows = [(group.removeprefix("meva/"), split) for group, split in sorted(splits.items())]
-    store.write_text(out, _csv([("group", "split"), *rows]))
+    store.write_text(out, store.csv_text([("group", "split"), *rows]))
 
 
 def count_meva(data: Path, preset: str = "default") -> Counts:
@@ -193,7 +193,7 @@ def write_counts(counts: Counts, path: Path) -> None:
         (group, *map(str, row))
         for group, row in zip(counts.groups, counts.table.tolist(), strict=True)
     ]
-    store.write_text(path, _csv([("group", *counts.labels), *rows]))
+    store.write_text(path, store.csv_text([("group", *counts.labels), *rows]))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -206,12 +206,6 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         ) from e
     reader = csv.reader(io.StringIO(text, newline=""))
     return ((reader.line_num, [cell.strip() for cell in row]) for row in reader if row)
-
-
-def _csv(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 @click.command()
@@ -239,7 +233,7 @@ def main(data: Path | None, out: Path | None) -> None:
             regenerate(counts_file, out / f"{name}.csv")
             click.echo(f"wrote {out / f'{name}.csv'}")
     except (TinyviratError, OSError) as e:
-        click.echo(f"error: {e}", err=True)
+        click.echo(store.printable(f"error: {e}"), err=True)
         sys.exit(2)
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,9 @@ import pandas as pd
 from tinyvirat_build import geometry
 from tinyvirat_build.errors import BoundError, compared
 from tinyvirat_build.geometry.arrays import Floats, Ints
-from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
+from tinyvirat_build.geometry.meetings import PIECE, Courses, Hits, Runs, meetings
 from tinyvirat_build.records import Issue, Key, StageResult
-from tinyvirat_build.settings import Crop
+from tinyvirat_build.settings import Chunk, Crop, Merge
 from tinyvirat_build.stages import window
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
@@ -33,8 +33,11 @@ from tinyvirat_build.stages.activity_boxes import (
 )
 from tinyvirat_build.stages.merge import Track
 from tinyvirat_build.stages.segment import tracks_by_id
+from tinyvirat_build.stages.sight import Part, by_clip, inside, parts
 from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 from tinyvirat_build.stages.window import Windows
+
+_REFUSALS: Final = ("no_geometry", "too_large", "unlabelled", "short", "half_seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ def crop(
     unit: Literal["component", "activity"] = "component",
     segments: pd.DataFrame | None = None,
     names: Mapping[str, str] | None = None,
+    bridge: int = Merge().bridge,
+    min_frames: int = Chunk().min_frames,
 ) -> StageResult:
     """The clips of each video: table ``clips_planned``, in the order of the chunks.
 
@@ -86,17 +91,36 @@ def crop(
     A chunk whose window would be larger than ``max_side`` (``too_large``), that has no label
     (``unlabelled``), or no box (``no_geometry``) is an issue. The balance counts clips.
 
+    With ``labels: split`` a chunk is cut where the labels that can be seen in its window change,
+    smoothed with ``bridge`` (``merge.bridge``). Its parts keep its window; those under
+    ``min_frames`` (``chunk.min_frames``) are issues (``short``), and so are those with a label
+    that is seen on under half of their frames (``half_seen``). The balance counts frames then.
+
     Raises:
         ValueError: ``scope: segment`` without ``segments``.
     """
     if settings.scope == "segment" and segments is None:
         raise ValueError("crop.scope segment measures segments; pass segments=")
     make = functools.partial(
-        _cropped, settings=settings, classes=tuple(classes), unit=unit, names=names or {}
+        _cropped,
+        settings=settings,
+        rule=_Rule(tuple(classes), unit, names or {}, bridge, min_frames),
     )
     tables = (chunks, tracks, activities, boxes, videos)
     measured = (segments,) if settings.scope == "segment" and segments is not None else ()
-    return video_by_video("crop", "clips_planned", "clips", make, *tables, *measured)
+    counted = "frames" if settings.labels == "split" else "clips"
+    return video_by_video("crop", "clips_planned", counted, make, *tables, *measured)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a crop depends on beside its own settings."""
+
+    classes: tuple[str, ...]
+    unit: Literal["component", "activity"]
+    names: Mapping[str, str]
+    bridge: int
+    min_frames: int
 
 
 def _cropped(
@@ -109,23 +133,24 @@ def _cropped(
     segments: VideoRows | None = None,
     *,
     settings: Crop,
-    classes: tuple[str, ...],
-    unit: Literal["component", "activity"],
-    names: Mapping[str, str],
+    rule: _Rule,
 ) -> Made:
     picture = int(videos.ints("width")[0]), int(videos.ints("height")[0])
     video = _Video(
-        key, picture, tracks_by_id(tracks), read_activities(activities), read_boxes(boxes), settings
-    )
+        key, picture, tracks_by_id(tracks), read_activities(activities), read_boxes(boxes),
+        settings, rule,
+    )  # fmt: skip
     spans = _read_spans(chunks)
     try:
         measured = None if segments is None else _read_spans(segments)
-        values, issues = video.plan(spans, measured, classes, unit, names)
+        values, issues = video.plan(spans, measured)
     except BoundError as e:
         about = f"video {key.video_id}"
-        issues = [Issue("crop", "bound", "quarantined", about, count=len(spans), detail=e.what)]
-        values = {"start": []}
-    return Made(values, len(spans), len(values["start"]), issues)
+        count = video.counted(spans.start, spans.end)
+        issues = [Issue("crop", "bound", "quarantined", about, count=count, detail=e.what)]
+        values = {"start": [], "end": []}
+    kept = np.array([values["start"], values["end"]], np.int64)
+    return Made(values, video.counted(spans.start, spans.end), video.counted(*kept), issues)
 
 
 def _read_spans(rows: VideoRows) -> _Spans:
@@ -150,20 +175,20 @@ class _Video:
         activities: Activities,
         boxes: ActorBoxes,
         settings: Crop,
+        rule: _Rule,
     ) -> None:
         self.key, self.picture, self.tracks = key, picture, tracks
-        self.activities, self.boxes, self.settings = activities, boxes, settings
+        self.activities, self.boxes, self.settings, self.rule = activities, boxes, settings, rule
         self.place = {name: i for i, name in enumerate(activities.ids)}
         self.codes: dict[int, list[int]] = {}
 
+    def counted(self, start: Ints, end: Ints) -> int:
+        """How many records spans are: their frames where they are split, else each is one."""
+        return int((end - start).sum()) if self.settings.labels == "split" else len(start)
+
     def plan(
-        self,
-        chunks: _Spans,
-        segments: _Spans | None,
-        classes: tuple[str, ...],
-        unit: Literal["component", "activity"],
-        names: Mapping[str, str],
-    ) -> tuple[dict[str, list[object]], list[Issue]]:
+        self, chunks: _Spans, segments: _Spans | None
+    ) -> tuple[dict[str, list[Any]], list[Issue]]:
         """The columns of the clips, and the issues of the chunks that are none.
 
         Raises:
@@ -174,11 +199,11 @@ class _Video:
             sizes = [self.widest(segments.take(part)) for part in _parts(segments)]
             row = {s: i for i, s in enumerate(segments.segment_id)}
             measured = np.concatenate(sizes, axis=1)[:, [row[s] for s in chunks.segment_id]]
-        values: dict[str, list[object]] = {}
-        refused: dict[str, list[Issue]] = {"no_geometry": [], "too_large": [], "unlabelled": []}
+        values: dict[str, list[Any]] = {"start": [], "end": []}
+        refused: dict[str, list[Issue]] = {reason: [] for reason in _REFUSALS}
         for part in _parts(chunks):
             extent = None if measured is None else measured[:, part]
-            found = self.plan_part(chunks.take(part), extent, classes, unit, names, refused)
+            found = self.plan_part(chunks.take(part), extent, refused)
             for name, column in found.items():
                 values.setdefault(name, []).extend(column)
         return values, [issue for issues in refused.values() for issue in issues]
@@ -191,11 +216,8 @@ class _Video:
         self,
         chunks: _Spans,
         extent: Floats | None,
-        classes: tuple[str, ...],
-        unit: Literal["component", "activity"],
-        names: Mapping[str, str],
         refused: Mapping[str, list[Issue]],
-    ) -> dict[str, list[object]]:
+    ) -> dict[str, list[Any]]:
         """The columns of some chunks' clips; those that are none are added to ``refused``.
 
         ``extent``: what their windows have to hold, if that is not their own boxes.
@@ -208,11 +230,11 @@ class _Video:
         size = window.snap(own if extent is None else extent, settings)
         fits = size.max(axis=0) <= settings.max_side
         refused["no_geometry"].extend(
-            self.issue(chunks, i, unit, "no_geometry", "no box on any frame")
+            self.issue(chunks, i, "no_geometry", "no box on any frame")
             for i in np.flatnonzero(~there).tolist()
         )
         refused["too_large"].extend(
-            self.issue(chunks, i, unit, "too_large", f"side {size[:, i].max():g}")
+            self.issue(chunks, i, "too_large", f"side {size[:, i].max():g}")
             for i in np.flatnonzero(there & ~fits).tolist()
         )
         actor_side = np.maximum.reduceat(geometry.sizes(reach).max(axis=0), at[:-1])
@@ -226,17 +248,73 @@ class _Video:
             length = np.diff(frame_at)
             corner = np.repeat(corner, length, axis=1)
             rectangles = np.repeat(rectangles, length, axis=1)
-        labels = chunks.labels
-        if settings.labels == "window":
-            labels = self.labels_met(chunks, rectangles, classes)
-        labelled = np.fromiter(map(bool, labels), bool, len(labels))
-        refused["unlabelled"].extend(
-            self.issue(chunks, i, unit, "unlabelled", "")
-            for i in np.flatnonzero(~labelled).tolist()
-        )
-        chosen = np.flatnonzero(labelled).tolist()
         windows = Windows(windows.size, corner, rectangles)
-        return self.columns(chunks, windows, frame_at, actor_side, labels, chosen, unit, names)
+        if settings.labels == "split":
+            clips = self.seen_apart(chunks, rectangles, refused)
+        else:
+            labels = chunks.labels
+            if settings.labels == "window":
+                labels = self.labels_met(chunks, rectangles)
+            clips = [
+                (i, Part(start, end, own, (), ()))
+                for i, (start, end, own) in enumerate(
+                    zip(chunks.start.tolist(), chunks.end.tolist(), labels, strict=True)
+                )
+            ]
+        refused["unlabelled"].extend(
+            self.issue(chunks, i, "unlabelled", "", part) for i, part in clips if not part.labels
+        )
+        clips = [(i, part) for i, part in clips if part.labels]
+        return self.columns(chunks, windows, frame_at, actor_side, clips)
+
+    def seen_apart(
+        self, chunks: _Spans, rectangles: Floats, refused: Mapping[str, list[Issue]]
+    ) -> list[tuple[int, Part]]:
+        """The parts of chunks over which the labels seen stay the same, each with its chunk."""
+        seen = by_clip(self.neighbours(chunks, rectangles))
+        place = {name: i for i, name in enumerate(self.rule.classes)}
+        clips = []
+        for i in range(len(chunks)):
+            span = int(chunks.start[i]), int(chunks.end[i])
+            for part in parts(
+                span, chunks.labels[i], seen.get(i, ()), self.activities,
+                place=place, bridge=self.rule.bridge,
+            ):  # fmt: skip
+                if part.end - part.start < self.rule.min_frames:
+                    refused["short"].append(self.issue(chunks, i, "short", "", part))
+                elif part.briefly:
+                    names = " ".join(part.briefly)
+                    refused["half_seen"].append(self.issue(chunks, i, "half_seen", names, part))
+                else:
+                    clips.append((i, part))
+        return clips
+
+    def neighbours(self, chunks: _Spans, rectangles: Floats) -> Iterator[Runs]:
+        """Runs of frames on which activities that are not a chunk's own are seen in its window.
+
+        Yields positions of chunks, activities, starts and ends.
+        """
+        own = [{self.place[a] for a in members} for members in chunks.activities]
+        mapped = np.fromiter(map(bool, self.activities.labels), bool, len(self.activities))
+        for clip, activity, start, end in self.met(chunks, rectangles, inside(self.settings.seen)):
+            other = [a not in own[c] for c, a in zip(clip.tolist(), activity.tolist(), strict=True)]
+            at = np.flatnonzero(mapped[activity] & np.array(other, bool))
+            yield clip[at], activity[at], start[at], end[at]
+
+    def met(self, chunks: _Spans, rectangles: Floats, hits: Hits) -> Iterator[Runs]:
+        """Runs of frames on which activities' boxes hit the chunks' windows."""
+        length = chunks.end - chunks.start
+        clip = np.repeat(np.arange(len(chunks)), length)
+        windows = Courses(clip, geometry.ranges(chunks.start, length), rectangles)
+        casts, work = casts_of(self.activities), compared()
+        span = int(chunks.start.min(initial=0)), int(chunks.end.max(initial=0))
+        for boxes in self.boxes.of_casts(casts, *span):
+            seen = Courses(boxes.owner, boxes.frame, self.in_picture(boxes.reach))
+            for clips, cast, start, end in meetings(windows, seen, hits, work):
+                for at, activity in casts.playing(cast, start, end, work):
+                    low = np.maximum(start[at], casts.start[activity])
+                    high = np.minimum(end[at], casts.end[activity])
+                    yield clips[at], activity, low, high
 
     def frames_of(self, spans: _Spans) -> tuple[Floats, Ints]:
         """The union of the boxes of each span's activities, frame by frame, end to end.
@@ -258,9 +336,11 @@ class _Video:
         for part in geometry.pieces(count, PIECE):
             rows = geometry.ranges(begin[part], count[part])
             place = self.boxes.frame[rows] + np.repeat(shift[part], count[part])
+            # Each box for itself: two that lie beside the picture may have it between them.
+            own = self.in_picture(self.boxes.reach[:, rows])
             for side in range(4):
-                np.maximum.at(reach[side], place, self.boxes.reach[side, rows])
-        return self.in_picture(reach), at
+                np.maximum.at(reach[side], place, own[side])
+        return reach, at
 
     def actors_of(self, track: int) -> list[int]:
         """The actors of a track's activities that have boxes."""
@@ -284,28 +364,17 @@ class _Video:
             return reach, at
         return np.maximum.reduceat(reach, at[:-1], axis=1), np.arange(len(at))
 
-    def labels_met(
-        self, chunks: _Spans, rectangles: Floats, classes: tuple[str, ...]
-    ) -> list[tuple[str, ...]]:
+    def labels_met(self, chunks: _Spans, rectangles: Floats) -> list[tuple[str, ...]]:
         """Each chunk's labels with those of every activity whose box meets its window.
 
         On at least one common frame, with an area in common.
         """
         found = [set(own) for own in chunks.labels]
-        length = chunks.end - chunks.start
-        clip = np.repeat(np.arange(len(chunks)), length)
-        windows = Courses(clip, geometry.ranges(chunks.start, length), rectangles)
-        casts, work = casts_of(self.activities), compared()
-        span = int(chunks.start.min(initial=0)), int(chunks.end.max(initial=0))
-        for boxes in self.boxes.of_casts(casts, *span):
-            seen = Courses(boxes.owner, boxes.frame, self.in_picture(boxes.reach))
-            for clips, cast, start, end in meetings(windows, seen, window.meets, work):
-                for at, activity in casts.playing(cast, start, end, work):
-                    pairs = np.unique(clips[at] * len(self.activities) + activity)
-                    for pair in pairs.tolist():
-                        c, a = divmod(pair, len(self.activities))
-                        found[c].update(self.activities.labels[a])
-        place = {name: i for i, name in enumerate(classes)}
+        for clip, activity, _, _ in self.met(chunks, rectangles, window.meets):
+            for pair in np.unique(clip * len(self.activities) + activity).tolist():
+                c, a = divmod(pair, len(self.activities))
+                found[c].update(self.activities.labels[a])
+        place = {name: i for i, name in enumerate(self.rule.classes)}
         return [tuple(sorted(names, key=place.__getitem__)) for names in found]
 
     def columns(
@@ -314,57 +383,63 @@ class _Video:
         windows: Windows,
         at: Ints,
         actor_side: Floats,
-        labels: Sequence[tuple[str, ...]],
-        chosen: Sequence[int],
-        unit: Literal["component", "activity"],
-        names: Mapping[str, str],
-    ) -> dict[str, list[object]]:
-        """The clips of the chosen chunks, column by column."""
+        clips: Sequence[tuple[int, Part]],
+    ) -> dict[str, list[Any]]:
+        """The clips, each a part of a chunk, column by column."""
         corner = windows.corner.astype(np.int32)
         size = windows.size.T.tolist()
-        lists = [corner[:, at[i] : at[i + 1]] for i in chosen]
-        single = unit == "activity"
+        first = at[:-1] - chunks.start  # where a frame's corner stands, less the frame
+        lists = [corner[:, first[i] + p.start : first[i] + p.end] for i, p in clips]
+        members = [self.members(chunks, i, part) for i, part in clips]
+        single = self.rule.unit == "activity"
         return {
             "clip_id": [
-                clip_id(
-                    self.key,
-                    int(chunks.start[i]),
-                    int(chunks.end[i]),
-                    chunks.activities[i],
-                    size[i],
-                    xy,
-                )
-                for i, xy in zip(chosen, lists, strict=True)
+                clip_id(self.key, part.start, part.end, own, size[i], xy)
+                for (i, part), own, xy in zip(clips, members, lists, strict=True)
             ],
-            "segment_id": [chunks.segment_id[i] for i in chosen],
-            "start": [int(chunks.start[i]) for i in chosen],
-            "end": [int(chunks.end[i]) for i in chosen],
-            "width": [size[i][0] for i in chosen],
-            "height": [size[i][1] for i in chosen],
+            "segment_id": [chunks.segment_id[i] for i, _ in clips],
+            "start": [part.start for _, part in clips],
+            "end": [part.end for _, part in clips],
+            "width": [size[i][0] for i, _ in clips],
+            "height": [size[i][1] for i, _ in clips],
             "x": [tuple(xy[0].tolist()) for xy in lists],
             "y": [tuple(xy[1].tolist()) for xy in lists],
-            "actor_side": [float(actor_side[i]) for i in chosen],
-            "labels": [labels[i] for i in chosen],
-            "activities": [chunks.activities[i] for i in chosen],
-            "activity_id": [chunks.activities[i][0] if single else None for i in chosen],
-            "released_id": [self.released_id(chunks, i, names) if single else None for i in chosen],
+            "actor_side": [float(actor_side[i]) for i, _ in clips],
+            "labels": [part.labels for _, part in clips],
+            "activities": members,
+            "seen_activities": [part.neighbours for _, part in clips],
+            "activity_id": [own[0] if single else None for own in members],
+            "released_id": [
+                self.released_id(own[0], part) if single else None
+                for (_, part), own in zip(clips, members, strict=True)
+            ],
         }
 
-    def released_id(self, chunks: _Spans, i: int, names: Mapping[str, str]) -> str:
-        """``<activity id>_<name>_<first>_<last>``, inclusive, as the released rows name clips."""
-        activity = chunks.activities[i][0]
-        name = self.activities.names[self.place[activity]]
-        return f"{activity}_{names.get(name, name)}_{chunks.start[i]}_{chunks.end[i] - 1}"
+    def members(self, chunks: _Spans, i: int, part: Part) -> tuple[str, ...]:
+        """The activities of the frames of a chunk's part."""
+        if (part.start, part.end) == (chunks.start[i], chunks.end[i]):
+            return chunks.activities[i]
+        tracks = (self.tracks[t] for t in chunks.tracks[i])
+        found = {a for s, e, own in tracks if s < part.end and e > part.start for a in own}
+        return tuple(sorted(found))
 
-    def issue(self, chunks: _Spans, i: int, unit: str, reason: str, detail: str) -> Issue:
-        """A chunk that is no clip."""
+    def released_id(self, activity: str, part: Part) -> str:
+        """``<activity id>_<name>_<first>_<last>``, inclusive, as the released rows name clips."""
+        name = self.activities.names[self.place[activity]]
+        return f"{activity}_{self.rule.names.get(name, name)}_{part.start}_{part.end - 1}"
+
+    def issue(
+        self, chunks: _Spans, i: int, reason: str, detail: str, part: Part | None = None
+    ) -> Issue:
+        """A chunk, or a part of one, that is no clip."""
+        single = self.rule.unit == "activity"
         what = (
-            f"activity {chunks.activities[i][0]}"
-            if unit == "activity"
-            else f"segment {chunks.segment_id[i]}"
+            f"activity {chunks.activities[i][0]}" if single else f"segment {chunks.segment_id[i]}"
         )
-        record = f"{what} frames [{chunks.start[i]}, {chunks.end[i]})"
-        return Issue("crop", reason, "dropped", record, detail=detail)
+        start, end = (part.start, part.end) if part else (chunks.start[i], chunks.end[i])
+        count = int(end - start) if self.settings.labels == "split" else 1
+        record = f"{what} frames [{start}, {end})"
+        return Issue("crop", reason, "dropped", record, count=count, detail=detail)
 
 
 def _parts(spans: _Spans) -> list[Ints]:

@@ -7,19 +7,23 @@ from tinyvirat_build.store.files import (
     atomic_path,
     digest,
     hash_file,
+    locked,
     sync_folder,
     write_bytes,
     write_json,
     write_text,
 )
 from tinyvirat_build.store.tables import (
+    changed_tables,
     count_rows,
     from_arrow,
+    is_noted,
     read_table,
     table_key,
     to_arrow,
     write_table,
 )
+from tinyvirat_build.store.texts import csv_text, printable
 from tinyvirat_build.store.units import (
     has_part,
     has_transient,
@@ -33,8 +37,9 @@ from tinyvirat_build.store.units import (
 )
 
 __all__ = [
-    "PARTIAL", "HashMemory", "atomic_folder", "atomic_path", "count_rows", "digest", "from_arrow",
-    "has_part", "has_transient", "hash_file", "is_transient", "read_table", "read_unit",
+    "PARTIAL", "HashMemory", "atomic_folder", "atomic_path", "changed_tables", "count_rows",
+    "csv_text", "digest", "from_arrow", "has_part", "has_transient", "hash_file", "is_noted",
+    "is_transient", "locked", "printable", "read_table", "read_unit",
     "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest",
     "unit_key", "write_bytes", "write_json", "write_table", "write_text", "write_unit",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from tinyvirat_build.loader.ranks import Ranks, join_ranks
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.inference import Batches, score_clips
-from tinyvirat_build.store import hash_file, write_text
+from tinyvirat_build.store import hash_file, printable, write_text
 from tinyvirat_build.train import models, runs
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.meter import Meter
@@ -372,10 +372,12 @@ def train(
         progress: show a progress bar.
 
     Raises:
-        TrainError: weights that do not fit, a folder with another run, a loss that is not finite.
+        TrainError: weights that do not fit, a folder with another run, a loss that is not finite;
+            or another process of the run is gone.
+        BuildError: another training is at work in ``out``.
         PackError: the build has no pack that can be used.
     """
-    with join_ranks(device) as (ranks, chosen):
+    with join_ranks(device) as (ranks, chosen), runs.hold(out, ranks):
         if settings.batch % ranks.world_size:
             raise TrainError(
                 f"data.batch {settings.batch} cannot be shared by {ranks.world_size} ranks; "
@@ -396,7 +398,7 @@ def train(
             if ranks.first:
                 write_text(out / "weights.txt", "\n".join([str(weights), *report.lines(), ""]))
             if progress and ranks.first:
-                tqdm.write("\n".join(report.lines()))
+                tqdm.write(printable("\n".join(report.lines())))
         result = fit(
             model,
             train_loader,

@@ -10,11 +10,12 @@ RUN/tensorboard/     the same for TensorBoard
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from tinyvirat_build.errors import TrainError
+from tinyvirat_build.errors import TinyviratError, TrainError
 from tinyvirat_build.loader.devices import choose_device
+from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
-from tinyvirat_build.store import atomic_path, write_json, write_text
+from tinyvirat_build.store import csv_text, locked, write_bytes, write_json, write_text
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
@@ -50,8 +52,10 @@ COLUMNS: Final = (
 
 def save_checkpoint(file: Path, tree: Mapping[str, Any]) -> None:
     """Write a checkpoint so that it is whole or absent, whenever the process dies."""
-    with atomic_path(file) as temporary:
-        torch.save({"format": FORMAT, **tree}, temporary)
+    # By way of memory: of a full disk PyTorch says nothing that could be understood.
+    data = io.BytesIO()
+    torch.save({"format": FORMAT, **tree}, data)
+    write_bytes(file, data.getbuffer())
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:
@@ -67,6 +71,25 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     if tree.get("format") != FORMAT:
         raise TrainError(f"{file}: not a checkpoint of a run of this version; train anew")
     return tree
+
+
+@contextlib.contextmanager
+def hold(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold a run's folder for the processes of one training.
+
+    Raises:
+        BuildError: another training is at work here, or the folder cannot be written.
+    """
+    refused = None
+    with contextlib.ExitStack() as held:
+        if ranks.first:
+            try:
+                held.enter_context(locked(folder, "training"))
+            except TinyviratError as e:
+                refused = e
+        if (told := ranks.gather(refused)[0]) is not None:
+            raise told
+        yield
 
 
 def create(
@@ -220,11 +243,7 @@ class Log:
     def __init__(self, folder: Path, *, step: int = 0) -> None:
         self.file = folder / "log.csv"
         kept = [row for row in read_log(folder) if int(row["step"]) <= step]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept)
-        write_text(self.file, text.getvalue())
+        write_text(self.file, csv_text([COLUMNS, *(row.values() for row in kept)]))
         from torch.utils.tensorboard import SummaryWriter  # slow to import, for rank 0 alone
 
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -232,9 +251,7 @@ class Log:
     def epoch(self, row: Mapping[str, float | None]) -> None:
         """Add a row; ``None`` stands for what was not measured in this epoch."""
         with self.file.open("a", encoding="utf-8", newline="") as f:
-            csv.DictWriter(f, COLUMNS, lineterminator="\n").writerow(
-                {k: _number(row.get(k)) for k in COLUMNS}
-            )
+            f.write(csv_text([[_number(row.get(k)) for k in COLUMNS]]))
         for name in COLUMNS[2:]:
             value = row.get(name)
             if value is not None:

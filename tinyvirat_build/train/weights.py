@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ def read_checkpoint(file: Path, remedy: str = "give another file") -> dict[str, 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of old pickles, which fail or are whole
             tree = torch.load(file, map_location="cpu", weights_only=True)
+        if not _is_sound(file):
+            raise ValueError("a checksum is wrong")  # which torch.load does not look at
     except FileNotFoundError as e:
         raise TrainError(f"{file}: no such file; {remedy}") from e
     except OSError as e:
@@ -104,6 +107,14 @@ def read_checkpoint(file: Path, remedy: str = "give another file") -> dict[str, 
     if not isinstance(tree, Mapping):
         raise TrainError(f"{file}: holds {type(tree).__name__}, not a state dict; {remedy}")
     return dict(tree)
+
+
+def _is_sound(file: Path) -> bool:
+    """Whether all parts of an archive have their checksums; old pickles have none."""
+    if not zipfile.is_zipfile(file):
+        return True
+    with zipfile.ZipFile(file) as archive:
+        return archive.testzip() is None
 
 
 def _tensors(tree: Mapping[Any, Any]) -> dict[str, Tensor]:

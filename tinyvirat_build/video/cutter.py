@@ -23,15 +23,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from time import process_time
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
@@ -92,7 +91,7 @@ class _Clip:
     held: int = 0
     damaged: int = 0  # frames that the decoder mended, or that may refer to such
     sha256: str = ""
-    frame: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    frame: Bytes = field(default_factory=lambda: np.empty(0, np.uint8))
     planes: tuple[Bytes, ...] = ()
 
     @property
@@ -109,6 +108,10 @@ class _Clip:
 
     def close(self) -> None:
         self.frame, self.planes = np.empty(0, np.uint8), ()
+
+
+# A needed frame's number, its planes or the reason for none, whether it is held, or damaged.
+_Shown: TypeAlias = tuple[int, list[Bytes] | str, bool, bool]
 
 
 class _DamagedError(Exception):
@@ -231,7 +234,7 @@ def _compact(raw: int, clips: Sequence[_Clip]) -> None:
     os.ftruncate(raw, end)
 
 
-def _frames(raw: int, clip: _Clip) -> npt.NDArray[np.uint8]:
+def _frames(raw: int, clip: _Clip) -> Bytes:
     data = os.pread(raw, clip.n_bytes, clip.offset)
     return np.frombuffer(data, np.uint8).reshape(clip.n_frames, -1)
 
@@ -287,14 +290,15 @@ class _Job:
         for clip in clips:
             clip.held, clip.damaged, clip.reason = 0, 0, None
         self.profile.passes += 1
-        index = self.index
-        frames = needed_frames(index.n_frames, [c.start for c in clips], [c.end for c in clips])
-        runs = decoding_runs(index, frames)
-        if careful:
-            last = max(r.last for r in runs)
-            runs = [Run(0, last, np.zeros(last + 1, bool))]
+        starts, ends = [c.start for c in clips], [c.end for c in clips]
+        frames = needed_frames(self.index.n_frames, starts, ends)
         open_clips = _OpenClips(self, clips)
-        # The frame that each needed one shows: itself, or the one before where it was lost.
+        for number, planes, held, damaged in self._shown(frames, careful):
+            open_clips.take(number, planes, held=held, damaged=damaged)
+
+    def _shown(self, frames: Ints, careful: bool) -> Iterator[_Shown]:
+        """What each of ``frames`` shows: the frame itself or, where it was lost, the one before."""
+        index = self.index
         shows = index.present[shown_for(index, frames)]
         waiting = 0
         planes: list[Bytes] | str = "frames_missing"
@@ -302,7 +306,7 @@ class _Job:
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
         with PacketReader(self.path, index) as packets:
-            for number, frame in self._decode(packets, runs, careful):
+            for number, frame in self._decode(packets, self._runs(frames, careful), careful):
                 if number <= before:
                     if careful or not _among(shows, number):
                         continue
@@ -310,7 +314,7 @@ class _Job:
                 while waiting < len(frames) and frames[waiting] < number:
                     if not careful and shows[waiting] != before:
                         raise _DamagedError
-                    open_clips.take(int(frames[waiting]), planes, held=True)
+                    yield int(frames[waiting]), planes, True, False
                     waiting += 1
                 since = before if careful or not len(index.lost) else _key_before(keys, number)
                 gap = index.frames_lost(since, number)
@@ -321,15 +325,23 @@ class _Job:
                     whole_again = int(keys[after]) if after < len(keys) else index.n_frames
                 before, planes = number, self._planes(frame)
                 if waiting < len(frames) and frames[waiting] == number:
-                    open_clips.take(number, planes, held=False, damaged=number < whole_again)
+                    yield number, planes, False, number < whole_again
                     waiting += 1
                 if waiting == len(frames):
                     return
         while waiting < len(frames):
             if not careful and shows[waiting] != before:
                 raise _DamagedError
-            open_clips.take(int(frames[waiting]), planes, held=True)
+            yield int(frames[waiting]), planes, True, False
             waiting += 1
+
+    def _runs(self, frames: Ints, careful: bool) -> list[Run]:
+        """The packets to decode for ``frames``; with care, all from the first one on."""
+        runs = decoding_runs(self.index, frames)
+        if not careful:
+            return runs
+        last = max(r.last for r in runs)
+        return [Run(0, last, np.zeros(last + 1, bool))]
 
     def _planes(self, frame: Any) -> list[Bytes] | str:
         """The frame's planes, or the reason for which the video's clips cannot hold it."""
@@ -467,7 +479,7 @@ class _OpenClips:
 class _Following:
     """Whether a run's frames come as numbered: each once, in ascending order, none left out."""
 
-    def __init__(self, numbers: npt.NDArray[np.int64]) -> None:
+    def __init__(self, numbers: Ints) -> None:
         # Pictures shown before the run's own first may refer to what was not decoded.
         self._first = max(0, int(numbers[0]))
         self._expected = np.sort(numbers[numbers >= self._first]).tolist()
@@ -486,7 +498,7 @@ class _Following:
         return expected if number is None else min(expected, number)
 
 
-def _after_odd_steps(index: VideoIndex) -> npt.NDArray[np.int64]:
+def _after_odd_steps(index: VideoIndex) -> Ints:
     """Frames before which time steps as it does not else: beside damage one may be lost there."""
     if not index.timed:
         return np.empty(0, np.int64)
@@ -494,18 +506,18 @@ def _after_odd_steps(index: VideoIndex) -> npt.NDArray[np.int64]:
     return index.present[1:][odd_steps(steps, steps > 0)]
 
 
-def _key_before(keys: npt.NDArray[np.int64], number: int) -> int:
+def _key_before(keys: Ints, number: int) -> int:
     """The last picture no later than ``number`` that needs no other; 0 without one."""
     at = int(np.searchsorted(keys, number, "right"))
     return max(0, int(keys[at - 1])) if at else 0
 
 
-def _among(numbers: npt.NDArray[np.int64], number: int) -> bool:
+def _among(numbers: Ints, number: int) -> bool:
     at = int(np.searchsorted(numbers, number))
     return at < len(numbers) and int(numbers[at]) == number
 
 
-def _contiguous(numbers: npt.NDArray[np.int64]) -> bool:
+def _contiguous(numbers: Ints) -> bool:
     shown = numbers[numbers >= 0]
     return bool(len(shown) == 0 or shown.max() - shown.min() + 1 == len(shown))
 
