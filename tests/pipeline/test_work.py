@@ -20,6 +20,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build import engine
 from tinyvirat_build.ask.verify import verify
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.pipeline import on_video, stages
 from tinyvirat_build.pipeline.given import Video
 from tinyvirat_build.pipeline.request import Request
@@ -28,9 +29,8 @@ from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.video import verify as checks
 from tinyvirat_build.video.index import VideoIndex
-from tinyvirat_build.video.numbering import Ints
 from tinyvirat_build.video.packets import PacketReader
-from tinyvirat_build.video.source_frames import Planes, decoded_frames
+from tinyvirat_build.video.source_frames import decoded_frames
 
 SETTINGS = Settings.load(None, None, ("filter.min_samples=1",))
 VICTIM = "b"
@@ -179,7 +179,7 @@ def test_a_clip_that_decoders_show_differently_stays_out(
 
     def other(
         path: Path, index: VideoIndex, frames: Ints, *, threads: int
-    ) -> Iterator[tuple[int, Planes]]:
+    ) -> Iterator[tuple[int, list[Bytes]]]:
         for number, planes in decoded_frames(path, index, frames, threads=threads):
             yield number, [255 - p for p in planes] if path.stem == VICTIM else planes
 

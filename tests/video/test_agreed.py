@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video import verify
 from tinyvirat_build.video.agreed import DISPUTED, cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video
-from tinyvirat_build.video.numbering import Ints
-from tinyvirat_build.video.source_frames import Planes, decoded_frames
+from tinyvirat_build.video.source_frames import decoded_frames
 
 from .judged import clips_over
 from .stamped import make_video
@@ -30,7 +30,7 @@ class Program:
 
     def __call__(
         self, path: Path, index: VideoIndex, frames: Ints, *, threads: int
-    ) -> Iterator[tuple[int, Planes]]:
+    ) -> Iterator[tuple[int, list[Bytes]]]:
         self.asked += 1
         for number, planes in decoded_frames(path, index, frames, threads=threads):
             yield number, [255 - p for p in planes] if number == ODD else planes

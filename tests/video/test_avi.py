@@ -119,3 +119,16 @@ def test_where_no_chunk_is_found_nothing_is_certain(tmp_path: Path) -> None:
     assert index.n_frames == index.n_packets > 0
     assert index.is_uncertain(0, 1)
     assert index.uncertain.tolist() == [[0, index.n_frames]]
+
+
+def test_damage_over_several_chunks_may_begin_in_the_one_before(tmp_path: Path) -> None:
+    """Its picture then repeats another, and no decoder says so."""
+    video = video_of("msmpeg4", tmp_path)
+    data = bytearray(video.read_bytes())
+    chunks = surgery.avi_chunks(bytes(data))
+    start, end = chunks[26][0] + 12, chunks[28][0] + 12
+    data[start:end] = bytes(end - start)
+    video.write_bytes(data)
+    index = index_video(video)
+    assert index.lost.tolist() == [27, 28]
+    assert index.uncertain.tolist() == [[26, 29]]

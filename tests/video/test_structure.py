@@ -38,3 +38,14 @@ def test_what_follows_a_break_of_a_chain_is_not_walked(tmp_path: Path) -> None:
     video.write_bytes(data)
     first, rest = breaks(video, "flv", 0)
     assert first.at == rest.at < rest.end == len(data)
+
+
+def test_another_length_behind_a_tag_is_no_break(tmp_path: Path) -> None:
+    """Some recorders write it wrong, and no reader needs it."""
+    video = make_video(tmp_path / "v.flv", 60, codec="flv1", options={"g": "12"})
+    data = bytearray(video.read_bytes())
+    at, payload = surgery.payloads(video)[5]
+    end = data.find(payload, at) + len(payload)
+    data[end : end + 4] = bytes(4)
+    video.write_bytes(data)
+    assert breaks(video, "flv", 0) == []

@@ -60,10 +60,10 @@ def read_slots(path: Path, stream: int, positions: Ints) -> Slots:
     """The slots of packets whose data lie at ``positions``, ascending.
 
     A chunk follows another where the chain of chunks between them is whole. Where it is not, the
-    index must name both, in places that agree with what was counted before, and name as many
-    slots as the file's header announces. What comes after a
-    break that the index does not close is not sure; nor is anything where an unbroken chain
-    disagrees with the length that the file announces.
+    index must name both, in places that agree with what was counted before, and name as many slots
+    as the file's header announces. What comes after a break that the index does not close is not
+    sure, nor is the chunk before a break that takes several; nor is anything where an unbroken
+    chain disagrees with the length that the file announces.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         header = _read_header(data, stream)
@@ -88,6 +88,8 @@ def _count(header: _Header, chain: _Chain, entries: Ints, positions: Ints) -> Sl
         before = slots[-1] if slots else -1
         named = listed.get((at, size))
         if named is not None and (named > before + 1 or (named > before and not follows)):
+            if sure and not follows and named > before + 2:
+                sure[-1] = False  # so much damage may begin in the chunk before
             slots.append(named)
             sure.append(whole)
             continue

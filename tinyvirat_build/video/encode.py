@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
 
 from tinyvirat_build.errors import VideoError
@@ -48,7 +47,7 @@ def _options(encode: Encode) -> dict[str, str]:
 
 
 def encode_clip(
-    data: npt.NDArray[np.uint8],
+    data: Bytes,
     window: Window,
     fps: Fraction,
     colour: Colour,
@@ -100,7 +99,7 @@ def encode_clip(
     return buffer.getvalue()
 
 
-def _planes(data: npt.NDArray[np.uint8], window: Window, encode: Encode) -> tuple[Planes, str]:
+def _planes(data: Bytes, window: Window, encode: Encode) -> tuple[Planes, str]:
     if window.even:
         return window.planes(data), "yuv420p"
     y, u, v = window.full_chroma(data)

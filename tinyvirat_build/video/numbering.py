@@ -37,6 +37,7 @@ from tinyvirat_build.video.structure import Break
 NO_TIME: Final = np.iinfo(np.int64).min
 REORDER: Final = 16  # pictures that any of the codecs holds back at most
 _LOOKS: Final = 200  # places that are decoded at most; after so many nothing is certain
+_STREAMS: Final = frozenset({"mpegts", "mpeg"})  # that may begin anywhere
 _IN_FILE_ORDER: Final = frozenset({"vp8", "vp9", "av1", "mjpeg", "msmpeg4v3", "png", "ffv1"})
 
 
@@ -258,7 +259,7 @@ def _losses(packets: Packets, seen: Ints, frame: Ints, section: Ints, *, timed: 
         for (first, last), b in zip(bounds, packets.breaks, strict=True)
         if first < len(places) and not (b.joint and packets.sync[first])  # else recordings, joined
     ]
-    begins = int(seen.min(initial=len(places)))
+    begins = -1 if packets.container in _STREAMS else int(seen.min(initial=len(places)))
     lost = [0 for _, last in broken if last <= begins]
     lost += [_first_from(seen, p) for p in _torn(packets, section).tolist() if frame[p] < 0]
     gaps = np.flatnonzero(packets.of_pictures(lambda p: p.gap, False)).tolist()
@@ -281,9 +282,9 @@ def odd_steps(steps: Ints, inside: Bools) -> Bools:
 
 
 def _torn(packets: Packets, section: Ints) -> Ints:
-    """Torn packets; streams without frames of their own may begin with the end of a picture."""
+    """Torn packets; what is taken off the air may begin with the end of a picture."""
     torn = packets.torn
-    if packets.container in ("mpegts", "mpeg"):
+    if packets.container in _STREAMS:
         torn &= np.diff(section, prepend=-1) == 0
     return np.flatnonzero(torn)
 

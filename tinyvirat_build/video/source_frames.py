@@ -21,16 +21,14 @@ from typing import Any, Final
 import av
 import ffmpeg
 import numpy as np
-import numpy.typing as npt
 
-from tinyvirat_build.geometry.arrays import Ints
+from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.store.means import lacking_by_words, raise_if_lacking
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
 from tinyvirat_build.video.program import program
 
-Planes = list[npt.NDArray[np.uint8]]
 _CLOSE: Final = 64  # frames apart that are asked for in one span
 _MOST_SPANS: Final = 200
 _CLOCK: Final = Fraction(1, 2000)  # two ticks a frame: odd ones are of packets without a number
@@ -38,7 +36,7 @@ _CLOCK: Final = Fraction(1, 2000)  # two ticks a frame: odd ones are of packets 
 
 def decoded_frames(
     path: Path, index: VideoIndex, frames: Ints, *, threads: int = 1
-) -> Iterator[tuple[int, Planes]]:
+) -> Iterator[tuple[int, list[Bytes]]]:
     """Decode a video once; yield ``(number, planes)`` in the order shown.
 
     At least those of ``frames`` (ascending numbers) that are shown are yielded; nothing after the
@@ -134,7 +132,7 @@ def _spans(frames: Ints) -> list[tuple[int, int]]:
     return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
-def _read(pipe: Any, index: VideoIndex, delay: int, last: int) -> Iterator[tuple[int, Planes]]:
+def _read(pipe: Any, index: VideoIndex, delay: int, last: int) -> Iterator[tuple[int, list[Bytes]]]:
     try:
         container: Any = av.open(pipe, format="nut", metadata_errors="replace")
     except (OSError, av.error.FFmpegError) as e:
@@ -153,7 +151,7 @@ def _read(pipe: Any, index: VideoIndex, delay: int, last: int) -> Iterator[tuple
                 return
 
 
-def _planes(data: bytes, index: VideoIndex) -> Planes:
+def _planes(data: bytes, index: VideoIndex) -> list[Bytes]:
     """A raw picture's planes; none where its size is not the video's."""
     h, w = index.height, index.width
     shapes = [(h, w)]

@@ -233,18 +233,17 @@ def _track_numbers(data: Data, start: int, end: int) -> set[int]:
     return numbers
 
 
+_TAGS: Final = (8, 9, 18)  # sound, video, script
+
+
 def _flash(data: Data, _: int) -> Iterator[Break]:
-    """The first tag whose length is not the one that stands behind it: the chain ends there."""
-    at = 9
-    while at + 15 <= len(data):
-        size = 11 + int.from_bytes(data[at + 5 : at + 8], "big")
-        end = at + 4 + size
-        if end + 4 > len(data):
-            return
-        if data[at + 4] not in (8, 9, 18) or int.from_bytes(data[end : end + 4], "big") != size:
+    """The first tag that no tag follows: the chain ends there."""
+    at = 13  # behind the header and the length of no tag
+    while at + 11 <= len(data):
+        if data[at] & 31 not in _TAGS:
             yield from (Break(at), Break(at, end=len(data)))  # what follows is not walked
             return
-        at = end
+        at += 15 + int.from_bytes(data[at + 1 : at + 4], "big")
 
 
 def _movie(data: Data, _: int) -> Iterator[Break]:

@@ -25,7 +25,7 @@ from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour, VideoIndex
 from tinyvirat_build.video.rate import clip_rate
-from tinyvirat_build.video.source_frames import Planes, decoded_frames, reorders
+from tinyvirat_build.video.source_frames import decoded_frames, reorders
 from tinyvirat_build.video.spans import needed_frames, shown_for
 
 LEAST_PSNR: Final = 20.0  # decibels of a lossy clip's luma; below it shows something else
@@ -164,14 +164,14 @@ def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Clip]:
 
 def _shown(
     path: Path, index: VideoIndex, frames: Ints, threads: int
-) -> Iterator[tuple[int, Planes, bool]]:
+) -> Iterator[tuple[int, list[Bytes], bool]]:
     """What each of ``frames`` shows: its own picture, or the one before where it is lost."""
     if not len(frames):
         return
     sources = index.present[np.maximum(shown_for(index, frames), 0)]
     asked = np.union1d(sources, frames[frames == index.n_frames])
     at = 0
-    before: Planes = []
+    before: list[Bytes] = []
     for number, planes in decoded_frames(path, index, asked, threads=threads):
         while at < len(frames) and frames[at] < number:
             if before:
@@ -319,7 +319,7 @@ def _unpack(clip: _Clip, root: Path) -> Bytes | None:
     return np.stack([y[inner], u[inner], v[inner]], axis=1)
 
 
-def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: bool) -> None:
+def _compare(clip: _Clip, number: int, planes: list[Bytes], held: bool, lossless: bool) -> None:
     i = number - clip.start
     clip.held_here += held
     if not planes:
@@ -338,7 +338,7 @@ def _compare(clip: _Clip, number: int, planes: Planes, held: bool, lossless: boo
         clip.squares += float((difference**2).mean())
 
 
-def _truth(clip: _Clip, i: int, planes: Planes) -> tuple[Bytes, Bytes]:
+def _truth(clip: _Clip, i: int, planes: list[Bytes]) -> tuple[Bytes, Bytes]:
     """What the window shows at the clip's frame ``i``, and the pack: ``(3, height, width)``."""
     high, wide = planes[0].shape
     places = np.arange(clip.height) + int(clip.y[i])

@@ -17,7 +17,7 @@ from tinyvirat_build.cli.train import MODELS
 from tinyvirat_build.pipeline.stages import names
 from tinyvirat_build.records import SPLITS
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 
 
 def run(*args: str | Path) -> Result:

@@ -347,7 +347,10 @@ def test_a_build_under_a_limit_is_whole_or_told_and_made_whole(
 def test_little_memory_makes_nothing_less(whole: Path, data: Path) -> None:
     command = [sys.executable, Path(__file__).parent / "starved.py", whole, data]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "index lacked whole\ncut lacked whole\nsheets lacked whole\n"
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [name for name, *_ in told] == ["index", "cut", "sheets"]
+    for _, *found in told:  # a codec that ends its process costs the video until the next run
+        assert {"lacked", "whole"} <= set(found) <= {"lacked", "whole", "died"}
 
 
 def test_a_disk_that_cannot_be_written(small_disk: Path, data: Path) -> None:
