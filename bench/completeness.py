@@ -40,7 +40,13 @@ SETTINGS = (  # preset, settings over it
     ("default", ("merge.bridge=16",)),
     ("default", ("crop.max_side=96",)),
     ("default", ("crop.shape=box",)),
-    ("default", ("crop.labels=window",)),
+    (
+        "default",
+        (
+            "crop.labels=window",
+            "crop.labels=split",
+        ),
+    ),
     ("tinyvirat-v2", ()),
     ("tinyvirat-v2", ("labels.meva=meva-to-tinyvirat",)),
 )

@@ -23,6 +23,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 REPO = Path(__file__).resolve().parent.parent
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave helpers and programs alone, which the search for examples would import."""
+    program = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return program or None
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real samples beside the repository; tests that need it skip without it."""

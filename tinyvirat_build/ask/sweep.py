@@ -196,8 +196,8 @@ def _plan(task: _Plan) -> list[_Planned]:
         missing, bare = audit.missing_labels(clips, video["activities"], video["boxes"])
         lost = dict.fromkeys(("too_large", "short"), 0)
         if len(issues):
-            sums = issues.groupby("reason", observed=True)["count"].sum()
-            lost = {r: int(sums.get(r, 0)) for r in lost}
+            lost["too_large"] = int((issues["reason"] == "too_large").sum())  # each is one chunk
+            lost["short"] = int(issues["count"][issues["reason"] == "short"].sum())
         planned.append(
             _Planned(
                 store.to_arrow("clips_planned", clips.assign(x=None, y=None)),

@@ -7,17 +7,16 @@ from tinyvirat_build.store.files import (
     atomic_path,
     digest,
     hash_file,
-    locked,
     sync_folder,
     write_bytes,
     write_json,
     write_text,
 )
+from tinyvirat_build.store.lock import locked
+from tinyvirat_build.store.sums import changed_tables, is_noted
 from tinyvirat_build.store.tables import (
-    changed_tables,
     count_rows,
     from_arrow,
-    is_noted,
     read_table,
     table_key,
     to_arrow,

@@ -12,11 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import filelock
-
-from tinyvirat_build.errors import BuildError
-from tinyvirat_build.store.means import lacking
-
 PARTIAL: Final = ".partial"  # marks what is not finished; removed when a build starts
 
 
@@ -102,31 +97,6 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def locked(folder: Path, work: str) -> Iterator[None]:
-    """Hold a folder for one process; a second one is told of its ``work``.
-
-    Raises:
-        BuildError: another process works here, or the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout as e:
-        raise BuildError(
-            f"another process is {work} in {folder}; wait for it, or give another --out"
-        ) from e
-    except OSError as e:
-        raise lacking(e) or BuildError(
-            f"cannot write to {folder}: {e.strerror or e}; give a writable --out"
-        ) from e
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class HashMemory:

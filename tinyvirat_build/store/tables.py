@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.records import SCHEMAS
-from tinyvirat_build.store.files import atomic_path, hash_file, write_text
+from tinyvirat_build.store.files import atomic_path, hash_file
 from tinyvirat_build.store.means import raise_if_lacking
+from tinyvirat_build.store.sums import note_sum
 
-SUMS: Final = "SHA256SUMS"  # beside the tables, as sha256sum writes and checks it
 _KEY_FIELD: Final = b"tinyvirat_build.key"
 
 
@@ -120,7 +120,7 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
     Memory holds a bounded run of parts, whatever the number of videos; the bytes depend on the
     rows alone, not on how they were parted. The table's checksum is noted beside it.
     """
-    _note_sum(path, None)
+    note_sum(path, None)
     schema = SCHEMAS[name].with_metadata({_KEY_FIELD: key.encode()})
     with (
         atomic_path(path) as temporary,
@@ -128,42 +128,7 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
     ):
         for group in _row_groups(parts, 1 << 17):
             writer.write_table(group.unify_dictionaries().combine_chunks().cast(schema))
-    _note_sum(path, hash_file(path))
-
-
-def is_noted(path: Path) -> bool:
-    """Whether the checksum of a table is noted; a table without it was not finished."""
-    return path.name in _sums(path.parent)
-
-
-def changed_tables(folder: Path) -> list[str]:
-    """The tables of a folder that are not as they were written, or not there any more, by name."""
-    noted = _sums(folder)
-    found = {p.name: p for p in folder.glob("*.parquet")}
-    return sorted(
-        name
-        for name in noted.keys() | found.keys()
-        if name not in found or noted.get(name) != hash_file(found[name])
-    )
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """Checksums by table, none where there are none."""
-    file = folder / SUMS
-    lines = file.read_bytes().decode("utf-8", "replace").splitlines() if file.is_file() else []
-    pairs = (line.split("  ", 1) for line in lines if "  " in line)
-    return {name: checksum for checksum, name in pairs if name == Path(name).name}
-
-
-def _note_sum(path: Path, checksum: str | None) -> None:
-    """Note the checksum of a table; None takes out what is noted."""
-    before = _sums(path.parent)
-    noted = {name: own for name, own in before.items() if name != path.name}
-    if checksum is not None:
-        noted[path.name] = checksum
-    if noted != before:
-        lines = (f"{noted[name]}  {name}\n" for name in sorted(noted))
-        write_text(path.parent / SUMS, "".join(lines))
+    note_sum(path, hash_file(path))
 
 
 def _row_groups(parts: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
