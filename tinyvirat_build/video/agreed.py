@@ -42,7 +42,7 @@ def cut_agreed(
 
     Raises:
         VideoError: as :func:`cut_video`.
-        OSError: the output cannot be written, or the program was killed.
+        MeansError: memory, disk, file handles or threads ran out, or the program was killed.
     """
     disputed: set[str] = set()
     while True:

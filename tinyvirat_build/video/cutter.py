@@ -403,7 +403,8 @@ class _Job:
         try:
             frames = list(codec.decode(packet))
         except av.error.FFmpegError as e:
-            raise_if_lacking(e)
+            if not isinstance(e, av.error.BlockingIOError):  # else VP9 that lost its references
+                raise_if_lacking(e)
             if careful:
                 return []
             raise _DamagedError from e

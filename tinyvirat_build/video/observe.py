@@ -74,7 +74,8 @@ class Observer:
         try:
             frames = codec.decode(packet)
         except av.error.FFmpegError as e:
-            raise_if_lacking(e)
+            if not isinstance(e, av.error.BlockingIOError):  # else VP9 that lost its references
+                raise_if_lacking(e)
             return []  # a damaged packet; a later one may decode
         if frames and self.first is None:
             self.first = frames[0]
