@@ -345,7 +345,7 @@ def test_a_build_under_a_limit_is_whole_or_told_and_made_whole(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are as Linux has them")
 def test_little_memory_makes_nothing_less(whole: Path, data: Path) -> None:
-    command = [sys.executable, Path(__file__).parent / "starved.py", whole, data]
+    command = [sys.executable, Path(__file__).parents[1] / "starved.py", whole, data]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = [line.split() for line in done.stdout.splitlines()]
     assert [name for name, *_ in told] == ["index", "cut", "sheets"]

@@ -17,7 +17,8 @@ COUNT = 200
 def test_no_frame_of_a_broken_video_is_anothers(tmp_path: Path) -> None:
     found = list(attempts(range(COUNT), 0, tmp_path, workers=1))
     assert [m for m in found if m.verdict in FAILURES] == []
-    assert {m.pair for m in found if m.verdict == "right"} == set(PAIRS)
+    assert {m.pair for m in found if m.verdict in ("right", "marked")} == set(PAIRS)
+    assert sum(m.verdict == "right" for m in found) > COUNT // 10
     assert sum(bool(m.marks) for m in found) > COUNT // 4
 
 
