@@ -97,6 +97,12 @@ def test_no_corpus_is_named_outside_its_room() -> None:
                     assert node.value.lower() not in CORPORA, (name, node.lineno)
 
 
+def test_no_two_classes_share_a_name() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in FILES.values()]
+    names = [node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_a_stage_opens_no_file() -> None:
     for name, path in FILES.items():
         if name.startswith("stages"):

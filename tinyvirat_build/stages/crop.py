@@ -33,7 +33,7 @@ from tinyvirat_build.stages.activity_boxes import (
 )
 from tinyvirat_build.stages.merge import Track
 from tinyvirat_build.stages.segment import tracks_by_id
-from tinyvirat_build.stages.sight import Part, by_clip, inside, parts
+from tinyvirat_build.stages.sight import Sighting, by_clip, inside, parts
 from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 from tinyvirat_build.stages.window import Windows
 
@@ -256,7 +256,7 @@ class _Video:
             if settings.labels == "window":
                 labels = self.labels_met(chunks, rectangles)
             clips = [
-                (i, Part(start, end, own, (), ()))
+                (i, Sighting(start, end, own, (), ()))
                 for i, (start, end, own) in enumerate(
                     zip(chunks.start.tolist(), chunks.end.tolist(), labels, strict=True)
                 )
@@ -269,7 +269,7 @@ class _Video:
 
     def seen_apart(
         self, chunks: _Spans, rectangles: Floats, refused: Mapping[str, list[Issue]]
-    ) -> list[tuple[int, Part]]:
+    ) -> list[tuple[int, Sighting]]:
         """The parts of chunks over which the labels seen stay the same, each with its chunk."""
         seen = by_clip(self.neighbours(chunks, rectangles))
         place = {name: i for i, name in enumerate(self.rule.classes)}
@@ -383,7 +383,7 @@ class _Video:
         windows: Windows,
         at: Ints,
         actor_side: Floats,
-        clips: Sequence[tuple[int, Part]],
+        clips: Sequence[tuple[int, Sighting]],
     ) -> dict[str, list[Any]]:
         """The clips, each a part of a chunk, column by column."""
         corner = windows.corner.astype(np.int32)
@@ -415,7 +415,7 @@ class _Video:
             ],
         }
 
-    def members(self, chunks: _Spans, i: int, part: Part) -> tuple[str, ...]:
+    def members(self, chunks: _Spans, i: int, part: Sighting) -> tuple[str, ...]:
         """The activities of the frames of a chunk's part."""
         if (part.start, part.end) == (chunks.start[i], chunks.end[i]):
             return chunks.activities[i]
@@ -423,13 +423,13 @@ class _Video:
         found = {a for s, e, own in tracks if s < part.end and e > part.start for a in own}
         return tuple(sorted(found))
 
-    def released_id(self, activity: str, part: Part) -> str:
+    def released_id(self, activity: str, part: Sighting) -> str:
         """``<activity id>_<name>_<first>_<last>``, inclusive, as the released rows name clips."""
         name = self.activities.names[self.place[activity]]
         return f"{activity}_{self.rule.names.get(name, name)}_{part.start}_{part.end - 1}"
 
     def issue(
-        self, chunks: _Spans, i: int, reason: str, detail: str, part: Part | None = None
+        self, chunks: _Spans, i: int, reason: str, detail: str, part: Sighting | None = None
     ) -> Issue:
         """A chunk, or a part of one, that is no clip."""
         single = self.rule.unit == "activity"

@@ -22,7 +22,7 @@ from tinyvirat_build.stages.activity_boxes import Activities
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Sighting:
     """Frames ``[start, end)`` of a clip over which the labels seen are the same."""
 
     start: int
@@ -51,7 +51,7 @@ def parts(
     *,
     place: Mapping[str, int],
     bridge: int,
-) -> list[Part]:
+) -> list[Sighting]:
     """The parts of a clip over ``span`` with labels of its own.
 
     ``seen``: neighbours, each with a run of frames on which it is seen: activity, start, end.
@@ -77,7 +77,9 @@ def parts(
         own = sorted({*labels, *(names[i] for i in there)}, key=place.__getitem__)
         met = {a for a, s, e in shown if s - first < high and e - first > low}
         neighbours = sorted(activities.ids[a] for a in met)
-        found.append(Part(first + low, first + high, tuple(own), tuple(neighbours), tuple(brief)))
+        found.append(
+            Sighting(first + low, first + high, tuple(own), tuple(neighbours), tuple(brief))
+        )
     return found
 
 

@@ -42,7 +42,7 @@ from tinyvirat_build.video.packets import PacketReader
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.spans import (
     Estimate,
-    Run,
+    Stretch,
     decoding_runs,
     estimate,
     needed_frames,
@@ -335,13 +335,13 @@ class _Job:
             yield int(frames[waiting]), planes, True, False
             waiting += 1
 
-    def _runs(self, frames: Ints, careful: bool) -> list[Run]:
+    def _runs(self, frames: Ints, careful: bool) -> list[Stretch]:
         """The packets to decode for ``frames``; with care, all from the first one on."""
         runs = decoding_runs(self.index, frames)
         if not careful:
             return runs
         last = max(r.last for r in runs)
-        return [Run(0, last, np.zeros(last + 1, bool))]
+        return [Stretch(0, last, np.zeros(last + 1, bool))]
 
     def _planes(self, frame: Any) -> list[Bytes] | str:
         """The frame's planes, or the reason for which the video's clips cannot hold it."""
@@ -355,7 +355,7 @@ class _Job:
         return decoded_planes(frame)
 
     def _decode(
-        self, packets: PacketReader, runs: Sequence[Run], careful: bool
+        self, packets: PacketReader, runs: Sequence[Stretch], careful: bool
     ) -> Iterator[tuple[int, Any]]:
         """Decoded frames with their numbers, as the decoder puts them out."""
         index, profile = self.index, self.profile

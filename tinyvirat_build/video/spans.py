@@ -29,7 +29,7 @@ _DEFAULT: Final = Encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Stretch:
     """Packets ``[first, last]`` in file order, decoded in one go; ``skip`` marks those left out.
 
     ``skip`` has one entry a packet of the run.
@@ -53,7 +53,7 @@ def shown_for(index: VideoIndex, frames: Ints) -> Ints:
     return np.asarray(np.searchsorted(index.present, frames, "right") - 1, np.int64)
 
 
-def decoding_runs(index: VideoIndex, frames: Ints) -> list[Run]:
+def decoding_runs(index: VideoIndex, frames: Ints) -> list[Stretch]:
     """The runs of packets that yield ``frames`` exactly, each from a picture that needs no other.
 
     A run begins at the last sync picture that is shown no later than the frame, so that
@@ -75,13 +75,13 @@ def decoding_runs(index: VideoIndex, frames: Ints) -> list[Run]:
     wanted = np.zeros(index.n_packets, bool)
     wanted[packets] = True
     unwanted = index.disposable & ~wanted
-    runs: list[Run] = []
+    runs: list[Stretch] = []
     begins, packets = begins[order], packets[order]
     reach = np.maximum.accumulate(packets)
     new = np.flatnonzero(np.r_[True, begins[1:] > reach[:-1] + 1])
     for a, b in zip(new, np.r_[new[1:], len(begins)], strict=True):
         first, last = int(begins[a]), int(reach[b - 1])
-        runs.append(Run(first, last, unwanted[first : last + 1]))
+        runs.append(Stretch(first, last, unwanted[first : last + 1]))
     return runs
 
 
@@ -155,5 +155,5 @@ def estimate(index: VideoIndex, clips: pd.DataFrame, encode: Encode = _DEFAULT) 
     )
 
 
-def _count(runs: Sequence[Run], sync: Bools) -> int:
+def _count(runs: Sequence[Stretch], sync: Bools) -> int:
     return sum(int(np.count_nonzero(sync[r.first : r.last + 1])) for r in runs)

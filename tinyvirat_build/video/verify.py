@@ -49,7 +49,7 @@ class Problem:
 
 
 @dataclass(slots=True)
-class _Clip:
+class _Checked:
     clip_id: str
     start: int
     end: int
@@ -111,7 +111,7 @@ def verify_video(
             problems.append(
                 clip.problem("frames", f"ends after the {index.n_frames} of the source")
             )
-    open_clips: list[_Clip] = []
+    open_clips: list[_Checked] = []
     for number, planes, held in _shown(Path(path), index, frames, threads):
         if number == index.n_frames and not held:
             problems += [
@@ -147,14 +147,14 @@ def _unnamed(index: VideoIndex) -> Ints:
     return np.unique(np.c_[edges[after - 1], edges[after]], axis=0)
 
 
-def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Clip]:
+def _rows(clips: pd.DataFrame, index: VideoIndex) -> Iterator[_Checked]:
     pack = "pack_file" in clips
     columns: list[list[Any]] = [
         [None] * len(clips) if name.startswith("pack_") and not pack else clips[name].tolist()
         for name in _COLUMNS
     ]
     for row in zip(*columns, strict=True):
-        clip = _Clip(*row)
+        clip = _Checked(*row)
         if clip.pack_file is None or pd.isna(clip.pack_file) or pd.isna(clip.pack_offset):
             clip.pack_file = clip.pack_offset = None
         if clip.start < index.n_frames == clip.end - 1:
@@ -186,7 +186,7 @@ def _shown(
         at += 1
 
 
-def _open(clip: _Clip, root: Path, index: VideoIndex) -> list[Problem]:
+def _open(clip: _Checked, root: Path, index: VideoIndex) -> list[Problem]:
     """Decode the clip with two readers and check what does not need the source."""
     file = root / clip.file
     if not file.is_file():
@@ -298,7 +298,7 @@ def _count_opencv(file: Path) -> int:
     return count if count == announced else -1
 
 
-def _unpack(clip: _Clip, root: Path) -> Bytes | None:
+def _unpack(clip: _Checked, root: Path) -> Bytes | None:
     """The clip's own pixels in the pack, ``(T, 3, height, width)``."""
     dx, dy = int(clip.x[0]) % 2, int(clip.y[0]) % 2
     w, h = -(-(clip.width + dx) // 2) * 2, -(-(clip.height + dy) // 2) * 2
@@ -319,7 +319,7 @@ def _unpack(clip: _Clip, root: Path) -> Bytes | None:
     return np.stack([y[inner], u[inner], v[inner]], axis=1)
 
 
-def _compare(clip: _Clip, number: int, planes: list[Bytes], held: bool, lossless: bool) -> None:
+def _compare(clip: _Checked, number: int, planes: list[Bytes], held: bool, lossless: bool) -> None:
     i = number - clip.start
     clip.held_here += held
     if not planes:
@@ -338,7 +338,7 @@ def _compare(clip: _Clip, number: int, planes: list[Bytes], held: bool, lossless
         clip.squares += float((difference**2).mean())
 
 
-def _truth(clip: _Clip, i: int, planes: list[Bytes]) -> tuple[Bytes, Bytes]:
+def _truth(clip: _Checked, i: int, planes: list[Bytes]) -> tuple[Bytes, Bytes]:
     """What the window shows at the clip's frame ``i``, and the pack: ``(3, height, width)``."""
     high, wide = planes[0].shape
     places = np.arange(clip.height) + int(clip.y[i])
@@ -359,7 +359,7 @@ def _truth(clip: _Clip, i: int, planes: list[Bytes]) -> tuple[Bytes, Bytes]:
     return shown, packed
 
 
-def _close(clip: _Clip, lossless: bool) -> Iterator[Problem]:
+def _close(clip: _Checked, lossless: bool) -> Iterator[Problem]:
     if clip.wrong:
         yield clip.problem("pixels", f"{_some(clip.wrong)} differ from the source")
     if clip.wrong_pack:
