@@ -149,7 +149,7 @@ def compare(root: Path, pack: Path, rounds: int) -> dict[str, float]:
         found[name] = rate(counted(loader), 3 * rounds)
     found["opencv"] = rate(counted(DataLoader(OpenCvClips(root), BATCH)), rounds)
     for backend in ("torchcodec", "pyav"):
-        why = video_dataset._torchcodec_error() if backend == "torchcodec" else ""
+        why = video_dataset.torchcodec_error() if backend == "torchcodec" else ""
         if why:
             print(f"torchcodec does not load: {why}", file=sys.stderr)
             continue
