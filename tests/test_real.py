@@ -63,6 +63,7 @@ def test_a_faulty_video_ends_in_clips_or_in_reasons(shared: Path, tmp_path: Path
     assert not build.verify().problems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["default", "tinyvirat-v2"])
 def test_every_record_of_the_kitware_set_is_accounted_for(
     preset: str, shared: Path, tmp_path: Path

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,16 +71,12 @@ def test_average_precision_is_that_of_counting(seed: int) -> None:
 
 
 def search(truth: np.ndarray, scores: np.ndarray) -> float:
-    """The highest macro F1 that any threshold reaches, by scikit-learn."""
-    around = np.concatenate([scores.ravel(), scores.ravel() + 1e-9, [0.5]])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return max(
-            sklearn_metrics.f1_score(
-                truth.astype(int), (scores >= t).astype(int), average="macro", zero_division=0
-            )
-            for t in np.unique(around)
-        )
+    """The highest macro F1 that any threshold reaches, by counting at every one."""
+    around = np.unique(np.concatenate([scores.ravel(), scores.ravel() + 1e-9, [0.5]]))
+    said = scores >= around[:, None, None]
+    hits, wrong = (said & truth).sum(axis=1), (said != truth).sum(axis=1)
+    f1 = np.divide(2 * hits, 2 * hits + wrong, out=np.zeros(hits.shape), where=hits > 0)
+    return float(f1.mean(axis=1).max())
 
 
 @settings(max_examples=40, deadline=None)

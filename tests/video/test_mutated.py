@@ -14,6 +14,7 @@ from .mutated import FAILURES, PAIRS, attempt, attempts
 COUNT = 200
 
 
+@pytest.mark.slow
 def test_no_frame_of_a_broken_video_is_anothers(tmp_path: Path) -> None:
     found = list(attempts(range(COUNT), 0, tmp_path, workers=1))
     assert [m for m in found if m.verdict in FAILURES] == []
