@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tinyvirat_build.errors import MeansError, OutOfMemoryError
+from tinyvirat_build.store import means
 from tinyvirat_build.store.means import lacking, require
 
 
@@ -27,7 +28,10 @@ from tinyvirat_build.store.means import lacking, require
         (OSError(errno.ENOSPC, "No space left on device", "a.mp4"), "a.mp4: no space left"),
     ],
 )
-def test_an_error_for_want_of_means_is_told(error: Exception, says: str) -> None:
+def test_an_error_for_want_of_means_is_told(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(means, "has_room", lambda: False)
     found = lacking(error)
     assert found is not None
     assert says in str(found)
@@ -46,6 +50,11 @@ def test_an_error_for_want_of_means_is_told(error: Exception, says: str) -> None
 )
 def test_any_other_error_is_not(error: Exception) -> None:
     assert lacking(error) is None
+
+
+def test_a_file_that_asks_for_absurd_memory_is_at_fault_itself() -> None:
+    """FFmpeg says the same of it; but there is room for all that a sound file needs."""
+    assert lacking(av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")) is None
 
 
 def test_numpys_want_of_memory_is_told() -> None:

@@ -30,6 +30,7 @@ def test_no_frame_of_a_broken_video_is_anothers(tmp_path: Path) -> None:
         (300, "a picture lost beside one that decodes badly"),
         (317, "the first packet torn"),
         (339, "damage, and a packet without a time"),
+        (896, "a packet of absurd size"),
         (744, "pictures in another order around torn packets"),
         (1206, "keyframes whose times go back in what verify passes on"),
         (3038, "an AVI's index without one of its rows"),

@@ -55,7 +55,9 @@ def lacking(error: BaseException) -> MeansError | None:
     if isinstance(error, MeansError):
         return error
     if isinstance(error, MemoryError):
-        return _error(_MEMORY)
+        # A damaged file may have FFmpeg ask for more than any file needs; Python's have no errno.
+        beyond = getattr(error, "errno", None) == errno.ENOMEM and has_room()
+        return None if beyond else _error(_MEMORY)
     what = _BY_ERRNO.get(getattr(error, "errno", None) or 0)
     if what is None and not isinstance(error, (OSError, ValueError)):
         return lacking_by_words(str(error))
@@ -97,10 +99,23 @@ def require(handles: int, threads: int) -> None:
             raise lacking(e) or e from None
 
 
+def has_room() -> bool:
+    """Whether there is memory for much more than any codec asks for."""
+    try:
+        _map(4 * ROOM)
+    except OSError:
+        return False
+    return True
+
+
+def _map(size: int) -> None:
+    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+
+
 def _too_little() -> MeansError | None:
     """The error of this process having no room to go on in."""
     try:
-        mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        _map(ROOM)
         require(_HANDLES, threads=1)
     except (OSError, MemoryError, MeansError) as e:
         return lacking(e)

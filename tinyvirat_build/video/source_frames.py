@@ -22,8 +22,9 @@ import av
 import ffmpeg
 import numpy as np
 
+from tinyvirat_build.errors import OutOfMemoryError
 from tinyvirat_build.geometry.arrays import Bytes, Ints
-from tinyvirat_build.store.means import lacking_by_words, raise_if_lacking
+from tinyvirat_build.store.means import has_room, lacking_by_words, raise_if_lacking
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.opening import DEMUXERS, open_source, video_stream
@@ -103,7 +104,9 @@ def decoded_frames(
             if feeder is not None and feeder.ident is not None:
                 feeder.join()
         told.seek(0)
-        if (found := lacking_by_words(told.read().decode(errors="replace"))) is not None:
+        found = lacking_by_words(told.read().decode(errors="replace"))
+        # A damaged file may have the program ask for more memory than any file needs.
+        if found is not None and not (isinstance(found, OutOfMemoryError) and has_room()):
             raise found
 
 
