@@ -227,7 +227,7 @@ def test_mutated_files_give_records_or_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_many_mutated_files(tmp_path: Path) -> None:
-    _, most = read_mutated(20_000, 1, tmp_path)
+    _, most = read_mutated(4_000, 1, tmp_path)
     assert most < 4_000_000
-    _, most = describe_mutated(20_000, 1, tmp_path)
+    _, most = describe_mutated(4_000, 1, tmp_path)
     assert most < 4_000_000
