@@ -4,12 +4,14 @@
 
 DATA is a folder with MEVA's annotations (the set ``kitware``), at any depth. A clip is complete
 if it carries the labels of every mapped activity of which half the box lies in its window on a
-frame. Clips are counted before the filter (``filter.min_samples=0``), so that the settings are
-compared on all clips that they plan; ``too_large`` are those lost to ``crop.max_side``, and in
-``unmapped`` ones an activity is seen that has no label at all.
+frame, and pure if each of its labels is seen so on half of its frames or more. Clips are counted
+before the filter (``filter.min_samples=0``), so that the settings are compared on all clips that
+they plan; ``too_large`` are those lost to ``crop.max_side``, ``lost``
+the frames lost to anything else, and in ``unmapped`` ones an activity is seen that has no label.
 
-Below the table stands why clips of the default are incomplete: by how much the activity whose
-label misses overlaps those of the clip, at its best frame (``iomin``).
+Below the table stands why clips are incomplete where labels are those of the activities alone
+(``crop.labels=own``): by how much the activity whose label misses overlaps those of the clip, at
+its best frame (``iomin``).
 """
 
 from __future__ import annotations
@@ -34,19 +36,17 @@ from tinyvirat_build.stages.tables import each_video
 ALL = ["meva.sets=kitware", "filter.min_samples=0"]
 SETTINGS = (  # preset, settings over it
     ("default", ()),
-    ("default", ("merge.threshold=0.2",)),
-    ("default", ("merge.threshold=0.1",)),
-    ("default", ("merge.threshold=0.05",)),
-    ("default", ("merge.bridge=16",)),
-    ("default", ("crop.max_side=96",)),
+    ("default", ("crop.seen=0.25",)),
     ("default", ("crop.shape=box",)),
-    (
-        "default",
-        (
-            "crop.labels=window",
-            "crop.labels=split",
-        ),
-    ),
+    ("default", ("crop.max_side=96",)),
+    ("default", ("crop.labels=window",)),
+    ("default", ("crop.labels=own",)),
+    ("default", ("crop.labels=own", "merge.threshold=0.2")),
+    ("default", ("crop.labels=own", "merge.threshold=0.05")),
+    ("default", ("crop.labels=own", "merge.bridge=16")),
+    ("default", ("crop.labels=own", "crop.shape=box")),
+    ("meva-37", ()),
+    ("tinyvirat", ()),
     ("tinyvirat-v2", ()),
     ("tinyvirat-v2", ("labels.meva=meva-to-tinyvirat",)),
 )
@@ -103,11 +103,12 @@ def reach(boxes: ActorBoxes, actors: tuple[str, ...], start: int, end: int) -> g
 
 def render(table: pd.DataFrame) -> str:
     """The table in the order of the settings."""
-    head = f"{'setting':<56}{'clips':>6}{'frames':>7}{'labels':>7}"
-    head += f"{'complete':>9}{'unmapped':>9}{'too_large':>10}"
+    head = f"{'setting':<44}{'clips':>6}{'frames':>7}{'labels':>7}{'complete':>9}{'pure':>8}"
+    head += f"{'unmapped':>9}{'too_large':>10}{'lost':>9}"
     lines = [
-        f"{r['setting']:<56}{int(r['clips']):>6,}{r['frames']:>7.1f}{r['labels']:>7.2f}"
-        f"{r['complete']:>9.2%}{int(r['unmapped']):>9,}{int(r['too_large']):>10,}"
+        f"{r['setting']:<44}{int(r['clips']):>6,}{r['frames']:>7.1f}{r['labels']:>7.2f}"
+        f"{r['complete']:>9.2%}{r['pure']:>8.2%}{int(r['unmapped']):>9,}{int(r['too_large']):>10,}"
+        f"{int(r['lost']):>9,}"
         for r in table.to_dict("records")
     ]
     return "\n".join([head, *lines])
@@ -121,14 +122,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         print(render(measure(args.data, Path(folder), args.workers)))
         build = tvb.build(
-            "meva", Path(folder) / "default", data=args.data, until="filter",
-            settings={"meva.sets": ["kitware"], "filter.min_samples": 0}, workers=args.workers,
+            "meva", Path(folder) / "own", data=args.data, until="filter",
+            settings={"meva.sets": ["kitware"], "filter.min_samples": 0, "crop.labels": "own"},
+            workers=args.workers,
         )  # fmt: skip
         counts = nearness(build)
     threshold = build.settings.merge.threshold
     print(
-        f"\nThe {sum(counts.values())} incomplete clips of the default lack the label of a "
-        f"neighbour whose box\noverlaps none of theirs ({counts['none']}), by less than "
+        f"\nWith crop.labels=own the {sum(counts.values())} incomplete clips lack the label of a "
+        f"neighbour whose box overlaps\nnone of theirs ({counts['none']}), by less than "
         f"{threshold} ({counts['less']}), or by {threshold} on too few frames ({counts['short']})."
     )
 

@@ -108,7 +108,8 @@ def components(world: World, settings: Any) -> dict[int, list[frozenset[str]]]:
                 for t in common
                 if overlaps(boxes[a.id][t], boxes[b.id][t], settings.measure, settings.threshold)
             }
-            touch[a.id, b.id] = smooth(raw, common, settings.bridge)
+            if settings.touch == "overlap_or_actor":
+                touch[a.id, b.id] = smooth(raw, common, settings.bridge)
     found: dict[int, list[frozenset[str]]] = {}
     for t in sorted({t for own in boxes.values() for t in own}):
         groups = [{i} for i in boxes if t in boxes[i]]
@@ -173,55 +174,75 @@ def segments(
 # chunk
 
 
-def lengths(n: int, settings: Any, seed: list[object]) -> list[int]:
+def length_of(k: int, settings: Any, seed: list[object]) -> int:
+    """The length of the chunk number ``k``."""
     if not settings.lengths:
-        return [settings.length] * math.ceil(n / settings.length)
+        return int(settings.length)
     low, high = settings.lengths
-    found: list[int] = []
-    while sum(found) < n:
-        text = "\x1f".join([*map(str, seed), str(len(found))])
-        number = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
-        found.append(low + number % (high - low + 1))
+    text = "\x1f".join([*map(str, seed), str(k)])
+    return int(low + int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) % (high - low + 1))
+
+
+def spans(n: int, settings: Any, seed: list[object]) -> list[tuple[int, int]]:
+    """The chunks of a segment of ``n`` frames."""
+    if settings.remainder == "balance":
+        return balanced(n, settings, seed)
+    longest = settings.lengths[1] if settings.lengths else settings.length
+    found: list[tuple[int, int]] = []
+    at = 0
+    while not found or found[-1][1] < n:
+        length = length_of(len(found), settings, seed)
+        if settings.remainder == "whole" and n - at <= longest:
+            length = n - at
+        if at + length > n:
+            break
+        found.append((at, at + length))
+        at += length - settings.overlap
+    rest = found[-1][1] if found else 0
+    if settings.remainder == "keep" and rest < n:
+        found.append((at, n))
+    if settings.remainder == "merge" and rest < n:
+        found[-1:] = [(found[-1][0], n)] if found else [(0, n)]
     return found
 
 
-def cuts(n: int, settings: Any, seed: list[object]) -> list[int]:
-    drawn = lengths(n, settings, seed)
+def balanced(n: int, settings: Any, seed: list[object]) -> list[tuple[int, int]]:
+    """All frames, in parts that are steps to the next part and what it shares with it."""
+    shared = settings.overlap
+    if n <= shared:
+        return [(0, n)]
+    least, most = settings.lengths or (settings.length, settings.length)
+    n, least, most = n - shared, least - shared, most - shared
+    drawn: list[int] = []
+    while sum(drawn) < n:
+        drawn.append(length_of(len(drawn), settings, seed) - shared)
     k = len(drawn)
-    whole = [sum(drawn[:i]) for i in range(k + 1) if sum(drawn[:i]) <= n]
-    if settings.remainder == "drop":
-        return whole
-    if settings.remainder == "keep":
-        return whole if whole[-1] == n else [*whole, n]
-    if settings.remainder == "merge":
-        return [*(whole[:-1] or [0]), n]
-    if not settings.lengths:
-        return [i * n // k for i in range(k + 1)]
-    least = settings.lengths[0]
-    while k * least > n and (k - 1) * settings.lengths[1] >= n:
-        k -= 1
+    if settings.lengths:
+        while k * least > n and (k - 1) * most >= n:
+            k -= 1
     drawn = drawn[:k]
-    if n <= k * least or sum(drawn) < n:
-        return [i * n // k for i in range(k + 1)]
-    share = Fraction(n - k * least, sum(drawn) - k * least)
-    return [i * least + math.floor(share * (sum(drawn[:i]) - i * least)) for i in range(k + 1)]
+    cuts = [i * n // k for i in range(k + 1)]
+    if settings.lengths and n > k * least and sum(drawn) >= n:
+        share = Fraction(n - k * least, sum(drawn) - k * least)
+        cuts = [i * least + math.floor(share * (sum(drawn[:i]) - i * least)) for i in range(k + 1)]
+    return [(low, high + shared) for low, high in pairwise(cuts)]
 
 
 def chunks(
     world: World, merge: Any, chunk: Any, classes: tuple[str, ...]
-) -> list[tuple[int, int, tuple[str, ...], dict[int, frozenset[str]]]]:
-    """As segments, but cut; the frames of what is dropped are in no chunk."""
+) -> list[tuple[int, int, tuple[str, ...], dict[int, frozenset[str]], int]]:
+    """As segments, but cut, and with their segment's number; short ones are left out."""
     found = []
     seen: list[tuple[int, list[str]]] = []
-    for start, end, labels, members in segments(world, merge, classes):
+    for number, (start, end, labels, members) in enumerate(segments(world, merge, classes)):
         everyone = sorted(set().union(*members.values()))
         before = seen.count((end - start, everyone))
         seen.append((end - start, everyone))
         seed = [chunk.seed, "s", world.video_id, "a", end - start, before, *everyone]
-        for low, high in pairwise(start + c for c in cuts(end - start, chunk, seed)):
+        for low, high in spans(end - start, chunk, seed):
             if high - low >= chunk.min_frames:
-                own = {t: members[t] for t in range(low, high)}
-                found.append((low, high, labels, own))
+                own = {t: members[t] for t in range(start + low, start + high)}
+                found.append((start + low, start + high, labels, own, number))
     return found
 
 
@@ -238,7 +259,7 @@ def even_out(box: Box, margin: int) -> tuple[int, int, int, int]:
 
 
 def snap(side: float, settings: Any) -> float:
-    even = settings.grid == "even"
+    even = settings.grid != "truncate"
     up = (lambda v: 2 * math.ceil(v / 2)) if even else (lambda v: v)
     side = max(side, up(settings.min_side))
     steps = [up(s) for s in settings.sides]
@@ -268,20 +289,21 @@ def group_boxes(
 def clips(
     world: World, merge: Any, chunk: Any, crop: Any, classes: tuple[str, ...]
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """The planned clips, and how many chunks fell for each reason."""
+    """The planned clips, and how many frames fell for each reason."""
     planned: list[dict[str, Any]] = []
-    fell = dict.fromkeys(("too_large", "unlabelled", "no_geometry", "short", "half_seen"), 0)
-    split = crop.labels == "split"  # then frames are counted
-    even = crop.grid == "even"
+    reasons = ("no_geometry", "too_large", "unlabelled", "short", "half_seen")
+    lost: list[tuple[str, int, int, int]] = []  # why, segment, start, end
+    kept: list[tuple[int, int, int]] = []
+    split = crop.labels == "split"
+    even = crop.grid != "truncate"
     whole = {
         (min(m), max(m), frozenset(m.values())): m for *_, m in segments(world, merge, classes)
     }
-    for start, end, labels, members in chunks(world, merge, chunk, classes):
+    for start, end, labels, members, number in chunks(world, merge, chunk, classes):
         boxes = group_boxes(world, members, even)
         known = [b for b in boxes.values() if b]
-        weight = end - start if split else 1
         if not known:
-            fell["no_geometry"] += weight
+            lost.append(("no_geometry", number, start, end))
             continue
         measured = known
         if crop.scope == "segment":
@@ -291,17 +313,12 @@ def clips(
             measured = [b for b in group_boxes(world, segment, even).values() if b]
         if crop.mode == "static":
             measured = [union(measured)]
-        if even:
-            wide = [even_out(b, crop.margin) for b in measured]
-            sides = [max(b[2] - b[0] for b in wide), max(b[3] - b[1] for b in wide)]
-        else:
-            m = 2 * crop.margin
-            sides = [max(b[2] - b[0] for b in measured) + m, max(b[3] - b[1] for b in measured) + m]
+        sides = sides_of(measured, crop)
         if crop.shape == "square":
             sides = [max(sides)] * 2
         sides = [snap(s, crop) for s in sides]
         if max(sides) > crop.max_side:
-            fell["too_large"] += weight
+            lost.append(("too_large", number, start, end))
             continue
         if even:
             corners, size = follow(boxes, sides, world.picture, crop)
@@ -325,15 +342,16 @@ def clips(
                 world, members, labels, seen, even, merge.bridge, crop.seen
             ):
                 if high - low < chunk.min_frames:
-                    fell["short"] += high - low
+                    lost.append(("short", number, low, high))
                 elif brief:
-                    fell["half_seen"] += high - low
+                    lost.append(("half_seen", number, low, high))
                 else:
                     pieces.append((low, high, tuple(c for c in classes if c in also), neighbours))
         for low, high, names, neighbours in pieces:
             if not names:
-                fell["unlabelled"] += high - low if split else 1
+                lost.append(("unlabelled", number, low, high))
                 continue
+            kept.append((number, low, high))
             planned.append(
                 {
                     "start": low,
@@ -350,7 +368,31 @@ def clips(
                     "seen_activities": neighbours,
                 }
             )
-    return planned, fell
+    return planned, {reason: counted(reason, reasons, kept, lost) for reason in reasons}
+
+
+def counted(reason: str, reasons: Any, kept: Any, lost: Any) -> int:
+    """How many frames of segments fell for a reason, each once, under the first that it has."""
+    own = [span for why, *span in lost if why == reason]
+    earlier = [span for why, *span in lost if reasons.index(why) < reasons.index(reason)]
+    frames = [{(n, t) for n, low, high in part for t in range(low, high)}
+              for part in (own, [*kept, *earlier])]  # fmt: skip
+    return len(frames[0] - frames[1])
+
+
+def sides_of(measured: list[Box], crop: Any) -> list[Any]:
+    """Width and height of what the window has to hold."""
+    if crop.grid == "even":
+        measured = [even_out(b, crop.margin) for b in measured]
+    more = 0 if crop.grid == "even" else 2 * crop.margin
+    sides = [Fraction(max(b[axis + 2] - b[axis] for b in measured)) + more for axis in (0, 1)]
+    if max(sides) < crop.enlarge_under:
+        sides = [side * Fraction(str(crop.enlarge)) for side in sides]
+    if crop.grid == "floor":
+        return [2 * math.floor(side / 2) for side in sides]
+    if crop.grid == "even":
+        return [2 * math.ceil(side / 2) for side in sides]
+    return [float(side) for side in sides]
 
 
 def seen_apart(
@@ -449,6 +491,11 @@ def corner_on(
     edge = 2 * math.ceil(picture[axis] / 2)
     low, high = max(wide[axis], 0), min(wide[axis + 2], edge)
     holds = range(high - size[axis], low + 1, 2)
+    if not holds:  # crop.grid floor: it sticks out evenly
+        middle = Fraction(box[axis] + box[axis + 2] - size[axis]) / 2
+        under = 2 * math.floor(middle / 2)
+        over = middle - under > 1 or (middle - under == 1 and under + 1 < Fraction(room, 2))
+        return min(inside, key=lambda c: abs(c - under - 2 * over))
     both = [c for c in holds if c in inside]
     if both:
         return min(both, key=lambda c: abs(c - nearest))

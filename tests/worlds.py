@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -55,19 +55,32 @@ def worlds(draw: st.DrawFn, *, odd_pictures: bool = True, video_id: str = "v") -
 merges = st.builds(
     Merge,
     unit=st.sampled_from(["component", "component", "activity"]),
+    touch=st.sampled_from(["overlap_or_actor", "overlap_or_actor", "actor"]),
     measure=st.sampled_from(["iomin", "iou"]),
     threshold=st.sampled_from([0.1, 0.3, 0.5, 1.0]),
     bridge=st.sampled_from([0, 1, 3, 8]),
     unmapped=st.sampled_from(["exclude", "include"]),
 )
-chunks = st.builds(
-    Chunk,
-    length=st.integers(1, 40),
-    lengths=st.sampled_from([(), (), (5, 9), (3, 20), (7, 7)]),
-    remainder=st.sampled_from(["balance", "keep", "drop", "merge"]),
-    min_frames=st.sampled_from([1, 2, 6]),
-    seed=st.integers(0, 2),
-)
+REMAINDERS = ("balance", "keep", "drop", "merge", "whole")
+
+
+@st.composite
+def chunkings(draw: st.DrawFn) -> Chunk:
+    length = draw(st.integers(1, 40))
+    lengths = draw(st.sampled_from([(), (), (5, 9), (3, 20), (7, 7)]))
+    return Chunk(
+        length=length,
+        lengths=lengths,
+        remainder=draw(st.sampled_from(REMAINDERS)),
+        overlap=draw(st.integers(0, min(6, min(lengths or (length,)) - 1))),
+        min_frames=draw(st.sampled_from([1, 2, 6])),
+        seed=draw(st.integers(0, 2)),
+    )
+
+
+chunks = chunkings()
+enlarging = st.sampled_from([1.0, 1.0, 1.1, 1.15, 2.0])
+under = st.sampled_from([0, 40, 100])
 even_crops = st.builds(
     Crop,
     mode=st.sampled_from(["follow", "static"]),
@@ -79,9 +92,12 @@ even_crops = st.builds(
     max_side=st.sampled_from([64, 128]),
     sides=st.sampled_from([(), (), (24, 48), (31,)]),
     snap=st.sampled_from(["at_least", "above"]),
+    enlarge=enlarging,
+    enlarge_under=under,
     labels=st.sampled_from(["own", "window", "split", "split"]),
     seen=st.sampled_from([0.25, 0.5, 1.0]),
 )
+floor_crops = even_crops.map(lambda crop: replace(crop, grid="floor"))
 truncated_crops = st.builds(
     Crop,
     mode=st.just("static"),
@@ -91,10 +107,12 @@ truncated_crops = st.builds(
     margin=st.sampled_from([0, 0, 3]),
     sides=st.sampled_from([(), (24, 56)]),
     snap=st.sampled_from(["at_least", "above"]),
+    enlarge=enlarging,
+    enlarge_under=under,
     labels=st.sampled_from(["own", "window", "split", "split"]),
     seen=st.sampled_from([0.25, 0.5, 1.0]),
 )
-crops = st.one_of(even_crops, truncated_crops)
+crops = st.one_of(even_crops, floor_crops, truncated_crops)
 
 
 @dataclass(frozen=True)

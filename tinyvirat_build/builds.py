@@ -19,7 +19,7 @@ from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
-from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.records import SCHEMAS, columns
 from tinyvirat_build.report import draw_figures
 from tinyvirat_build.settings import Settings
 
@@ -131,14 +131,25 @@ class Build(OpenedBuild):
         classes = load_classes(self.settings.classes)
         return draw_figures(self.path, store.read_table(table), self.settings, classes)
 
-    def audit(self) -> Audit:
-        """Are the labels complete, do the splits keep apart, are clips short or held?"""
+    def audit(self, *, quiet: bool = True) -> Audit:
+        """Are the labels complete, do the splits keep apart, are clips short or held?
+
+        Videos are looked at one after the other, so that memory does not grow with their number.
+
+        Args:
+            quiet: no progress bars.
+        """
         published = self.published
-        tables = {n: self.table(n) for n in ("activities", "boxes", "videos")}
-        tables["clips"] = self.table("clips" if published else "clips_filtered")
+        clips = "clips" if published else "clips_filtered"
+        light = [name for name in columns(clips) if name not in ("x", "y")]
+        tables = {n: self.table(n) for n in ("videos", "issues", "balance")}
+        files = {n: self.table_file(n) for n in (clips, "activities", "boxes")}
+        by_video = store.read_by_video(files)
         return audit(
-            tables,
+            tables | {"clips": self.table(clips, light)},
+            ((rows[clips], rows["activities"], rows["boxes"]) for _, rows in by_video),
             classes=load_classes(self.settings.classes),
             targets=self.settings.partition.targets,
             root=self.path if published else None,
+            quiet=quiet,
         )

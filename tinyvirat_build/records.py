@@ -171,6 +171,7 @@ REASONS: Final[dict[str, str]] = {
     "swapped_axes": "a box with x2 < x1 or y2 < y1, swapped back",
     "outside_picture": "a box partly outside the picture, clipped to it",
     "empty_box": "a box without area inside the picture",
+    "held_box": "the box before stands for that of the activity's last frame",
     "gap": "a gap between boxes longer than max_gap, not filled",
     "empty_span": "the activity ends before it starts",
     "actor_missing": "an actor that is named by an activity but has no box",
@@ -181,6 +182,7 @@ REASONS: Final[dict[str, str]] = {
     "bound": "the video asks for more than a bound of docs/formats.md allows",
     "other_set": "the video is read from an annotation set of higher priority",
     "no_group": "the video is in no group of the table, or does not match the expression",
+    "unknown_set": "the folder's set is none of the known ones; it is read as what its files are",
     "limit": "left out by --limit",
     # plan
     "unmapped": "the activity has no label in the class list and takes no part in merging",

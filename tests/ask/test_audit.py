@@ -17,16 +17,25 @@ from tinyvirat_build.ask.audit import (
     audit,
     completeness,
     duplicates,
-    missing_labels,
+    lost_frames,
     missing_pairs,
     render,
     shared,
     shares,
     short_or_held,
+    sights,
     unmapped_names,
 )
 from tinyvirat_build.ask.audit.duplicates import MAX_DISTANCE, hash_frames, near_pairs
-from tinyvirat_build.records import KEYS, columns
+from tinyvirat_build.records import (
+    KEYS,
+    Balance,
+    Issue,
+    balance_frame,
+    columns,
+    empty,
+    issues_frame,
+)
 from tinyvirat_build.report.frames import frames_at, packed_luma
 
 TARGETS = (0.64, 0.13, 0.23)
@@ -81,22 +90,26 @@ def scenes(draw: st.DrawFn) -> Tables:
     return keyed(clips, "clips_filtered"), keyed(activities, "activities"), keyed(boxes, "boxes")
 
 
-def slow(clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame) -> list[set[str]]:
-    """Which activities are seen in each clip, one frame and one box at a time."""
+def slow(
+    clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame
+) -> list[dict[str, set[int]]]:
+    """Which activities are seen in each clip and when, one frame and one box at a time."""
     seen = []
     for clip in clips.to_dict("records"):
-        inside = set()
+        inside: dict[str, set[int]] = {}
         for one in activities.to_dict("records"):
             for box in boxes[boxes["actor_id"] == one["activity_id"]].to_dict("records"):
                 t = box["frame"] - clip["start"]
                 if not 0 <= t < clip["end"] - clip["start"]:
+                    continue
+                if not one["start"] <= box["frame"] < one["end"]:
                     continue
                 x, y = clip["x"][t], clip["y"][t]
                 width = min(box["x2"], x + clip["width"]) - max(box["x1"], x)
                 height = min(box["y2"], y + clip["height"]) - max(box["y1"], y)
                 area = (box["x2"] - box["x1"]) * (box["y2"] - box["y1"])
                 if area > 0 and max(width, 0) * max(height, 0) >= area / 2:
-                    inside.add(one["activity_id"])
+                    inside.setdefault(one["activity_id"], set()).add(t)
         seen.append(inside)
     return seen
 
@@ -108,16 +121,23 @@ def test_completeness_against_the_definition(tables: Tables) -> None:
     labels = dict(zip(activities["activity_id"], activities["labels"], strict=True))
     used = {label for own in clips["labels"] for label in own}
     table = completeness(*tables)
-    every, _ = missing_labels(*tables)
-    for seen, own, missing, unmapped, complete, row in zip(
-        slow(*tables), clips["labels"], table["missing"], table["unmapped"], table["complete"],
-        every, strict=True,
+    for seen, sight, clip, row in zip(
+        slow(*tables), sights(*tables), clips.to_dict("records"), table.to_dict("records"),
+        strict=True,
     ):  # fmt: skip
+        own = clip["labels"]
         expected = {label for one in seen for label in labels[one]} - set(own)
-        assert row == expected
-        assert missing == tuple(sorted(expected & used))
-        assert complete == (not missing)
-        assert unmapped == tuple(sorted(f"name{one}" for one in seen if not labels[one]))
+        assert sight.missing == expected
+        assert row["missing"] == tuple(sorted(expected & used))
+        assert row["complete"] == (not row["missing"])
+        assert row["unmapped"] == tuple(sorted(f"name{one}" for one in seen if not labels[one]))
+        frames = {
+            label: set().union(*(at for one, at in seen.items() if label in labels[one]))
+            for label in own
+        }
+        half = (clip["end"] - clip["start"]) / 2
+        assert row["brief"] == tuple(sorted(x for x, at in frames.items() if len(at) < half))
+        assert row["pure"] == (not row["brief"])
 
 
 def test_pairs_and_names_are_counted() -> None:
@@ -297,12 +317,32 @@ def test_packed_and_encoded_clips_give_the_same_luma(tmp_path: Path) -> None:
     assert np.array_equal(packed, frames_at(tmp_path / "a.mp4", (0, 3), luma=True))
 
 
+def lost() -> dict[str, pd.DataFrame]:
+    """Issues and a balance: of 100 frames 12 are short and 30 too large."""
+    key = {"source": "s", "video_id": "v", "annotation_set": "x"}
+    found = [
+        issues_frame([Issue(stage, reason, "dropped", count=n)], **key)
+        for stage, reason, n in (("chunk", "short", 12), ("crop", "too_large", 30))
+    ]
+    balance = balance_frame(Balance("chunk", "frames", 100, 88, 12), **key)
+    return {"issues": pd.concat(found), "balance": balance}
+
+
+def test_lost_frames_are_told_by_reason() -> None:
+    found = lost_frames(**lost())
+    assert list(found.itertuples(index=False, name=None)) == [
+        ("too_large", 30, 0.3),
+        ("short", 12, 0.12),
+        ("none", 58, 0.58),
+    ]
+
+
 @settings(max_examples=20, deadline=None)
 @given(scenes())
 def test_an_audit_is_told_and_goes_to_json(tables: Tables) -> None:
-    clips, activities, boxes = tables
-    given = {"clips": clips, "activities": activities, "boxes": boxes}
-    found = audit({**given, "videos": videos(["v"], [None])}, classes=("a", "b"), targets=TARGETS)
+    clips, _, _ = tables
+    given = {"clips": clips, "videos": videos(["v"], [None]), **lost()}
+    found = audit(given, [tables], classes=("a", "b"), targets=TARGETS)
     text = render(found)
     assert f"of {len(clips):,} clips carry the labels" in text
     assert "not sought, as no clip is cut" in text
@@ -311,9 +351,9 @@ def test_an_audit_is_told_and_goes_to_json(tables: Tables) -> None:
 
 
 def test_an_empty_build_can_be_audited() -> None:
-    none = {name: keyed([], name) for name in ("activities", "boxes", "videos")}
-    clips = keyed([], "clips_filtered")
-    found = audit({"clips": clips, **none}, classes=("a",), targets=TARGETS)
+    names = ("videos", "issues", "balance")
+    none = {name: empty(name) for name in names} | {"clips": empty("clips_filtered")}
+    found = audit(none, [], classes=("a",), targets=TARGETS)
     assert found.complete == 1.0
     assert "100.00% of 0 clips" in render(found)
     assert list(found.shared.columns)[:2] == ["kind", KEYS[0]]

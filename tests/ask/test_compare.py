@@ -251,6 +251,54 @@ def test_a_name_that_repeats_is_joined_in_order(tmp_path: Path) -> None:
     assert [row[1] for row in told(found)] == ["only in A"]
 
 
+def test_rows_without_a_start_are_matched_by_what_they_say(tmp_path: Path) -> None:
+    """With multiplicity; and it is told how many would match by chance."""
+    rows = [
+        ("v0", 64, 56, "Talking"),
+        ("v0", 64, 56, "Talking"),
+        ("v0", 64, 56, "Talking"),  # once more than there is
+        ("v0", 20, 56, "Talking"),
+        ("v1", 40, 56, "Pull|Talking"),
+        ("v1", 41, 56, "Talking"),  # of another length
+    ]
+    text = "video,T,side,labels,val_id\n" + "".join(
+        f"{video},{n},{side},{label},{i}\n" for i, (video, n, side, label) in enumerate(rows)
+    )
+    (tmp_path / "rows.csv").write_text(text)
+    clips = [clip("v0", "1", 0, 64), clip("v0", "2", 70, 134), clip("v0", "3", 0, 20)]
+    clips += [clip("v1", "4", 0, 40, labels=("Talking", "Pull")), clip("v1", "5", 0, 42)]
+    own = load(build(tmp_path / "build", [{**c, "released_id": None} for c in clips]))
+    found = compare(own, load(tmp_path / "rows.csv"))
+    assert sorted(told(found)) == [
+        ("41 frames, 56×56, Talking", "only in B", ""),
+        ("42 frames, 56×56, Talking", "only in A", ""),
+        ("64 frames, 56×56, Talking", "only in B", ""),
+    ]
+    assert found.equal == 4
+    assert found.by_content is not None
+    assert (found.by_content.rows, found.by_content.matched) == (6, 4)
+    # v0's lengths and sides are all of the same labels, so shuffling changes nothing there; of v1
+    # one row in two gets the other's length, and then matches no more.
+    assert 3 < found.by_content.by_chance < 4
+    assert "6 rows tell no start" in found.render()
+    assert json.loads(found.to_json())["by_content"]["matched"] == 4
+    back = compare(load(tmp_path / "rows.csv"), own)
+    assert back.by_content == found.by_content
+
+
+def test_a_list_of_the_same_numbers_is_joined_by_them(tmp_path: Path) -> None:
+    """VIRAT's rows have no name in a released list, but both number the same clips."""
+    clips = [clip("v0", "1", 0, 64), clip("v0", "2", 0, 64)]
+    clips = [c | {"released_id": None, "id": f"0000{i}"} for i, c in enumerate(clips)]
+    own = load(published(tmp_path / "a", clips))
+    (tmp_path / "rows.csv").write_text(
+        HEADER + "00000,v0,,64,56,Talking\n00001,v0,,63,56,Talking\n"
+    )
+    found = compare(own, load(tmp_path / "rows.csv"))
+    assert told(found) == [("number 00001", "frames", "")]
+    assert found.by_content is None
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

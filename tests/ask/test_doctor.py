@@ -52,11 +52,12 @@ def test_the_sample_is_diagnosed(shared: Path) -> None:
 def test_videos_without_annotation_and_the_reverse(tmp_path: Path) -> None:
     write_json(tmp_path / "UMD-IBM" / f"{CLIP}.json", "Talking", {"10": BOX, "12": BOX}, 12)
     (tmp_path / f"{CLIP.replace('G331', 'G340')}.r13.avi").touch()
-    (tmp_path / f"{CLIP.replace('G331', 'G341')}.activities.yml").touch()
+    geometry = tmp_path / "UMD-IBM" / f"{CLIP.replace('G331', 'G341')}.geom.yml"
+    geometry.touch()
     found = examine(tmp_path, "meva.sets=[UMD-IBM]")
     assert found.without_video == (CLIP,)
     assert found.without_annotation == (CLIP.replace("G331", "G340"),)
-    assert [p.name for p in found.unplaced] == [f"{CLIP.replace('G331', 'G341')}.activities.yml"]
+    assert found.unplaced == (geometry,)
     assert "Ready to plan" in found.render()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats import Dialect
+from tinyvirat_build.formats import Dialect, ReadOptions
 
 from .samples import ACTEV, VIDEO, boxes_of, closes, issue, read, reasons
 
@@ -58,6 +58,39 @@ def test_a_dialect_that_the_boxes_contradict_is_reported(dialect: Dialect, tmp_p
     for told in set(ACTEV) - {dialect}:
         found = read(tmp_path, {".json": ACTEV[dialect]}, format="actev-json", dialect=told)
         assert "dialect" in reasons(found)
+
+
+def test_the_off_frame_may_count(tmp_path: Path) -> None:
+    """UMD's clips end with the frame marked 0; its box is left out, and the one before is held."""
+    text, options = ACTEV["exclusive"], ReadOptions(dialect="exclusive", last="off_frame")
+    found = read(tmp_path, {".json": text}, format="actev-json", options=options)
+    (row,) = found.activities.itertuples()
+    assert (row.start, row.end) == (10, 21)
+    boxes = boxes_of(found)
+    assert sorted(t for _, t in boxes) == list(range(10, 21))
+    assert boxes["3", 20] == boxes["3", 19]
+    assert found.boxes.keyframe.tolist() == [True] * 10 + [False]
+    held = issue(found, "held_box")
+    assert (held.action, held.record, held.count) == ("held", "activity 1", 1)
+    assert closes(found)
+    for dialect in ("nist", "inclusive"):  # their own bounds stand
+        plain = read(tmp_path, {".json": ACTEV[dialect]}, format="actev-json", dialect=dialect)
+        told = read(
+            tmp_path, {".json": ACTEV[dialect]}, format="actev-json",
+            options=ReadOptions(dialect=dialect, last="off_frame"),
+        )  # fmt: skip
+        assert boxes_of(plain) == boxes_of(told)
+        assert plain.activities.end.tolist() == told.activities.end.tolist()
+
+
+def test_an_off_frame_that_counts_lengthens_no_track_that_ended_before(tmp_path: Path) -> None:
+    signal = {str(t): box(t) for t in range(10, 15)}
+    text = document(activity({"10": 1, "20": 0}, person(signal)), activity({"7": 0}, number=2))
+    options = ReadOptions(dialect="exclusive", last="off_frame")
+    found = read(tmp_path, {".json": text}, format="actev-json", options=options)
+    assert found.activities.end.tolist() == [21]
+    assert sorted(t for _, t in boxes_of(found)) == list(range(10, 15))
+    assert "held_box" not in reasons(found)
 
 
 def test_sparse_keyframes_hold_until_the_next(tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ def _leaves(group: object, prefix: str = "") -> Iterator[str]:
 OTHER = {  # another value, where none follows from the one that the setting has
     "preset": "meva-37", "classes": "more.csv", "labels": {"virat": "meva-to-tinyvirat"},
     "meva.sets": ["kitware"], "meva.unite": "union", "virat.prefer": ["text"],
-    "parse.drop_status": [], "merge.unit": "activity", "merge.measure": "iou",
+    "parse.drop_status": [], "parse.last": "off_frame", "virat.same_boxes": "join",
+    "merge.touch": "actor", "crop.enlarge": 1.1, "merge.unit": "activity", "merge.measure": "iou",
     "merge.unmapped": "include", "chunk.lengths": [20, 30], "chunk.remainder": "drop",
     "crop.mode": "static", "crop.shape": "box", "crop.scope": "segment", "crop.sides": [56],
     "crop.snap": "above", "crop.labels": "window", "crop.names": "meva-current-to-2019",

@@ -12,7 +12,7 @@ from tinyvirat_build import sources
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery
-from tinyvirat_build.sources.files import cameras
+from tinyvirat_build.sources.files import cameras, one_actor
 from tinyvirat_build.sources.meva import CLIP_TABLE, SETS, read_slots, time_slot
 from tinyvirat_build.sources.virat import session_of
 
@@ -48,7 +48,7 @@ def test_every_set_of_the_sample_is_found_whole(shared: Path) -> None:
     counts = {}
     for name in SETS:
         folders = list((data / "annotation").rglob(name))
-        if not folders:
+        if not any(count_clips(folder) for folder in folders):  # UMD-v1-train: of VIRAT alone here
             continue
         found = meva(data, f"meva.sets=[{name}]")
         assert len(found.entries) == count_clips(folders[0]), name
@@ -154,6 +154,37 @@ def test_a_set_that_holds_a_clip_twice_is_read_once(tmp_path: Path) -> None:
     assert [(i.reason, i.file) for _, i in found.issues] == [("duplicate", "b/kitware")]
 
 
+@pytest.mark.parametrize("within", ["", "2018-03-07/16/"])
+def test_a_set_that_is_not_known_is_read_as_what_its_files_are(tmp_path: Path, within: str) -> None:
+    data = tmp_path / "repository"
+    names = [f"{CLIP}.json", f"{CLIP}.activities.yml", f"{OTHER}.activities.yml"]
+    touch(data, *(f"contrib/new-team/{within}{name}" for name in names))
+    touch(data, f"kitware/{within}{CLIP}.activities.yml")
+    for folder in (data, data / "contrib", data / "contrib/new-team"):
+        found = meva(folder, "meva.sets=[new-team]")
+        read = {e.video_id: (e.annotation_set, e.format, e.dialect) for e in found.entries}
+        assert read[CLIP] == ("new-team", "actev-json", "")  # the boxes tell the dialect
+        assert read[OTHER] == ("new-team", "kpf", "")
+        told = [(v, i.reason, i.action, i.detail) for v, i in found.issues]
+        assert (OTHER, "unknown_set", "noted", "set new-team, read as kpf") in told
+        assert len(told) == 2
+    assert [e.annotation_set for e in meva(data).entries] == ["kitware"]
+    with pytest.raises(SettingsError, match="nearest: new-team"):
+        meva(data, "meva.sets=[new-tem]")
+
+
+def test_kpf_of_one_actor_names_the_json_that_is_missing(tmp_path: Path) -> None:
+    touch(tmp_path, f"CMU-v2/{CLIP}.activities.yml", f"kitware/{OTHER}.activities.yml")
+    found = {
+        e.video_id: e.no_geometry for e in meva(tmp_path, "meva.sets=[CMU-v2, kitware]").entries
+    }
+    assert found == {CLIP: one_actor("kpf", ("actev-json", "kpf"), CLIP), OTHER: ""}
+    assert f"{CLIP}.json, which is missing" in found[CLIP]
+    touch(tmp_path, f"UMD-v1-val/{VIDEO}.activities.yml")
+    (entry,) = virat(tmp_path).entries
+    assert f"{VIDEO}.json, which is missing" in entry.no_geometry
+
+
 def test_geometry_apart_from_its_activities_is_named(tmp_path: Path) -> None:
     touch(tmp_path, f"a/kitware/{CLIP}.activities.yml", f"b/kitware/{CLIP}.geom.yml")
     found = meva(tmp_path)
@@ -194,7 +225,7 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     [
         ("meva", [], "no MEVA annotation below"),
         ("meva", [f"CMU-v2/{CLIP}.json"], "but of CMU-v2"),
-        ("meva", [f"mine/{CLIP}.activities.yml"], "lies in no folder of a known MEVA set"),
+        ("meva", [f"mine/{CLIP}.activities.yml"], "but of mine; name them with --set meva.sets"),
         ("meva", [f"kitware/{CLIP}.geom.yml"], "lies in no folder|no MEVA annotation"),
         ("virat", [], "no VIRAT annotation below"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from worlds import CLASSES, plan, tables
 from tinyvirat_build import store
 from tinyvirat_build.records import SCHEMAS, empty
 from tinyvirat_build.settings import Chunk, Crop, Merge
-from tinyvirat_build.stages.chunk import chunk, cut_points, draw_lengths
+from tinyvirat_build.stages.chunk import chunk, chunk_spans, draw_lengths
 from tinyvirat_build.stages.crop import clip_id, crop
 from tinyvirat_build.stages.merge import merge
 from tinyvirat_build.stages.segment import segment
@@ -115,7 +116,7 @@ def test_what_takes_no_part_is_in_the_ledger() -> None:
     ],
 )
 def test_what_becomes_of_the_rest(settings: Chunk, cuts: list[int]) -> None:
-    assert cut_points(150, settings) == cuts
+    assert chunk_spans(150, settings) == list(pairwise(cuts))
 
 
 def test_drawn_lengths_are_uniform_and_hang_on_the_segment_alone() -> None:
@@ -127,7 +128,7 @@ def test_drawn_lengths_are_uniform_and_hang_on_the_segment_alone() -> None:
     assert len(counts) == 151
     assert abs(counts[40:] / counts.sum() * 111 - 1).max() < 0.35
     for frames in range(40, 2000):
-        parts = np.diff(cut_points(frames, settings, ("seed",)))
+        parts = np.diff(chunk_spans(frames, settings, ("seed",)))
         assert parts.sum() == frames
         assert 40 <= parts.min() <= parts.max() <= 150
 

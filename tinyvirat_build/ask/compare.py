@@ -1,10 +1,11 @@
 """Compare two builds, or a build with a published list of rows: what differs, and why.
 
-A side is a build folder, a list as released (``tiny_*_v2.json``, or v1's ``{"tubes": …}``), a
-released tree (all its lists), or a CSV file with the columns ``id, video_id, clip_id, frames,
-side, label``, labels joined by ``|``. Rows are joined by (video_id, released_id) where there are
-such, else by clip_id; rows of a list that have neither, by their number; and those of a public
-test list, which hides the videos, by their number among the test clips.
+What a side is, says :mod:`tinyvirat_build.ask.sides`. Rows are joined by (video_id, released_id)
+where there are such, else by clip_id; those of a public test list, which hides the videos, by
+their number among the test clips. Rows of a list that have neither id, as VIRAT's in a released
+list, are joined by their number where both sides number their clips alike, that is, each common
+number names the same video; else by what they say: video, length, side and labels. Such rows tell
+no start, so that some match by chance; how many is told, by shuffling.
 
 A clip_id tells where a clip's window lies, so of two builds with other settings hardly one is
 equal. What is left of them is joined by activities and frames, so that what changed is told.
@@ -12,49 +13,25 @@ equal. What is left of them is joined by activities and frames, so that what cha
 
 from __future__ import annotations
 
-import csv
 import json
+import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, TypeAlias
 
 import pandas as pd
 
-from tinyvirat_build import store
-from tinyvirat_build.ask.reasons import Reasons
-from tinyvirat_build.errors import AnnotationError, DataError
-from tinyvirat_build.pipeline import folder
-from tinyvirat_build.records import REASONS, SPLITS
-from tinyvirat_build.released.read import lists_in
+from tinyvirat_build.ask.sides import Row, Side, load
+from tinyvirat_build.errors import DataError
+from tinyvirat_build.records import REASONS
 
-_COLUMNS: Final = ("id", "video_id", "clip_id", "frames", "side", "label")
+__all__ = ["DIFFERENCES", "ByContent", "Comparison", "Row", "Side", "compare", "load"]
+
 _HIDDEN: Final = "test"  # stands for the videos of a public test list
+_SHUFFLES: Final = 50
 DIFFERENCES: Final = ("only in A", "only in B", "frames", "side", "labels", "window")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A clip of one side; ``labels`` is None where the list tells none (test)."""
-
-    video_id: str
-    number: str | None
-    released_id: str | None
-    clip_id: str | None
-    frames: int
-    side: tuple[int, int]  # width, height
-    labels: frozenset[str] | None
-    split: str | None = None
-    activities: tuple[str, ...] = ()
-    span: tuple[int, int] | None = None  # in the source, half-open
-    corners: tuple[tuple[int, int], ...] = ()  # of its window, frame by frame
-
-    @property
-    def hides_video(self) -> bool:
-        """Whether it is of a public test list, whose rows name themselves for a video."""
-        return self.video_id == self.number
 
 
 Key: TypeAlias = tuple[str, str, int]  # video, name, how often the name came before
@@ -62,16 +39,18 @@ Rows: TypeAlias = dict[Key, Row]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a comparison: its rows, and for a build what it says of those it lacks.
+class ByContent:
+    """Rows that are matched by video, length, side and labels.
 
-    ``whole``: it is a whole dataset, a build or a tree, and no single list.
+    ``rows``: those of the list; ``matched``: those of them that the other side has, each once;
+    ``by_chance``: how many would be, in the mean of shuffles of the list's lengths and sides
+    within each video; ``labels``: whether labels took part (a test list may tell none).
     """
 
-    name: str
-    rows: tuple[Row, ...]
-    reasons: Reasons | None = None  # None for a list
-    whole: bool = False
+    rows: int
+    matched: int
+    by_chance: float
+    labels: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +59,8 @@ class Comparison:
 
     ``videos`` counts, per video, the rows of A, of B, and those that are equal in both.
     ``left_out`` is (rows, videos) of the other side that a single list does not name and that
-    were not compared; ``other_split``, how many joined rows stand in another split.
+    were not compared; ``other_split``, how many joined rows stand in another split;
+    ``by_content``, what came of rows that tell no start.
     """
 
     a: str
@@ -90,6 +70,7 @@ class Comparison:
     videos: pd.DataFrame
     left_out: tuple[int, int] = (0, 0)
     other_split: int = 0
+    by_content: ByContent | None = None
 
     @property
     def differs(self) -> bool:
@@ -112,6 +93,7 @@ class Comparison:
             "unexplained": self.unexplained,
             "not_compared": dict(zip(("rows", "videos"), self.left_out, strict=True)),
             "other_split": self.other_split,
+            "by_content": self.by_content and asdict(self.by_content),
             "differences": self.differences.to_dict("records"),
             "videos": self.videos.to_dict("records"),
         }
@@ -127,6 +109,17 @@ class Comparison:
             )
         if self.other_split:
             lines.append(f"{self.other_split:,} rows stand in another split.")
+        if self.by_content:
+            what = (
+                "video, length, side and labels"
+                if self.by_content.labels
+                else ("video, length and side")
+            )
+            lines.append(
+                f"{self.by_content.rows:,} rows tell no start and are matched by {what}: "
+                f"{self.by_content.matched:,} are there; {self.by_content.by_chance:.1f} would be "
+                "by chance (lengths and sides shuffled within each video)."
+            )
         if not self.differs:
             return "\n".join([*lines, "Nothing differs."])
         counts = self.differences.groupby(["difference", "reason"]).size()
@@ -156,7 +149,8 @@ def compare(a: Side, b: Side, *, listed: bool = False) -> Comparison:
     """
     kind = _key_kind(a, b)
     hidden = any(row.hides_video for side in (a, b) for row in side.rows)
-    rows_a, rows_b = (_keyed(side, kind, hidden) for side in (a, b))
+    content = _content(a, b, kind)
+    rows_a, rows_b = (_keyed(side, kind, hidden, content) for side in (a, b))
     left_out = _keep_listed(a, b, rows_a, rows_b)
     pairs = [(key, one, rows_b[key]) for key, one in rows_a.items() if key in rows_b]
     rest_a, rest_b = _rest(rows_a, rows_b), _rest(rows_b, rows_a)
@@ -182,135 +176,8 @@ def compare(a: Side, b: Side, *, listed: bool = False) -> Comparison:
         _videos(rows_a, rows_b, equal),
         left_out,
         sum(one != other for one, other in splits if one and other),
+        None if content is None else _by_chance(a, b, kind, content),
     )
-
-
-def load(path: Path) -> Side:
-    """Read a build, a released tree or a list.
-
-    Raises:
-        DataError: there is nothing of the kind.
-        AnnotationError: the list cannot be read.
-    """
-    if (path / "tables").is_dir():
-        return _load_build(path)
-    if lists := lists_in(path).values():
-        return Side(str(path), tuple(row for file in lists for row in _load_json(file)), whole=True)
-    for suffix, read in ((".json", _load_json), (".csv", _load_csv)):
-        if path.suffix == suffix and path.is_file():
-            rows = read(path)
-            if not rows:
-                raise AnnotationError("no row", file=path, remedy="give a list of clips")
-            return Side(str(path), tuple(rows))
-    raise DataError(
-        f"{path} is neither a build nor a list; give a build folder, a tiny_*_v2.json or a CSV file"
-    )
-
-
-def _load_build(path: Path) -> Side:
-    clips = folder.clip_table(path)
-    if clips is None:
-        planned = path / "tables" / "clips_planned.parquet"
-        if planned.is_file():
-            raise DataError(folder.not_up_to_date(planned))
-        raise DataError(f"{path} has no table of clips yet; run `tinyvirat-build crop` first")
-    rows = [
-        Row(
-            row["video_id"],
-            _known(row.get("id")),
-            _known(row["released_id"]),
-            row["clip_id"],
-            _written(row),
-            (int(row["width"]), int(row["height"])),
-            frozenset(row["labels"]),
-            _known(row.get("split")),
-            tuple(row["activities"]),
-            (int(row["start"]), int(row["end"])),
-            tuple(zip(row["x"], row["y"], strict=True)),
-        )
-        for row in store.read_table(clips).to_dict("records")
-    ]
-    file = path / "tables" / "issues.parquet"
-    issues = store.read_table(file) if file.is_file() else None
-    return Side(str(path), tuple(rows), Reasons.of(issues), whole=True)
-
-
-def _written(row: Mapping[Any, Any]) -> int:
-    """As written, or as planned where no clip was."""
-    written = row.get("n_frames")
-    return int(row["end"] - row["start"]) if written is None or pd.isna(written) else int(written)
-
-
-def _known(text: object) -> str | None:
-    return text if isinstance(text, str) and text else None
-
-
-def _load_json(path: Path) -> list[Row]:
-    try:
-        tree = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as e:
-        raise AnnotationError(f"not JSON ({e})", file=path, remedy="give a list as released") from e
-    items = tree.get("tubes") if isinstance(tree, dict) else tree
-    if not isinstance(items, list):
-        raise AnnotationError("no list of rows", file=path, remedy="give a list as released")
-    rows = []
-    split = next((s for s in SPLITS if s in path.stem.split("_")), None)
-    for place, item in enumerate(items):
-        try:
-            frames, height, width = map(int, item["dim"])
-            video = item.get("video_id") or str(Path(item["path"]).parent)
-            if not isinstance(item.get("label", []), list):
-                raise TypeError("label is no list")
-            labels = frozenset(item["label"]) if "label" in item else None
-            clip = _known(item.get("clip_id"))
-            size = (width, height)
-            rows.append(Row(video, str(item["id"]), clip, clip, frames, size, labels, split))
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
-            raise AnnotationError(
-                f"row {place} lacks id, path or dim, or has bad ones ({e})",
-                file=path,
-                remedy="give a list as released",
-            ) from e
-    return rows
-
-
-def _load_csv(path: Path) -> list[Row]:
-    rows = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if not set(_COLUMNS) <= set(reader.fieldnames or ()):
-                raise AnnotationError(
-                    f"its columns are {', '.join(reader.fieldnames or ()) or 'none'}",
-                    file=path,
-                    remedy=f"give the columns {', '.join(_COLUMNS)}",
-                )
-            for row in reader:
-                line = reader.line_num
-                side = int(row["side"])
-                labels = frozenset(label for label in re.split(r"[|;]", row["label"]) if label)
-                clip = row["clip_id"] or None
-                rows.append(
-                    Row(
-                        row["video_id"],
-                        row["id"],
-                        clip,
-                        clip,
-                        int(row["frames"]),
-                        (side, side),
-                        labels,
-                    )
-                )
-    except (OSError, UnicodeDecodeError) as e:
-        raise AnnotationError(f"cannot be read ({e})", file=path, remedy="give a CSV file") from e
-    except (KeyError, TypeError, ValueError) as e:
-        raise AnnotationError(
-            f"a bad row ({e})",
-            file=path,
-            line=line,
-            remedy=f"give the columns {', '.join(_COLUMNS)}",
-        ) from e
-    return rows
 
 
 def _key_kind(a: Side, b: Side) -> str:
@@ -320,10 +187,61 @@ def _key_kind(a: Side, b: Side) -> str:
     return "released_id" if lists or all(released) else "clip_id"
 
 
-def _keyed(side: Side, kind: str, hidden: bool) -> Rows:
+Content: TypeAlias = Callable[[Row], str]
+
+
+def _content(a: Side, b: Side, kind: str) -> Content | None:
+    """What names rows that have no name: what they say, or None where their number does."""
+    bare = [[r for r in s.rows if not getattr(r, kind) and not r.hides_video] for s in (a, b)]
+    lists = [rows for rows, side in zip(bare, (a, b), strict=True) if side.reasons is None]
+    if not any(lists):
+        return None
+    numbered = [{row.number: row.video_id for row in rows if row.number} for rows in bare]
+    common = numbered[0].keys() & numbered[1].keys()
+    if common and all(numbered[0][n] == numbered[1][n] for n in common):
+        return None
+    labelled = all(row.labels is not None for rows in bare for row in rows)
+    return _text if labelled else _shape
+
+
+def _shape(row: Row) -> str:
+    return f"{row.frames} frames, {_size(row.side)}"
+
+
+def _by_chance(a: Side, b: Side, kind: str, content: Content) -> ByContent:
+    """How many rows that are matched by content the other side has, and has by chance."""
+    listed, other = (a, b) if a.reasons is None else (b, a)
+    rows, others = (
+        [row for row in side.rows if not getattr(row, kind) and not row.hides_video]
+        for side in (listed, other)
+    )
+    there = Counter((row.video_id, content(row)) for row in others)
+    by_video: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_video[row.video_id].append(row)
+
+    def matches(rows: Iterable[Row]) -> int:
+        return (Counter((row.video_id, content(row)) for row in rows) & there).total()
+
+    rng = random.Random(0)
+    found = []
+    for _ in range(_SHUFFLES):
+        shuffled: list[Row] = []
+        for own in by_video.values():
+            lengths, sides = [row.frames for row in own], [row.side for row in own]
+            rng.shuffle(lengths)
+            rng.shuffle(sides)
+            pairs = zip(own, lengths, sides, strict=True)
+            shuffled += [replace(row, frames=n, side=side) for row, n, side in pairs]
+        found.append(matches(shuffled))
+    return ByContent(len(rows), matches(rows), sum(found) / _SHUFFLES, content is _text)
+
+
+def _keyed(side: Side, kind: str, hidden: bool, content: Content | None) -> Rows:
     """The rows by video, name and how often that name came before.
 
-    ``hidden``: test clips are known by their number alone.
+    ``hidden``: test clips are known by their number alone. ``content``: what names a row that has
+    no name.
     """
     found: Rows = {}
     times: Counter[tuple[str, str]] = Counter()
@@ -336,6 +254,8 @@ def _keyed(side: Side, kind: str, hidden: bool) -> Rows:
             )
         video = _HIDDEN if by_number else row.video_id
         name = None if by_number else getattr(row, kind)
+        if not name and content and not row.hides_video:
+            name = content(row)
         name = name or (f"number {row.number}" if row.number else str(row.clip_id))
         found[video, name, times[video, name]] = row
         times[video, name] += 1

@@ -64,13 +64,14 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """One video's clips under one point of the grid, and the labels that they lack."""
+    """One video's clips under one point of the grid, and what is seen in them."""
 
     clips: pa.Table  # without their windows' corners
     missing: dict[str, set[str]]  # clip id -> labels seen in it that it does not carry
     unmapped: list[str]  # clip ids in which an activity without a label is seen
+    brief: dict[str, set[str]]  # clip id -> its labels that are seen on under half of its frames
     too_large: int
-    short_frames: int
+    lost: int
 
 
 def grid(base: Settings, axes: Sequence[str]) -> list[tuple[dict[str, Any], Settings]]:
@@ -106,8 +107,10 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
 
     Columns: the axes; ``clips``, ``train``, ``val``, ``test``, ``frames`` (mean), ``labels``
     (mean a clip), ``complete`` (share of clips whose labels include those of every mapped
-    activity seen in the window), ``unmapped`` (clips in which an activity without a label is
-    seen), ``too_large`` and ``short`` (clips and frames lost), ``classes``.
+    activity seen in the window), ``pure`` (share of clips whose labels are each seen on half of
+    the frames or more), ``unmapped`` (clips in which an activity without a label is seen),
+    ``classes``, ``too_large`` (chunks lost to ``crop.max_side``), ``lost`` (frames lost in
+    planning to anything else).
     A build that lies in ``request.out`` keeps all its bytes: it lends its parsed annotations.
 
     Raises:
@@ -193,18 +196,21 @@ def _plan(task: _Plan) -> list[_Planned]:
             found = done[key].issues
             issues = pd.concat([issues, found]) if len(found) else issues
         clips = video["clips_planned"]
-        missing, bare = audit.missing_labels(clips, video["activities"], video["boxes"])
-        lost = dict.fromkeys(("too_large", "short"), 0)
+        seen = audit.sights(clips, video["activities"], video["boxes"])
+        of_clip = list(zip(clips["clip_id"], seen, strict=True))
+        too_large = lost = 0
         if len(issues):
-            lost["too_large"] = int((issues["reason"] == "too_large").sum())  # each is one chunk
-            lost["short"] = int(issues["count"][issues["reason"] == "short"].sum())
+            large = issues["reason"] == "too_large"  # each is one chunk
+            planning = issues["stage"].isin(audit.PLANNING) & (issues["action"] != "noted")
+            too_large, lost = int(large.sum()), int(issues["count"][planning & ~large].sum())
         planned.append(
             _Planned(
                 store.to_arrow("clips_planned", clips.assign(x=None, y=None)),
-                {i: labels for i, labels in zip(clips["clip_id"], missing, strict=True) if labels},
-                [i for i, names in zip(clips["clip_id"], bare, strict=True) if names],
-                lost["too_large"],
-                lost["short"],
+                {i: one.missing for i, one in of_clip if one.missing},
+                [i for i, one in of_clip if one.unmapped],
+                {i: one.brief for i, one in of_clip if one.brief},
+                too_large,
+                lost,
             )
         )
     return planned
@@ -217,6 +223,7 @@ def _measure(parts: Sequence[_Planned], corpus: Corpus) -> dict[str, Any]:
     # As in an audit of the build: a label that the filter took out is missing nowhere.
     used = {label for labels in kept["labels"] for label in labels}
     lacking = {c for p in parts for c, labels in p.missing.items() if labels & used}
+    brief = {c for p in parts for c, labels in p.brief.items() if labels & used}
     n = len(kept)
     counts = kept["split"].value_counts()
     return {
@@ -225,16 +232,18 @@ def _measure(parts: Sequence[_Planned], corpus: Corpus) -> dict[str, Any]:
         "frames": float((kept["end"] - kept["start"]).mean()) if n else 0.0,
         "labels": float(kept["labels"].map(len).mean()) if n else 0.0,
         "complete": 1 - float(kept["clip_id"].isin(lacking).mean()) if n else 1.0,
+        "pure": 1 - float(kept["clip_id"].isin(brief).mean()) if n else 1.0,
         "unmapped": int(kept["clip_id"].isin([c for p in parts for c in p.unmapped]).sum()),
         "classes": len(used),
         "too_large": sum(p.too_large for p in parts),
-        "short": sum(p.short_frames for p in parts),
+        "lost": sum(p.lost for p in parts),
     }
 
 
 def render(table: pd.DataFrame) -> str:
     """The sweep as a table for a terminal."""
     shown = table.copy()
-    for column, form in (("frames", "{:.1f}"), ("labels", "{:.2f}"), ("complete", "{:.2%}")):
+    forms = {"frames": "{:.1f}", "labels": "{:.2f}", "complete": "{:.2%}", "pure": "{:.2%}"}
+    for column, form in forms.items():
         shown[column] = [form.format(v) for v in table[column]]
     return shown.to_string(index=False)

@@ -115,7 +115,7 @@ def audit(out: Path, as_json: bool) -> None:
     from tinyvirat_build.ask import audit as audits
     from tinyvirat_build.builds import open_build
 
-    found = open_build(out).audit()
+    found = open_build(out).audit(quiet=False)
     echo(json.dumps(found.to_dict(), indent=1) if as_json else audits.render(found))
 
 

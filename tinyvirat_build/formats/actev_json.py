@@ -31,6 +31,8 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
 
     ``file-index.json`` beside it tells a 1-based producer where the dialect is not given. A box
     that a dense dialect holds over more than ``max_gap`` frames is a hole and an issue ``gap``.
+    With ``last: off_frame`` the dialect ``exclusive`` counts the off frame too; it leaves that
+    frame's box out, so that the one before is held (``held_box``).
 
     Raises:
         AnnotationError: no activities file, not JSON, not ActEV's, or several videos of which
@@ -42,23 +44,31 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     file = path.name
     dialect = options.dialect or inferred
     issues.extend(_contradictions(found, dialect, file))
+    with_off = dialect == "exclusive" and options.last == "off_frame"
+    bounds: Dialect = "inclusive" if with_off else dialect
 
     held: list[tuple[int, Object, Ints, Ints]] = []
     work = Work(MAX_BOXES, "boxes, held from frame to frame", file=path)
     for index, a in enumerate(found):
+        lengthened = 0
         for o in a.objects:
             start, holds = _holds(a, o, dialect)
             if dialect != "nist":
                 holds = _unheld(a, o, start, holds, options.max_gap, file, issues)
+            if with_off and o.keys and o.keys[-1] == a.off - 1 and o.corners[-1] is not None:
+                holds[-1] += 1
+                lengthened += 1
             work.add(int(holds.sum()))
             held.append((index, o, start, holds))
+        if lengthened:
+            issues.append(_lengthened(a, file, lengthened))
     owners = [index for index, *_ in held]
     names, boxes, types = unite(_instances(found, held, work.done), file, issues)
     actors: list[list[str]] = [[] for _ in found]
     for index, name in zip(owners, names, strict=True):
         actors[index].append(name)
     activities = [
-        RawActivity(a.activity_id, a.name, *_span(a, dialect), tuple(dict.fromkeys(ids)))
+        RawActivity(a.activity_id, a.name, *_span(a, bounds), tuple(dict.fromkeys(ids)))
         for a, ids in zip(found, actors, strict=True)
     ]
     return assemble(
@@ -72,6 +82,12 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         file=file,
         interpolate=False,
     )
+
+
+def _lengthened(a: Activity, file: str, count: int) -> Issue:
+    """The note that the box before stands for that of an activity's last frame."""
+    record, detail = f"activity {a.activity_id}"[:200], f"no box on its last frame, {a.off}"
+    return Issue(STAGE, "held_box", "held", record, file, count=count, detail=detail)
 
 
 def dialect_of(video_id: str, files: Sequence[Path]) -> Dialect:

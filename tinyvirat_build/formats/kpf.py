@@ -76,7 +76,8 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         options,
         records_in=records_in,
         file=paths["activities"].name,
-        no_geometry="" if "geom" in paths or "regions" in paths else "the geometry file is missing",
+        no_geometry=options.no_geometry
+        or ("" if "geom" in paths or "regions" in paths else "the geometry file is missing"),
         regions=regions,
     )
 

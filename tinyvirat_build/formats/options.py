@@ -15,8 +15,12 @@ class ReadOptions:
     ``dialect`` is ActEV JSON's: ``nist`` is 1-based with sparse keyframes and an exclusive off
     frame, ``inclusive`` is 0-based with an inclusive off frame (CMU-v2, UMD-IBM, IBM),
     ``exclusive`` 0-based with an exclusive one (UMD-v1); empty: inferred from the boxes.
+    ``last``: with ``off_frame``, an activity of the dialect ``exclusive`` ends with its off frame.
+    ``no_geometry``: what to tell of an activity without a box, where the set's files explain it.
     """
 
     dialect: Dialect = ""
     max_gap: int = 30  # longest run of frames without a box that is interpolated
     drop_status: tuple[str, ...] = ("not_good",)
+    last: Literal["format", "off_frame"] = "format"
+    no_geometry: str = ""

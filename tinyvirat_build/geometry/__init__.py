@@ -112,6 +112,26 @@ def bridge_runs(
     return heads[stays], starts[stays], ends[stays]
 
 
+class Covered:
+    """Which frames of ``[start, end)`` some spans hold, each frame counted once.
+
+    >>> covered = Covered(10, 20)
+    >>> covered.add(10, 14), covered.add(12, 18), covered.add(11, 13)
+    (4, 4, 0)
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.there = np.zeros(end - start, bool)
+
+    def add(self, start: int, end: int) -> int:
+        """Take a span in; how many of its frames no span before it had."""
+        part = self.there[start - self.start : end - self.start]
+        new = len(part) - int(np.count_nonzero(part))
+        part[:] = True
+        return new
+
+
 # Boxes
 
 

@@ -57,22 +57,33 @@ class OpenedBuild:
             raise BuildError(f"{file}: {e}") from e
         return cls(root, settings, tuple(map(str, tree["sources"])), tree.get("limit"))
 
-    def table(self, name: str) -> pd.DataFrame:
-        """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``.
+    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``; or some of its columns.
 
         Raises:
             BuildError: there is no such table, its stage has not run, or not with the settings
                 that the build has now.
+        """
+        file = self.table_file(name)
+        table = store.read_table(file, columns)
+        if not folder.holds(file):
+            raise BuildError(folder.not_up_to_date(file))
+        return table
+
+    def table_file(self, name: str) -> Path:
+        """The file of a stage's table.
+
+        Raises:
+            BuildError: as for :meth:`table`.
         """
         if name not in SCHEMAS:
             raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
         file = folder.table_path(self.path, name)
         if not file.exists():
             raise BuildError(f"{file} is not there yet; run the stage that writes it")
-        table = store.read_table(file)
         if not folder.holds(file):
             raise BuildError(folder.not_up_to_date(file))
-        return table
+        return file
 
     @cached_property
     def clips(self) -> pd.DataFrame:

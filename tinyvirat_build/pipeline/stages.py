@@ -72,12 +72,12 @@ STAGES: tuple[Stage, ...] = (
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),
         ("activities", "boxes", "actors"), ("parse",),
         f"{_VIDEO}:parse", "Read the annotation files into activities and boxes.",
-        version=3, beyond_limit=True, instead=f"{_VIDEO}:not_parsed",
+        version=4, beyond_limit=True, instead=f"{_VIDEO}:not_parsed",
     ),
     Stage(
         "merge", "video", ("activities", "boxes"), ("tracks",), ("merge",),
         f"{_VIDEO}:merge", "Merge activities that overlap in space and time into tracks.",
-        version=2,
+        version=3,
     ),
     Stage(
         "segment", "video", ("tracks", "activities"), ("segments",), ("merge.unit",),
@@ -85,14 +85,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "chunk", "video", ("segments", "tracks"), ("chunks",), ("chunk",),
-        f"{_VIDEO}:chunk", "Cut long segments into clips of a bounded length.", version=2,
+        f"{_VIDEO}:chunk", "Cut long segments into clips of a bounded length.", version=3,
     ),
     Stage(
         "crop", "video",
         ("chunks", "segments", "tracks", "activities", "boxes", "videos:width,height"),
         ("clips_planned",),
         ("crop", "crop.names", "merge.unit", "merge.bridge", "chunk.min_frames"),
-        f"{_VIDEO}:crop", "Place each clip's window around its actors.", version=3,
+        f"{_VIDEO}:crop", "Place each clip's window around its actors.", version=4,
     ),
     Stage(
         "partition", "corpus", ("clips_planned", "all_activities", "groups"),

@@ -45,6 +45,7 @@ class Parse:
     max_gap: int = 30  # longest gap between boxes (frames) that is interpolated
     clip_boxes: bool = True  # clip boxes to the picture; the released MEVA rule does not
     drop_status: tuple[str, ...] = ("not_good",)  # src_status values that are left out
+    last: Literal["format", "off_frame"] = "format"  # off_frame: UMD-v1's JSON ends with that frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Virat:
     """Which annotations of VIRAT are read."""
 
     prefer: tuple[str, ...] = ("kpf", "text", "json")  # per video the first that is there
+    same_boxes: Literal["ignore", "join"] = "ignore"  # join: actors with equal boxes are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Merge:
     """Which activities belong together (docs/semantics.md, "Merge")."""
 
     unit: Literal["component", "activity"] = "component"
+    touch: Literal["overlap_or_actor", "actor"] = "overlap_or_actor"  # what brings them together
     measure: Literal["iomin", "iou"] = "iomin"
     threshold: float = 0.3
     bridge: int = 8  # frames
@@ -87,7 +90,8 @@ class Chunk:
 
     length: int = 64  # frames
     lengths: tuple[int, ...] = ()  # [min, max]: uniform, seeded per segment; replaces length
-    remainder: Literal["balance", "keep", "drop", "merge"] = "balance"
+    remainder: Literal["balance", "keep", "drop", "merge", "whole"] = "balance"
+    overlap: int = 0  # frames that consecutive chunks share
     min_frames: int = 16
     seed: int = 0
 
@@ -105,8 +109,12 @@ class Crop:
     max_side: int = 128  # inclusive
     sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
-    grid: Literal["even", "truncate"] = "even"  # truncate: released MEVA's, odd sides at the edge
-    labels: Literal["own", "window", "split"] = "own"  # window: of all that meet it; split: cut
+    enlarge: float = 1.0  # factor on what the window has to hold, where that is small
+    enlarge_under: int = 100  # pixels; larger ones are not enlarged
+    grid: Literal["even", "floor", "truncate"] = "even"  # floor, truncate: as VIRAT, MEVA released
+    labels: Literal["own", "window", "split"] = (
+        "split"  # cut where those seen change; or of all met
+    )
     seen: float = 0.5  # share of a box inside the window that counts as seen (labels: split)
     names: str = ""  # list of annotated and released names, for released_id
 
@@ -293,7 +301,7 @@ def _preset_in(overrides: Sequence[str]) -> str | None:
 
 def _check(s: Settings) -> None:
     chunk, crop, shares, drawn = s.chunk, s.crop, s.partition.targets, s.chunk.lengths
-    even = crop.grid == "even"
+    even, least = crop.grid != "truncate", min(drawn) if drawn else chunk.length
     rules = {
         "merge.threshold is in (0, 1]": 0 < s.merge.threshold <= 1,
         "merge.bridge is 0 or more frames": s.merge.bridge >= 0,
@@ -303,7 +311,10 @@ def _check(s: Settings) -> None:
         "chunk.length is 1 or more frames": chunk.length >= 1,
         "chunk.min_frames is 1 or more": chunk.min_frames >= 1,
         "chunk.lengths is [min, max]": not drawn or (len(drawn) == 2 and 1 <= drawn[0] <= drawn[1]),
+        "chunk.overlap is 0 or more frames, fewer than a chunk has": 0 <= chunk.overlap < least,
         "crop.seen is a share in (0, 1]": 0 < crop.seen <= 1,
+        "crop.enlarge is a factor from 1 to 10": 1 <= crop.enlarge <= 10,
+        "crop.enlarge_under is 0 or more pixels": crop.enlarge_under >= 0,
         "crop.margin is 0 or more pixels": crop.margin >= 0,
         "crop.smooth is 1 or more frames": crop.smooth >= 1,
         "crop.sides are 2 or more pixels": all(side >= 2 for side in crop.sides),

@@ -64,6 +64,8 @@ class Entry:
     mapping: tuple[tuple[str, tuple[str, ...]], ...] | None = None  # a user's own label map
     regions: tuple[Region, ...] = ()
     parts: tuple[Part, ...] = ()  # where several annotation sets are united, in order of priority
+    same_boxes: bool = False  # whether actors with the same boxes are one
+    no_geometry: str = ""  # what to tell of activities without a box, where that has a known cause
 
     @property
     def key(self) -> Key:

@@ -6,7 +6,7 @@ import csv
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -226,6 +226,19 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def one_actor(read: str, formats: Sequence[str], video_id: str) -> str:
+    """What to tell of activities without boxes, where KPF is read for want of a set's JSON.
+
+    >>> one_actor("kpf", ("actev-json", "kpf"), "CLIP")
+    "this set's KPF holds the boxes of one actor; CLIP.json, which is missing, has all"
+    """
+    if read != "kpf" or "actev-json" not in formats[: formats.index("kpf")]:
+        return ""
+    return (
+        f"this set's KPF holds the boxes of one actor; {video_id}.json, which is missing, has all"
+    )
 
 
 def repeated(annotation_set: str, video_id: str, folder: Path) -> Issue:

@@ -2,13 +2,14 @@
 
 A set is recognised by the name of its folder anywhere in the path, a file by its own name
 (``2018-03-07.16-50-01.16-55-01.bus.G331.activities.yml``), so that a clone of the annotation
-repository beside the tree of videos is found as it is.
+repository beside the tree of videos is found as it is. Where no folder is one of a known set, the
+set is that above the days and hours.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from typing import Any, Final
 from tinyvirat_build import labels
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
+from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Part
@@ -24,6 +26,7 @@ from tinyvirat_build.sources.files import (
     Camera,
     Found,
     cameras,
+    one_actor,
     other,
     parts_of,
     repeated,
@@ -54,11 +57,17 @@ SETS: Final[Mapping[str, AnnotationSet]] = {
     "IBM-person-person": _INCLUSIVE,
     "IBM-person-vehicle": _INCLUSIVE,
     "UMD-v1": _EXCLUSIVE,
+    "UMD-v1-train": _EXCLUSIVE,
     "UMD-v1-val": _EXCLUSIVE,
+    "UMD-v1-test": _EXCLUSIVE,
     "JHU-AIEM": AnnotationSet(("cuboids",)),
     "nist-kf1-json": AnnotationSet(("actev-json",), "nist"),
 }
 """The known sets by the name of their folder."""
+
+# What a set that is not known is read as: as what its files are, JSON before KPF as above.
+_UNKNOWN: Final = AnnotationSet(("actev-json", "kpf", "cuboids"))
+_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d\d")  # folders inside a set: a day, an hour
 
 MAX_TABLE: Final = 64 << 20  # bytes; the real one has half a megabyte
 CLIP_TABLE: Final = "meva-clip-camera-and-time-table.txt"
@@ -99,17 +108,12 @@ class MevaSource:
         found = self.survey(data, settings)
         if found.entries:
             return found
-        wanted = ", ".join(_sets(settings))
+        wanted = ", ".join(settings.meva.sets)
         if found.others:
             there = ", ".join(sorted({e.annotation_set for e in found.others}))
             raise DataError(
                 f"no clip of the MEVA sets {wanted} below {data}, but of {there}; "
                 "name them with --set meva.sets=[…]"
-            )
-        if found.unplaced:
-            raise DataError(
-                f"{found.unplaced[0]} lies in no folder of a known MEVA set; keep the names of "
-                f"the annotation repository's folders ({', '.join(SETS)})"
             )
         raise DataError(
             f"no MEVA annotation below {data}; looked for CLIP.activities.yml and CLIP.json "
@@ -118,13 +122,13 @@ class MevaSource:
 
     def survey(self, data: Path, settings: Settings) -> Discovery:
         """As :meth:`discover`, but finding nothing is no error."""
-        sets = _sets(settings)
         found, slots = _collect(data)
+        sets = _sets(settings, {annotation_set for annotation_set, _ in found.annotations})
         videos = found.videos
         by_clip: dict[str, list[Entry]] = {}
         issues: list[tuple[str, Issue]] = []
         for annotation_set, clip in sorted(found.annotations):
-            known = SETS[annotation_set]
+            known = SETS.get(annotation_set, _UNKNOWN)
             picked = found.pick(annotation_set, clip, known.formats)
             if picked is None:
                 files = found.annotations[annotation_set, clip].values()
@@ -145,6 +149,7 @@ class MevaSource:
                     video=videos.get(clip),
                     namespace="meva",
                     dialect=known.dialect if kind == "actev-json" else "",
+                    no_geometry=one_actor(kind, known.formats, clip) if known.dialect else "",
                     **_about(clip, slots),
                 )
             )
@@ -152,6 +157,7 @@ class MevaSource:
         others: list[Entry] = []
         for clip, here in by_clip.items():
             wanted = [e for s in sets for e in here if e.annotation_set == s]
+            issues += [(clip, _unknown(e)) for e in wanted if e.annotation_set not in SETS]
             others += [e for e in here if e not in wanted]
             if settings.meva.unite == "union" and len(wanted) > 1:
                 entries.append(unite_entries(wanted))
@@ -217,7 +223,7 @@ def read_slots(path: Path) -> dict[str, str]:
 def _collect(data: Path) -> tuple[Found, dict[str, str]]:
     found = Found.nothing()
     slots: dict[str, str] = {}
-    set_of: dict[str, str | None] = {}
+    set_of: dict[str, str] = {}
     for folder, name in walk(data):
         if folder not in set_of:
             set_of[folder] = _set_of(folder, data)
@@ -227,34 +233,40 @@ def _collect(data: Path) -> tuple[Found, dict[str, str]]:
             clip, suffix = match["clip"], match["video"]
             if suffix:
                 found.add_video(clip, _RUNS.get(match["run"], 3), folder, name)
-            elif annotation_set:
+            else:
                 kind = "kpf" if match["kpf"] else "actev-json"
                 found.add(annotation_set, clip, kind, folder, name)
-            else:
-                found.unplaced.append(Path(folder, name))
         elif cuboids := _CUBOIDS.fullmatch(name):
-            found.add(
-                annotation_set or "JHU-AIEM", ".".join(cuboids.groups()), "cuboids", folder, name
-            )
+            annotation_set = annotation_set if annotation_set in SETS else "JHU-AIEM"
+            found.add(annotation_set, ".".join(cuboids.groups()), "cuboids", folder, name)
         elif name == CLIP_TABLE:
             slots |= read_slots(Path(folder, name))
     return found, slots
 
 
-def _set_of(folder: str, data: Path) -> str | None:
+def _set_of(folder: str, data: Path) -> str:
     below, above = parts_of(folder, data)
-    for part in (*reversed(below), *reversed(above)):
-        if part in SETS:
-            return part
-    return None
+    upwards = [*reversed(below), *reversed(above)]
+    known = (part for part in upwards if part in SETS)
+    return next(known, None) or next(part for part in upwards if not _DATED.fullmatch(part))
 
 
-def _sets(settings: Settings) -> list[str]:
+def _unknown(entry: Entry) -> Issue:
+    record, file = f"video {entry.video_id}", entry.files[0].name
+    detail = f"set {shown(entry.annotation_set)}, read as {entry.format}"
+    return Issue("discover", "unknown_set", "noted", record, file, detail=detail)
+
+
+def _sets(settings: Settings, there: Collection[str]) -> list[str]:
+    """The sets that the settings name: known ones, or folders that are there."""
     wanted = [name.removeprefix("contrib/") for name in settings.meva.sets]
     for name in wanted:
-        if name not in SETS:
-            hint = nearest(name, SETS)
-            raise SettingsError(f"meva.sets: no set {name!r}{hint}; the sets are {', '.join(SETS)}")
+        if name not in SETS and name not in there:
+            hint = nearest(name, (*SETS, *there))
+            raise SettingsError(
+                f"meva.sets: no set {name!r}{hint}; the sets are {', '.join(SETS)}, and any other "
+                "folder of annotations by its name"
+            )
     if not wanted:
         raise SettingsError(f"meva.sets names no set; the sets are {', '.join(SETS)}")
     return list(dict.fromkeys(wanted))

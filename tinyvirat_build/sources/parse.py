@@ -35,6 +35,7 @@ from tinyvirat_build.records import (
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Part, Region
 from tinyvirat_build.sources.meva import current_name
+from tinyvirat_build.sources.same_boxes import join_same_boxes
 from tinyvirat_build.sources.unite import unite
 
 STAGE: Final = "parse"
@@ -122,7 +123,12 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
     Raises:
         AnnotationError: a file of every set cannot be read at all, or asks for more than a bound.
     """
-    options = ReadOptions(max_gap=settings.parse.max_gap, drop_status=settings.parse.drop_status)
+    options = ReadOptions(
+        max_gap=settings.parse.max_gap,
+        drop_status=settings.parse.drop_status,
+        last=settings.parse.last,
+        no_geometry=entry.no_geometry,
+    )
     parts = entry.parts or (
         Part(entry.annotation_set, entry.format, entry.namespace, entry.dialect, len(entry.files)),
     )
@@ -140,6 +146,8 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
     if not sets:
         raise errors[0]
     united = sets[0][1] if len(sets) == 1 else unite(sets, current_name)
+    if entry.same_boxes:
+        united = join_same_boxes(united)
     if not errors:
         return united
     return replace(

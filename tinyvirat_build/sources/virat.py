@@ -21,6 +21,7 @@ from tinyvirat_build.sources.files import (
     SUFFIX,
     Found,
     cameras,
+    one_actor,
     other,
     parts_of,
     repeated,
@@ -120,6 +121,8 @@ class ViratSource:
                     video=videos.get(video_id),
                     namespace=kind.namespace,
                     dialect=kind.dialect if form == "actev-json" else "",
+                    same_boxes=settings.virat.same_boxes == "join",
+                    no_geometry=one_actor(form, kind.formats, video_id),
                     **_about(video_id),
                 )
                 by_video.setdefault(video_id, []).append((word, entry))

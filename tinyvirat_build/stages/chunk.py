@@ -1,8 +1,8 @@
 """Chunk: segments are cut to the length of clips.
 
-``chunk.length`` frames, or lengths drawn uniformly from ``chunk.lengths``; what becomes of the
-rest is ``chunk.remainder`` (docs/semantics.md, "Chunk"; TinyVIRAT, "long videos are split into
-chunks").
+``chunk.length`` frames, or lengths drawn uniformly from ``chunk.lengths``, ``chunk.overlap`` of
+them shared with the chunk before; what becomes of the rest is ``chunk.remainder``
+(docs/semantics.md, "Chunk"; TinyVIRAT, "long videos are split into chunks").
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Final
 
 import pandas as pd
 
+from tinyvirat_build.geometry import Covered
 from tinyvirat_build.records import Issue, Key, StageResult
 from tinyvirat_build.settings import Chunk
 from tinyvirat_build.stages.segment import tracks_by_id
@@ -28,7 +29,8 @@ def chunk(segments: pd.DataFrame, tracks: pd.DataFrame, settings: Chunk) -> Stag
 
     A chunk keeps its segment's labels, and names the tracks and activities of its own frames.
     Chunks under ``min_frames`` are issues (``short``), the rest of a segment under
-    ``remainder: drop`` is one too (``remainder``). The balance counts frames.
+    ``remainder: drop`` is one too (``remainder``). The balance counts the frames of segments,
+    each once, also where chunks share some.
     """
     make = functools.partial(_chunked, settings=settings)
     return video_by_video("chunk", "chunks", "frames", make, segments, tracks)
@@ -50,20 +52,25 @@ def _chunked(key: Key, segments: VideoRows, tracks: VideoRows, *, settings: Chun
         # Not the frames themselves: a corpus whose frames are counted from elsewhere has the
         # same clips.
         seed = (settings.seed, *key, end - start, before, *members)
-        cuts = [start + at for at in cut_points(end - start, settings, seed)]
+        spans = [
+            (start + low, start + high) for low, high in chunk_spans(end - start, settings, seed)
+        ]
+        rest = (spans[-1][1] if spans else start, end)
+        long = [span for span in spans if span[1] - span[0] >= settings.min_frames]
         starts, ends = ([track_of[t][side] for t in within] for side in (0, 1))
-        for low, high in pairwise(cuts):
-            if high - low < settings.min_frames:
-                issues.append(_issue("short", segment_id, low, high, members))
-                continue
+        for low, high in long:
             touched = within[bisect_right(ends, low) : bisect_left(starts, high)]
             own = tuple(sorted({a for t in touched for a in track_of[t][2]}))
             row = (segment_id, low, high, labels, own, touched)
             for column, value in zip(values.values(), row, strict=True):
                 column.append(value)
-            kept += high - low
-        if cuts[-1] < end:
-            issues.append(_issue("remainder", segment_id, cuts[-1], end, members))
+        covered = Covered(start, end)
+        kept += sum(covered.add(*span) for span in long)
+        lost = [("short", span) for span in spans if span[1] - span[0] < settings.min_frames]
+        lost += [("remainder", rest)] if rest[0] < end else []
+        issues += [
+            _issue(reason, segment_id, *span, members, covered.add(*span)) for reason, span in lost
+        ]
     return Made(values, frames, kept, issues)
 
 
@@ -81,49 +88,62 @@ def _times_before(segments: Sequence[tuple[int, int, tuple[str, ...]]]) -> list[
     return found
 
 
-def _issue(reason: str, segment_id: int, start: int, end: int, members: Sequence[str]) -> Issue:
+def _issue(
+    reason: str, segment_id: int, start: int, end: int, members: Sequence[str], count: int
+) -> Issue:
     return Issue(
         "chunk",
         reason,
         "dropped",
         f"segment {segment_id} frames [{start}, {end})",
-        count=end - start,
+        count=count,
         detail="activities " + " ".join(members),
     )
 
 
-def cut_points(frames: int, settings: Chunk, seed: Sequence[object] = ()) -> list[int]:
-    """Where a segment of ``frames`` frames is cut: ascending, the first 0, the last the end.
+def chunk_spans(frames: int, settings: Chunk, seed: Sequence[object] = ()) -> list[tuple[int, int]]:
+    """The chunks ``[start, end)`` of a segment of ``frames`` frames, in order, from its first on.
 
-    The last is less than ``frames`` where a rest is dropped.
-
-    >>> cut_points(150, Chunk()), cut_points(150, Chunk(remainder="keep"))
-    ([0, 50, 100, 150], [0, 64, 128, 150])
-    >>> cut_points(150, Chunk(remainder="drop")), cut_points(150, Chunk(remainder="merge"))
-    ([0, 64, 128], [0, 64, 150])
+    >>> chunk_spans(150, Chunk()), chunk_spans(150, Chunk(remainder="keep"))
+    ([(0, 50), (50, 100), (100, 150)], [(0, 64), (64, 128), (128, 150)])
+    >>> chunk_spans(150, Chunk(remainder="drop")), chunk_spans(150, Chunk(remainder="merge"))
+    ([(0, 64), (64, 128)], [(0, 64), (64, 150)])
+    >>> chunk_spans(150, Chunk(remainder="keep", overlap=20))
+    [(0, 64), (44, 108), (88, 150)]
     """
-    lengths = draw_lengths(frames, settings, seed)
-    return _REMAINDERS[settings.remainder](frames, lengths, settings)
+    shared = settings.overlap
+    if frames <= shared:  # less than any chunk
+        return [] if settings.remainder == "drop" else [(0, frames)]
+    # A chunk is a step to the next one and the frames that it shares with it.
+    steps = [length - shared for length in draw_lengths(frames, settings, seed)]
+    cuts = _REMAINDERS[settings.remainder](frames - shared, steps, settings)
+    return [(low, high + shared) for low, high in pairwise(cuts)]
 
 
 def draw_lengths(frames: int, settings: Chunk, seed: Sequence[object]) -> list[int]:
-    """Lengths of chunks until they reach ``frames``.
+    """Lengths of chunks until they reach ``frames``, which are more than they share.
 
     Each is drawn from SHA-256 of the seed and its number, so that it depends on nothing else:
     neither on other segments nor on a library's generator.
     """
+    left = frames - settings.overlap
     if not settings.lengths:
-        return [settings.length] * -(-frames // settings.length)
+        return [settings.length] * -(-left // (settings.length - settings.overlap))
     low, high = settings.lengths
     seeded = hashlib.sha256("\x1f".join(map(str, seed)).encode())
     found: list[int] = []
-    left = frames
     while left > 0:
         drawn = seeded.copy()
         drawn.update(f"\x1f{len(found)}".encode())
         found.append(low + int.from_bytes(drawn.digest()[:8], "big") % (high - low + 1))
-        left -= found[-1]
+        left -= found[-1] - settings.overlap
     return found
+
+
+def _bounds(settings: Chunk) -> tuple[int, int]:
+    """The least and the longest step from one chunk to the next."""
+    least, most = settings.lengths or (settings.length, settings.length)
+    return least - settings.overlap, most - settings.overlap
 
 
 def _balance(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
@@ -136,7 +156,7 @@ def _balance(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
     >>> [_balance(n, [50, 45, 90], Chunk(lengths=(40, 150))) for n in (60, 100, 170)]
     [[0, 60], [0, 50, 100], [0, 47, 91, 170]]
     """
-    least, most = settings.lengths or (settings.length, settings.length)
+    least, most = _bounds(settings)
     if settings.lengths:
         lengths = lengths[: max(frames // least, -(-frames // most))]
     n, total = len(lengths), sum(lengths)
@@ -163,9 +183,23 @@ def _merge(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
     return [*(whole[:-1] or [0]), frames]
 
 
+def _whole(frames: int, lengths: list[int], settings: Chunk) -> list[int]:
+    """Whole lengths while the rest is longer than the longest; then the rest, as it is.
+
+    >>> [_whole(n, [50, 45, 90], Chunk(lengths=(40, 150))) for n in (60, 150, 170, 230)]
+    [[0, 60], [0, 150], [0, 50, 170], [0, 50, 95, 230]]
+    """
+    _, most = _bounds(settings)
+    cuts = list(accumulate(lengths[:-1], initial=0))
+    while len(cuts) > 1 and frames - cuts[-2] <= most:
+        cuts.pop()
+    return [*cuts, frames]
+
+
 _REMAINDERS: Final[dict[str, Callable[[int, list[int], Chunk], list[int]]]] = {
     "balance": _balance,
     "keep": _keep,
     "drop": _drop,
     "merge": _merge,
+    "whole": _whole,
 }

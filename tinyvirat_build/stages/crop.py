@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ from tinyvirat_build.stages.sight import Sighting, by_clip, inside, parts
 from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
 from tinyvirat_build.stages.window import Windows
 
+Span: TypeAlias = tuple[int, int, int]  # segment, start, end
 _REFUSALS: Final = ("no_geometry", "too_large", "unlabelled", "short", "half_seen")
 
 
@@ -89,12 +90,13 @@ def crop(
     with ``scope: segment``. The picture's size is that of ``videos``.
 
     A chunk whose window would be larger than ``max_side`` (``too_large``), that has no label
-    (``unlabelled``), or no box (``no_geometry``) is an issue. The balance counts clips.
+    (``unlabelled``), or no box (``no_geometry``) is an issue. The balance counts the frames of
+    segments, those that several of their chunks share once.
 
     With ``labels: split`` a chunk is cut where the labels that can be seen in its window change,
     smoothed with ``bridge`` (``merge.bridge``). Its parts keep its window; those under
     ``min_frames`` (``chunk.min_frames``) are issues (``short``), and so are those with a label
-    that is seen on under half of their frames (``half_seen``). The balance counts frames then.
+    that is seen on under half of their frames (``half_seen``).
 
     Raises:
         ValueError: ``scope: segment`` without ``segments``.
@@ -108,8 +110,7 @@ def crop(
     )
     tables = (chunks, tracks, activities, boxes, videos)
     measured = (segments,) if settings.scope == "segment" and segments is not None else ()
-    counted = "frames" if settings.labels == "split" else "clips"
-    return video_by_video("crop", "clips_planned", counted, make, *tables, *measured)
+    return video_by_video("crop", "clips_planned", "frames", make, *tables, *measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +142,35 @@ def _cropped(
         settings, rule,
     )  # fmt: skip
     spans = _read_spans(chunks)
+    given = list(zip(spans.segment_id, spans.start.tolist(), spans.end.tolist(), strict=True))
     try:
         measured = None if segments is None else _read_spans(segments)
-        values, issues = video.plan(spans, measured)
+        values, refused = video.plan(spans, measured)
     except BoundError as e:
         about = f"video {key.video_id}"
-        count = video.counted(spans.start, spans.end)
-        issues = [Issue("crop", "bound", "quarantined", about, count=count, detail=e.what)]
-        values = {"start": [], "end": []}
-    kept = np.array([values["start"], values["end"]], np.int64)
-    return Made(values, video.counted(spans.start, spans.end), video.counted(*kept), issues)
+        refused = [_Refused(Issue("crop", "bound", "quarantined", about, detail=e.what), given)]
+        values = {name: [] for name in ("segment_id", "start", "end")}
+    count = _frames_of(given)
+    kept = sum(map(count, zip(*(values[n] for n in ("segment_id", "start", "end")), strict=True)))
+    issues = [replace(one.issue, count=sum(map(count, one.spans))) for one in refused]
+    return Made(values, sum(map(_frames_of(given), given)), kept, issues)
+
+
+class _Refused(NamedTuple):
+    """An issue, and the spans that are no clips by it."""
+
+    issue: Issue
+    spans: Sequence[Span]
+
+
+def _frames_of(spans: Iterable[Span]) -> Callable[[Span], int]:
+    """A function that counts the frames of a span that no span before it had."""
+    bounds: dict[int, tuple[int, int]] = {}
+    for segment, start, end in spans:
+        low, high = bounds.get(segment, (start, end))
+        bounds[segment] = min(low, start), max(high, end)
+    covered = {segment: geometry.Covered(*bound) for segment, bound in bounds.items()}
+    return lambda span: covered[span[0]].add(*span[1:])
 
 
 def _read_spans(rows: VideoRows) -> _Spans:
@@ -182,14 +202,10 @@ class _Video:
         self.place = {name: i for i, name in enumerate(activities.ids)}
         self.codes: dict[int, list[int]] = {}
 
-    def counted(self, start: Ints, end: Ints) -> int:
-        """How many records spans are: their frames where they are split, else each is one."""
-        return int((end - start).sum()) if self.settings.labels == "split" else len(start)
-
     def plan(
         self, chunks: _Spans, segments: _Spans | None
-    ) -> tuple[dict[str, list[Any]], list[Issue]]:
-        """The columns of the clips, and the issues of the chunks that are none.
+    ) -> tuple[dict[str, list[Any]], list[_Refused]]:
+        """The columns of the clips, and the chunks that are none.
 
         Raises:
             BoundError: too many boxes meet the windows.
@@ -199,14 +215,14 @@ class _Video:
             sizes = [self.widest(segments.take(part)) for part in _parts(segments)]
             row = {s: i for i, s in enumerate(segments.segment_id)}
             measured = np.concatenate(sizes, axis=1)[:, [row[s] for s in chunks.segment_id]]
-        values: dict[str, list[Any]] = {"start": [], "end": []}
-        refused: dict[str, list[Issue]] = {reason: [] for reason in _REFUSALS}
+        values: dict[str, list[Any]] = {name: [] for name in ("segment_id", "start", "end")}
+        refused: dict[str, list[_Refused]] = {reason: [] for reason in _REFUSALS}
         for part in _parts(chunks):
             extent = None if measured is None else measured[:, part]
             found = self.plan_part(chunks.take(part), extent, refused)
             for name, column in found.items():
                 values.setdefault(name, []).extend(column)
-        return values, [issue for issues in refused.values() for issue in issues]
+        return values, [one for found in refused.values() for one in found]
 
     def widest(self, spans: _Spans) -> Floats:
         """The size ``(2, C)`` that holds the boxes of each span."""
@@ -216,7 +232,7 @@ class _Video:
         self,
         chunks: _Spans,
         extent: Floats | None,
-        refused: Mapping[str, list[Issue]],
+        refused: Mapping[str, list[_Refused]],
     ) -> dict[str, list[Any]]:
         """The columns of some chunks' clips; those that are none are added to ``refused``.
 
@@ -230,11 +246,11 @@ class _Video:
         size = window.snap(own if extent is None else extent, settings)
         fits = size.max(axis=0) <= settings.max_side
         refused["no_geometry"].extend(
-            self.issue(chunks, i, "no_geometry", "no box on any frame")
+            self.refusal(chunks, i, "no_geometry", "no box on any frame")
             for i in np.flatnonzero(~there).tolist()
         )
         refused["too_large"].extend(
-            self.issue(chunks, i, "too_large", f"side {size[:, i].max():g}")
+            self.refusal(chunks, i, "too_large", f"side {size[:, i].max():g}")
             for i in np.flatnonzero(there & ~fits).tolist()
         )
         actor_side = np.maximum.reduceat(geometry.sizes(reach).max(axis=0), at[:-1])
@@ -262,13 +278,13 @@ class _Video:
                 )
             ]
         refused["unlabelled"].extend(
-            self.issue(chunks, i, "unlabelled", "", part) for i, part in clips if not part.labels
+            self.refusal(chunks, i, "unlabelled", "", part) for i, part in clips if not part.labels
         )
         clips = [(i, part) for i, part in clips if part.labels]
         return self.columns(chunks, windows, frame_at, actor_side, clips)
 
     def seen_apart(
-        self, chunks: _Spans, rectangles: Floats, refused: Mapping[str, list[Issue]]
+        self, chunks: _Spans, rectangles: Floats, refused: Mapping[str, list[_Refused]]
     ) -> list[tuple[int, Sighting]]:
         """The parts of chunks over which the labels seen stay the same, each with its chunk."""
         seen = by_clip(self.neighbours(chunks, rectangles))
@@ -281,10 +297,10 @@ class _Video:
                 place=place, bridge=self.rule.bridge,
             ):  # fmt: skip
                 if part.end - part.start < self.rule.min_frames:
-                    refused["short"].append(self.issue(chunks, i, "short", "", part))
+                    refused["short"].append(self.refusal(chunks, i, "short", "", part))
                 elif part.briefly:
                     names = " ".join(part.briefly)
-                    refused["half_seen"].append(self.issue(chunks, i, "half_seen", names, part))
+                    refused["half_seen"].append(self.refusal(chunks, i, "half_seen", names, part))
                 else:
                     clips.append((i, part))
         return clips
@@ -353,8 +369,8 @@ class _Video:
         return self.codes[track]
 
     def in_picture(self, reach: Floats) -> Floats:
-        """Boxes as the settings' grid takes them: on the even one, inside the picture."""
-        if self.settings.grid == "even":
+        """Boxes as the settings' grid takes them: on even corners, inside the picture."""
+        if self.settings.grid != "truncate":
             return geometry.clip_to(reach, *self.picture)
         return reach
 
@@ -428,18 +444,18 @@ class _Video:
         name = self.activities.names[self.place[activity]]
         return f"{activity}_{self.rule.names.get(name, name)}_{part.start}_{part.end - 1}"
 
-    def issue(
+    def refusal(
         self, chunks: _Spans, i: int, reason: str, detail: str, part: Sighting | None = None
-    ) -> Issue:
+    ) -> _Refused:
         """A chunk, or a part of one, that is no clip."""
         single = self.rule.unit == "activity"
         what = (
             f"activity {chunks.activities[i][0]}" if single else f"segment {chunks.segment_id[i]}"
         )
         start, end = (part.start, part.end) if part else (chunks.start[i], chunks.end[i])
-        count = int(end - start) if self.settings.labels == "split" else 1
         record = f"{what} frames [{start}, {end})"
-        return Issue("crop", reason, "dropped", record, count=count, detail=detail)
+        issue = Issue("crop", reason, "dropped", record, detail=detail)
+        return _Refused(issue, [(chunks.segment_id[i], int(start), int(end))])
 
 
 def _parts(spans: _Spans) -> list[Ints]:

@@ -147,7 +147,8 @@ def components(
 def _met(casts: Casts, boxes: ActorBoxes, settings: Merge) -> tuple[Spans, Runs]:
     """The runs of frames on which casts have a box, and those over which two casts overlap.
 
-    Casts that share an actor are not compared: they touch anyway.
+    Casts that share an actor are not compared, since they touch anyway, and with ``touch: actor``
+    none is.
     """
     parts = boxes.of_casts(casts)
     Work(MAX_CAST_BOXES, "boxes of activities").add(parts.total())
@@ -158,6 +159,8 @@ def _met(casts: Casts, boxes: ActorBoxes, settings: Merge) -> tuple[Spans, Runs]
     runs, many = [(_NONE, _NONE, _NONE, _NONE)], _MANY
     for part in parts:
         stretches.append(part.seen().runs())
+        if settings.touch == "actor":
+            continue
         for found in meetings(part, None, hits, work, decide=decide, apart=sharing.apart):
             lower, upper = np.minimum(*found[:2]), np.maximum(*found[:2])
             runs.append((lower, upper, *found[2:]))

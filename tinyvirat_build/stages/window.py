@@ -8,7 +8,7 @@ of a clip's boxes where it is static. The pieces of clip ``c`` are ``at[c] … a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tinyvirat_build import geometry
 from tinyvirat_build.geometry import SUBPIXELS
 from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
 from tinyvirat_build.settings import Crop
+
+ROUNDING: Final = 1e-6
+"""Pixels by which a product of decimal numbers may miss the whole number that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,20 @@ class Windows:
 def widest(reach: Floats, at: Ints, settings: Crop) -> Floats:
     """The size ``(2, C)`` that holds every piece of a clip, margins included, not yet snapped.
 
-    On the even grid boxes are widened to even corners. ``-inf`` for a clip without a box.
+    On the even grid boxes are widened to even corners. One of which no side reaches
+    ``enlarge_under`` is enlarged; on the grid ``floor`` sides are then made even downwards.
+    ``-inf`` for a clip without a box.
     """
     wide = reach + settings.margin
     if settings.grid == "even":
         wide = _even(wide)
     found: Floats = np.maximum.reduceat(geometry.sizes(wide), at[:-1], axis=1)
+    small = found.max(axis=0) < settings.enlarge_under
+    found = np.where(small, found * settings.enlarge, found)
+    if settings.grid == "floor":
+        return 2 * np.floor(found / 2 + ROUNDING)
+    if settings.grid == "even" and settings.enlarge != 1:
+        return 2 * np.ceil(found / 2 - ROUNDING)
     return found
 
 
@@ -63,7 +74,7 @@ def snap(extent: Floats, settings: Crop) -> Floats:
     if settings.shape == "square":
         extent = np.broadcast_to(extent.max(axis=0), extent.shape)
     least, steps = float(settings.min_side), np.sort(np.array(settings.sides, np.float64))
-    if settings.grid == "even":
+    if settings.grid != "truncate":
         least, steps = 2 * np.ceil(least / 2), 2 * np.ceil(steps / 2)
     found = np.maximum(extent, least)
     if len(steps):
@@ -142,7 +153,9 @@ def _corners(
     """The even corners of the windows along one axis: ``(P,)``.
 
     The corner nearest the smoothed centre, moved by the least amount that holds the box. The
-    window stays in the picture, or, if it is the larger of the two, holds all of it.
+    window stays in the picture, or, if it is the larger of the two, holds all of it. A box that
+    no even corner lets into the window, as on the grid ``floor``, sticks out evenly: by less
+    than two pixels a side.
     """
     sums, counts = centre
     # corner / 2 = (mean of twice the centre / 2 - side / 2) / 2, in whole numbers
@@ -159,11 +172,16 @@ def _corners(
     edge = float(2 * np.ceil(picture / 2))
     wide_low = np.maximum(-_even(box[axis] + margin), 0.0).astype(np.int64)
     wide_high = np.minimum(_even(box[axis + 2] + margin), edge).astype(np.int64)
+    fits = wide_high - wide_low <= side
     held = np.clip(corner, wide_high - side, wide_low)
-    kept = np.clip(np.where(there, held, corner), low, high)
+    ideal = (box[axis + 2] - box[axis] - side) / 2
+    under = geometry.even_floor(ideal)
+    beyond = (ideal - under > 1) | ((ideal - under == 1) & (2 * (under + 1) < picture - side))
+    middle = under + 2 * beyond
+    kept = np.clip(np.where(there, np.where(fits, held, middle), corner), low, high)
     # In a picture of odd size the last column is reached by hanging one pixel over the edge.
     again = np.clip(kept, wide_high - side, wide_low)
-    final: Ints = np.where(there, again, kept)
+    final: Ints = np.where(there & fits, again, kept)
     return final
 
 

@@ -17,6 +17,7 @@ from tinyvirat_build.store.sums import changed_tables, is_noted
 from tinyvirat_build.store.tables import (
     count_rows,
     from_arrow,
+    read_by_video,
     read_table,
     table_key,
     to_arrow,
@@ -38,7 +39,7 @@ from tinyvirat_build.store.units import (
 __all__ = [
     "PARTIAL", "HashMemory", "atomic_folder", "atomic_path", "changed_tables", "count_rows",
     "csv_text", "digest", "from_arrow", "has_part", "has_transient", "hash_file", "is_noted",
-    "is_transient", "locked", "printable", "read_table", "read_unit",
+    "is_transient", "locked", "printable", "read_by_video", "read_table", "read_unit",
     "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest",
     "unit_key", "write_bytes", "write_json", "write_table", "write_text", "write_unit",
 ]  # fmt: skip

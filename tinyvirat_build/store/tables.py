@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.records import SCHEMAS
+from tinyvirat_build.records import KEYS, SCHEMAS, Key
 from tinyvirat_build.store.files import atomic_path, hash_file
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.store.sums import note_sum
@@ -95,7 +96,59 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         return pq.read_table(path, columns=columns)
     except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
         raise_if_lacking(e)
-        raise BuildError(f"cannot read table {path}: {e}; delete it and run again") from e
+        raise _unreadable(path, e) from e
+
+
+def read_by_video(paths: Mapping[str, Path]) -> Iterator[tuple[Key, dict[str, pd.DataFrame]]]:
+    """The videos of the first of some tables, one after the other, with their rows of each.
+
+    Tables lie in the order of their keys, so that memory holds a batch of rows of each and the
+    rows of one video, whatever the number of videos.
+    """
+    (first, *others), runs = paths, {name: _runs(path) for name, path in paths.items()}
+    ahead = {name: next(runs[name], None) for name in others}
+    for key, rows in runs[first]:
+        found = {first: from_arrow(rows)}
+        for name in others:
+            while (own := ahead[name]) is not None and own[0] < key:
+                ahead[name] = next(runs[name], None)
+            there = own is not None and own[0] == key
+            found[name] = from_arrow(own[1] if own and there else SCHEMAS[name].empty_table())
+        yield key, found
+
+
+def _runs(path: Path) -> Iterator[tuple[Key, pa.Table]]:
+    """The rows of a table, video by video."""
+    held: list[pa.Table] = []
+    of: Key | None = None
+    with _opened(path) as file:
+        for batch in file.iter_batches(batch_size=1 << 15):
+            table = pa.Table.from_batches([batch])
+            keys = [batch.column(name) for name in KEYS]
+            codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])
+            breaks = np.flatnonzero((codes[:, 1:] != codes[:, :-1]).any(axis=0)) + 1
+            for low, high in pairwise([0, *breaks.tolist(), len(batch)]):
+                words = zip(keys, codes[:, low].tolist(), strict=True)
+                key = Key(*(str(column.dictionary[code]) for column, code in words))
+                if of is not None and key != of:
+                    yield of, pa.concat_tables(held)
+                    held = []
+                of = key
+                held.append(table.slice(low, high - low))
+    if of is not None:
+        yield of, pa.concat_tables(held)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as e:
+        raise_if_lacking(e)
+        raise _unreadable(path, e) from e
+
+
+def _unreadable(path: Path, error: Exception) -> BuildError:
+    return BuildError(f"cannot read table {path}: {error}; delete it and run again")
 
 
 def count_rows(path: Path) -> int:

@@ -1,20 +1,23 @@
-"""Label completeness: does a clip carry the labels of all that can be seen in it?
+"""Label completeness: does a clip carry the labels of all that can be seen in it, and no others?
 
-An activity is seen in a clip if on at least one frame half of its box or more (by area) lies
-inside the clip's window.
+An activity is seen in a clip on a frame if half of its box or more (by area) lies inside the
+clip's window. A clip is *complete* if it has the label of every mapped activity that is seen on
+one frame or more, and *pure* if each of its labels is seen on half of its frames or more.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
 from tinyvirat_build.errors import Work
-from tinyvirat_build.geometry.arrays import Bools, Floats
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.stages.activity_boxes import (
@@ -24,54 +27,65 @@ from tinyvirat_build.stages.activity_boxes import (
     read_activities,
     read_boxes,
 )
+from tinyvirat_build.stages.sight import inside
 from tinyvirat_build.stages.tables import VideoRows, each_video
 
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The activities seen in each clip of one video."""
-
-    pairs: list[tuple[int, int]]  # row of the table of clips, activity
-    activities: Activities
+_ALL: Final = sys.maxsize
 
 
-def missing_labels(
-    clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame
-) -> tuple[list[set[str]], list[set[str]]]:
-    """What is seen in each clip that it does not carry: labels, and names without a label.
+@dataclass(slots=True)
+class Sights:
+    """What is seen in one clip.
+
+    ``missing``: labels that it does not carry; ``unmapped``: names without a label; ``brief``:
+    labels of its own that are seen on under half of its frames.
+    """
+
+    missing: set[str] = field(default_factory=set)
+    unmapped: set[str] = field(default_factory=set)
+    brief: set[str] = field(default_factory=set)
+
+
+def sights(clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame) -> list[Sights]:
+    """What is seen in each clip, in the order of ``clips``.
 
     ``clips`` is any table of clips with windows; ``activities`` and ``boxes`` are those that
     parse wrote.
     """
-    own = [set(labels) for labels in clips["labels"]]
-    missing: list[set[str]] = [set() for _ in own]
-    unmapped: list[set[str]] = [set() for _ in own]
-    for seen in _seen(clips, activities, boxes):
-        for row, activity in seen.pairs:
-            labels = seen.activities.labels[activity]
-            missing[row].update(set(labels) - own[row])
-            if not labels:
-                unmapped[row].add(seen.activities.names[activity])
-    return missing, unmapped
+    found = [Sights() for _ in range(len(clips))]
+    numbered = clips.assign(row=np.arange(len(clips)))
+    for _, (rows, activity_rows, box_rows) in each_video(numbered, activities, boxes):
+        own, given = read_activities(activity_rows), read_boxes(box_rows)
+        for part in geometry.pieces(rows.ints("end") - rows.ints("start"), PIECE):
+            _look(rows.part(part), own, given, found)
+    return found
 
 
 def completeness(
-    clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame
+    clips: pd.DataFrame,
+    activities: pd.DataFrame,
+    boxes: pd.DataFrame,
+    used: Container[str] | None = None,
 ) -> pd.DataFrame:
-    """One row a clip: keys, clip_id, labels, ``complete``, ``missing``, ``unmapped``.
+    """One row a clip: keys, clip_id, labels, and what its window shows.
 
-    ``missing`` are the labels of mapped activities seen in the clip that it does not carry, in
-    order; labels that no clip of the table has (taken out by the filter) do not count.
-    ``unmapped`` are the names of activities without a label that are seen in it.
+    ``complete`` and ``pure`` say whether ``missing`` and ``brief`` are empty. ``missing`` are the
+    labels of mapped activities seen in the clip that it does not carry, in order; labels that are
+    not ``used``, by default those of these clips, do not count: the filter took them out.
+    ``unmapped`` are the names of activities without a label that are seen in it, ``brief`` its
+    labels that are seen on under half of its frames.
     """
-    used = {label for labels in clips["labels"] for label in labels}
-    every, unmapped = missing_labels(clips, activities, boxes)
-    missing = [labels & used for labels in every]
+    if used is None:
+        used = {label for labels in clips["labels"] for label in labels}
+    every = sights(clips, activities, boxes)
+    missing = [tuple(sorted(x for x in one.missing if x in used)) for one in every]
     table = clips[[*KEYS, "clip_id", "labels"]].reset_index(drop=True)
     return table.assign(
         complete=np.array([not labels for labels in missing], dtype=bool),
-        missing=pd.Series([tuple(sorted(labels)) for labels in missing], dtype=object),
-        unmapped=pd.Series([tuple(sorted(names)) for names in unmapped], dtype=object),
+        pure=np.array([not one.brief for one in every], dtype=bool),
+        missing=pd.Series(missing, dtype=object),
+        unmapped=pd.Series([tuple(sorted(one.unmapped)) for one in every], dtype=object),
+        brief=pd.Series([tuple(sorted(one.brief)) for one in every], dtype=object),
     )
 
 
@@ -105,35 +119,58 @@ def unmapped_names(complete: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(ordered, columns=["name", "clips"])
 
 
-def _seen(clips: pd.DataFrame, activities: pd.DataFrame, boxes: pd.DataFrame) -> list[_Seen]:
-    found = []
-    numbered = clips.assign(row=np.arange(len(clips)))
-    for _, (rows, activity_rows, box_rows) in each_video(numbered, activities, boxes):
-        own, given = read_activities(activity_rows), read_boxes(box_rows)
-        pairs: set[tuple[int, int]] = set()
-        for part in geometry.pieces(rows.ints("end") - rows.ints("start"), PIECE):
-            pairs |= _seen_in(_windows(rows.part(part)), own, given)
-        found.append(_Seen(sorted(pairs), own))
+def _look(rows: VideoRows, own: Activities, given: ActorBoxes, found: list[Sights]) -> None:
+    """Add what is seen in some clips of one video."""
+    numbers, labels = rows.ints("row").tolist(), rows.lists("labels")
+    place = {name: i for i, name in enumerate(sorted({x for part in labels for x in part}))}
+    clip, activity, start, end = _runs(_windows(rows), own, given)
+    for row, a in {*zip(clip.tolist(), activity.tolist(), strict=True)}:
+        if own.labels[a]:
+            found[row].missing.update(own.labels[a])
+        else:
+            found[row].unmapped.add(own.names[a])
+    # Each label's frames: those of all activities that have it, each frame once.
+    codes = [[place[x] for x in one if x in place] for one in own.labels]
+    count = np.array([len(one) for one in codes], np.int64)[activity]
+    each = np.repeat(np.arange(len(activity)), count)
+    label = np.array([c for a in activity.tolist() for c in codes[a]], np.int64)
+    frames = _united_lengths(clip[each] * max(len(place), 1) + label, start[each], end[each])
+    length = rows.ints("end") - rows.ints("start")
+    for row, carried, n in zip(numbers, labels, length.tolist(), strict=True):
+        seen = found[row]
+        seen.missing.difference_update(carried)
+        shown = {x: frames.get(row * max(len(place), 1) + place[x], 0) for x in carried}
+        seen.brief.update(x for x, k in shown.items() if 2 * k < n)
+
+
+def _united_lengths(group: Ints, start: Ints, end: Ints) -> dict[int, int]:
+    """How many frames the spans of each group hold, each frame once."""
+    order = np.lexsort((start, group))
+    group, start, end = group[order], start[order], end[order]
+    found: dict[int, int] = {}
+    last = (-1, 0)  # the group of the span before, and where its spans end so far
+    for g, low, high in zip(group.tolist(), start.tolist(), end.tolist(), strict=True):
+        low = max(low, last[1]) if g == last[0] else low
+        if high > low:
+            found[g] = found.get(g, 0) + high - low
+            last = (g, high)
     return found
 
 
-def _seen_in(windows: Courses, own: Activities, given: ActorBoxes) -> set[tuple[int, int]]:
-    """The clips, by their windows, with the activities that are seen in each."""
-    casts, work = casts_of(own), Work(sys.maxsize, "pairs of boxes")
+def _runs(windows: Courses, own: Activities, given: ActorBoxes) -> tuple[Ints, Ints, Ints, Ints]:
+    """Runs of frames on which activities are seen in clips: clip, activity, start, end."""
+    casts, work = casts_of(own), Work(_ALL, "pairs of boxes")
     span = int(windows.frame.min()), int(windows.frame.max()) + 1
-    found: set[tuple[int, int]] = set()
+    none = np.zeros(0, np.int64)
+    found = [(none, none, none, none)]
     for boxes in given.of_casts(casts, *span):
-        for clip, cast, start, end in meetings(windows, boxes, _half_inside, work):
+        for clip, cast, start, end in meetings(windows, boxes, inside(0.5), work):
             for at, activity in casts.playing(cast, start, end, work):
-                found.update(zip(clip[at].tolist(), activity.tolist(), strict=True))
-    return found
-
-
-def _half_inside(window: Floats, box: Floats) -> Bools:
-    """Whether half of each box or more, by area, lies inside the window beside it."""
-    area = geometry.areas(box)
-    found: Bools = (area > 0) & (2 * geometry.common_area(box, window) >= area)
-    return found
+                low = np.maximum(start[at], casts.start[activity])
+                high = np.minimum(end[at], casts.end[activity])
+                found.append((clip[at], activity, low, high))
+    clip, activity, start, end = (np.concatenate(column) for column in zip(*found, strict=True))
+    return clip, activity, start, end
 
 
 def _windows(clips: VideoRows) -> Courses:

@@ -26,7 +26,9 @@ _LOW: Final = 8  # frequencies kept, per axis
 Hashes = Bytes
 
 
-def duplicates(clips: pd.DataFrame, root: Path, *, workers: int = 2) -> pd.DataFrame:
+def duplicates(
+    clips: pd.DataFrame, root: Path, *, workers: int = 2, quiet: bool = True
+) -> pd.DataFrame:
     """Pairs of clips in different splits that look alike: clip, split and video of both, distance.
 
     ``clips`` is the manifest, ``root`` what its paths are relative to. The distance counts the
@@ -37,7 +39,8 @@ def duplicates(clips: pd.DataFrame, root: Path, *, workers: int = 2) -> pd.DataF
     with ThreadPoolExecutor(workers) as pool:
         rows = there.to_dict("records")
         found = pool.map(lambda row: _hash_clip(row, root), rows)
-        hashes = list(tqdm(found, "hash clips", len(rows), delay=2, unit="clip"))
+        bar = tqdm(found, "    hash", len(rows), delay=2, unit=" clip", disable=quiet)
+        hashes = list(bar)
     known = np.flatnonzero([one is not None for one in hashes])
     table = np.array([hashes[i] for i in known], dtype=np.uint8).reshape(len(known), BITS // 8)
     split = there["split"].to_numpy(dtype=object)[known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,12 @@ Form = Callable[[Any], str]
 
 def render(found: Audit, most: int = 12) -> str:
     """An audit as text; of long tables the first ``most`` rows."""
-    parts = [*_completeness(found, most), *_shared(found, most), *_duplicates(found, most)]
+    parts = [
+        *_completeness(found, most),
+        *_lost(found),
+        *_shared(found, most),
+        *_duplicates(found, most),
+    ]
     odd = found.short_or_held
     short, held = int((odd["frames"] < LOADER_FRAMES).sum()), int((odd["held"] > 0).sum())
     parts.append(
@@ -42,9 +48,29 @@ def _completeness(found: Audit, most: int) -> list[str]:
     if lacking:
         forms: dict[str, Form] = {"label": str, "missing": str, "clips": _count}
         parts.append(_table(found.missing_pairs, {**forms, "clip_ids": _first}, most))
+    brief = len(table) - int(table["pure"].sum())
+    parts.append(
+        f"Purity: in {found.pure:.2%} of them each label is seen on half of the frames or more; "
+        f"in {brief:,} it is not."
+    )
+    if brief:
+        counts = Counter(label for labels in table["brief"] for label in labels)
+        names = pd.DataFrame(counts.most_common(), columns=["label", "clips"])
+        parts.append(_table(names, {"label": str, "clips": _count}, most))
     parts.append(f"Activities that no label stands for are seen in {others:,} clips.")
     if others:
         parts.append(_table(found.unmapped_names, {"name": str, "clips": _count}, most))
+    return parts
+
+
+def _lost(found: Audit) -> list[str]:
+    table = found.lost_frames
+    total, kept = int(table["frames"].sum()), int(table["frames"].iloc[-1])
+    parts = [f"Clips were planned of {kept:,} of the {total:,} frames of labelled segments."]
+    if len(table) > 1:
+        parts[0] += " Lost, in per cent of all:"
+        forms: dict[str, Form] = {"reason": str, "frames": _count, "share": _percent}
+        parts.append(_table(table.iloc[:-1], forms, len(table)))
     return parts
 
 
