@@ -103,10 +103,10 @@ def reach(boxes: ActorBoxes, actors: tuple[str, ...], start: int, end: int) -> g
 
 def render(table: pd.DataFrame) -> str:
     """The table in the order of the settings."""
-    head = f"{'setting':<44}{'clips':>6}{'frames':>7}{'labels':>7}{'complete':>9}{'pure':>8}"
+    head = f"{'setting':<50}{'clips':>6}{'frames':>7}{'labels':>7}{'complete':>9}{'pure':>8}"
     head += f"{'unmapped':>9}{'too_large':>10}{'lost':>9}"
     lines = [
-        f"{r['setting']:<44}{int(r['clips']):>6,}{r['frames']:>7.1f}{r['labels']:>7.2f}"
+        f"{r['setting']:<50}{int(r['clips']):>6,}{r['frames']:>7.1f}{r['labels']:>7.2f}"
         f"{r['complete']:>9.2%}{r['pure']:>8.2%}{int(r['unmapped']):>9,}{int(r['too_large']):>10,}"
         f"{int(r['lost']):>9,}"
         for r in table.to_dict("records")

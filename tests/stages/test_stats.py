@@ -41,6 +41,7 @@ def test_counts(clips: pd.DataFrame) -> None:
     assert counted["source_videos"] == 4
     assert (counted["classes"], counted["classes_with_clips"]) == (3, 2)
     assert counted["frames"] == {"total": 170, "mean": 34.0, "min": 16, "median": 30.0, "max": 64}
+    assert counted["frames_shared"] == 0
     assert counted["labels_per_clip"] == {"mean": 1.2, "clips": {"1": 4, "2": 1}}
     assert list(counted["resolution"].values()) == [1, 1, 0, 0, 1, 2]
     walk, run, sit = counted["per_class"]
@@ -54,6 +55,16 @@ def test_counts(clips: pd.DataFrame) -> None:
         "run": {"train": 0.5, "val": 0.5, "test": 0.0},
     }
     json.dumps(counted, allow_nan=False)
+
+
+def test_frames_that_chunks_share_are_told(clips: pd.DataFrame) -> None:
+    spans = [(0, 64), (44, 108), (88, 130), (0, 16), (10, 30)]
+    chunks = clips.assign(
+        video_id="v0", segment_id=[1, 1, 1, 2, 2], start=[s for s, _ in spans],
+        end=[e for _, e in spans],
+    )  # fmt: skip
+    counted = stats(chunks, classes=CLASSES, targets=TARGETS)
+    assert counted["frames_shared"] == 20 + 20 + 6
 
 
 def test_clips_without_a_file_count_apart(clips: pd.DataFrame) -> None:

@@ -187,6 +187,8 @@ def _summary(stats: Mapping[str, Any], made_of: str) -> str:
     missing = stats["clips_without_file"]
     verb = "clip has" if missing == 1 else "clips have"
     note = f' <span class="bad">{missing:,} planned {verb} no file.</span>' if missing else ""
+    if shared := stats["frames_shared"]:
+        note += f' <span class="dim">Chunks share {shared:,} of the frames.</span>'
     made = f'<p class="dim">{escape(made_of)}</p>\n' if made_of else ""
     return (
         f"<header>\n<h1>Report of a TinyVIRAT build</h1>\n"

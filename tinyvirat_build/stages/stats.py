@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.geometry.arrays import Bools, Ints
-from tinyvirat_build.records import SPLITS
+from tinyvirat_build.records import KEYS, SPLITS
 
 RESOLUTIONS: Final = ("0–20", "20–40", "40–60", "60–80", "80–100", "100–128")
 BEYOND: Final = "over 128"  # only where crop.max_side allows it
@@ -33,7 +33,8 @@ def stats(
     ``clips`` is ``clips_filtered`` or ``clips``. A clip's resolution is the longer side of its
     window (pixels, group ``20–40`` is 20 ≤ side < 40, the last one includes 128), its length the
     frames of its file or, before cutting, of its plan. A class's ``share`` in a split is the part
-    of its clips that lie there; ``drift`` compares it with the target.
+    of its clips that lie there; ``drift`` compares it with the target. ``frames_shared`` are the
+    frames by which ``frames`` counts more than the segments have, since chunks share them.
     """
     has_file = clips["id"].notna().to_numpy(dtype=bool) if "id" in clips else None
     used = clips if has_file is None else clips[has_file]
@@ -61,6 +62,7 @@ def stats(
         "classes": len(classes),
         "classes_with_clips": int(member.any(axis=0).sum()),
         "frames": _spread(frames),
+        "frames_shared": _shared(used),
         "frames_per_split": {name: _spread(frames[in_split[i]]) for i, name in enumerate(SPLITS)},
         "sides": _spread(side),
         "labels_per_clip": {
@@ -76,6 +78,20 @@ def stats(
         "funnel": [] if balance is None else _funnel(balance),
         "issues": [] if issues is None else _reasons(issues),
     }
+
+
+def _shared(clips: pd.DataFrame) -> int:
+    """How many frames clips of one segment share (``chunk.overlap``)."""
+    known = clips[clips["segment_id"].notna()]
+    found = 0
+    last: tuple[list[Any], int] = [], 0  # the segment before, and where its clips end so far
+    names = [*KEYS, "segment_id", "start", "end"]
+    for *segment, start, end in sorted(known[names].itertuples(index=False, name=None)):
+        if segment == last[0]:
+            found += max(0, min(end, last[1]) - start)
+            end = max(end, last[1])
+        last = segment, end
+    return found
 
 
 def _membership(labels: pd.Series, classes: Sequence[str]) -> Bools:

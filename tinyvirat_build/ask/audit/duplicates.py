@@ -33,7 +33,7 @@ def duplicates(
 
     ``clips`` is the manifest, ``root`` what its paths are relative to. The distance counts the
     bits, of 128, in which the hashes differ; every pair up to 7 is found. Clips without a file,
-    or whose file does not decode, take no part.
+    or whose file does not decode, take no part. Chunks that share frames lie in one split.
     """
     there = clips[clips["path"].notna()].reset_index(drop=True)
     with ThreadPoolExecutor(workers) as pool:
