@@ -63,12 +63,20 @@ DEFAULTS: Final = {n.removesuffix(_OWN): n for n in label_files() if n.endswith(
 """The label map of each namespace where the settings name none."""
 
 
-def load_classes(name: str) -> tuple[str, ...]:
+def load_classes(name: str | Sequence[str]) -> tuple[str, ...]:
     """The classes of a list under ``annotations/labels``, or of the CSV or text file at a path.
+
+    Or the names themselves, in their order.
 
     Raises:
         SettingsError: no such list, an empty or repeated name; with file and line.
     """
+    if not isinstance(name, str):
+        if not name or not all(name) or len(set(name)) < len(name):
+            raise SettingsError(
+                f"setting classes: takes different names, found {quoted(list(name))}; correct it"
+            )
+        return tuple(name)
     path = _find(name, "class list")
     return _classes_in(path, _stamp(path))
 

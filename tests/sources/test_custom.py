@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyvirat_build import sources
+import tinyvirat_build as tvb
+from tinyvirat_build import labels, sources
 from tinyvirat_build.ask.doctor import diagnose
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.records import issues_frame
@@ -281,3 +282,60 @@ def test_the_guides_example_is_a_corpus(tmp_path: Path) -> None:
     assert [len(e.regions) for e in (first, second)] == [2, 1]
     keys = {line.split("`")[1] for line in guide.splitlines() if line.startswith("| `")}
     assert keys <= set(KEYS)
+
+
+NAMES = ("Talking", "activity_standing", "activity_walking")
+
+
+def test_without_labels_a_name_is_its_own_class(shared: Path, tmp_path: Path) -> None:
+    data = shared / "data" / "pedestrians"
+    path = corpus(tmp_path, "format: kpf\nwidth: 768\nheight: 576\nfps: 10\n")
+    built = tvb.build(path, tmp_path / "out", data=data, until="filter")
+    assert built.settings.classes == NAMES  # sorted, and written to build.yaml
+    assert {x for own in built.table("clips_planned")["labels"] for x in own} == set(NAMES)
+    assert not (built.issues["reason"] == "unknown_label").any()
+    found = diagnose(sources.get(str(path)), data, Settings.load())
+    assert not found.problems
+    assert {name.name: name.labels for name in found.names} == {name: (name,) for name in NAMES}
+    again = tvb.build(path, tmp_path / "out", data=data, until="filter")
+    assert again.settings == built.settings
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "classes"),
+    [
+        ("classes: [Talking, waits]\n", {}, ("Talking", "waits")),
+        ("classes: own.csv\n", {}, ("Talking", "waves")),
+        ("classes: tinyvirat-26\n", {}, labels.load_classes("tinyvirat-26")),
+        ("labels: identity\n", {}, labels.load_classes("tinyvirat-26")),
+        ("labels: {Talking: chats}\nclasses: auto\n", {}, ("chats",)),
+        ("", {"classes": "meva-37"}, labels.load_classes("meva-37")),
+        ("classes: [Talking]\n", {"classes": ["waits", "Talking"]}, ("waits", "Talking")),
+    ],
+)
+def test_classes_of_a_corpus(
+    shared: Path, tmp_path: Path, text: str, overrides: dict[str, object], classes: tuple[str, ...]
+) -> None:
+    (tmp_path / "own.csv").write_text("name\nTalking\nwaves\n")
+    path = corpus(tmp_path, "format: kpf\nwidth: 768\nheight: 576\n" + text)
+    data = shared / "data" / "pedestrians"
+    built = tvb.build(path, tmp_path / "out", data=data, until="parse", settings=overrides)
+    assert labels.load_classes(built.settings.classes) == classes
+    assert set(built.table("activities")["labels"].explode().dropna()) <= set(classes)
+
+
+@pytest.mark.parametrize("value", ["[]", "[a, a]", "3", "{a: b}"])
+def test_bad_classes_of_a_corpus_are_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="classes: "):
+        sources.get(str(corpus(tmp_path, f"format: kpf\nclasses: {value}\n")))
+
+
+def test_of_several_corpora_none_speaks_for_the_others(shared: Path, tmp_path: Path) -> None:
+    data = shared / "data" / "pedestrians"
+    paths = []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text("format: kpf\nwidth: 768\nheight: 576\n")
+        paths.append(path)
+    built = tvb.build(paths, tmp_path / "out", data=data, until="parse")
+    assert built.settings.classes == "tinyvirat-26"

@@ -22,7 +22,8 @@ from tinyvirat_build.formats.actev_json import dialect_of
 from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.records import REASONS
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Source
+from tinyvirat_build.sources import Discovery, Entry, Source, settled
+from tinyvirat_build.sources.files import is_folder
 from tinyvirat_build.sources.parse import Parsed, map_of, parse_entry
 from tinyvirat_build.video.opening import open_source, video_stream
 
@@ -99,6 +100,8 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
         SettingsError: the class list, a label map or a setting of the source cannot be used.
     """
     problems: list[str] = []
+    if is_folder(data):
+        settings = settled(source, data, settings)
     try:
         # A source may offer a survey, which also lists what its settings leave unread.
         look = cast(

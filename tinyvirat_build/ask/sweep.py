@@ -27,7 +27,7 @@ from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
 from tinyvirat_build.pipeline.keys import key_of
 from tinyvirat_build.pipeline.opened import OpenedBuild
-from tinyvirat_build.pipeline.request import Request, discover, entries_of
+from tinyvirat_build.pipeline.request import Request, discover, entries_of, settled
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.pipeline.stages import (
     Stage,
@@ -117,6 +117,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
         SettingsError: a bad axis, or a build in ``request.out`` that is of something else.
         DataError: annotations that cannot be read, or videos that could not be planned.
     """
+    request = settled(request)
     points = grid(request.settings, axes)
     _refuse_other_build(request)
     parse = writer_of("activities").name

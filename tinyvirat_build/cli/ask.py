@@ -58,6 +58,31 @@ def doctor(
     click.get_current_context().exit(0 if sound else 1)
 
 
+@click.command(short_help="Describe a folder of your own as a corpus.")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--format", "form", metavar="NAME", default="", help="The format, if you know it.")
+@click.option("--force", is_flag=True, help="Write over the file of an earlier call.")
+def init(folder: Path, form: str, force: bool) -> None:
+    """Look into a folder of annotations and videos, and write DIR/DIR.yaml that describes it.
+
+    Format, folders, size, rate and names are recognised; what you may want to add stands there as
+    a comment. `tinyvirat-build doctor --source DIR/DIR.yaml` checks it, `all` builds it.
+    """
+    from tinyvirat_build.ask.init import recognise
+    from tinyvirat_build.store import write_text
+
+    found = recognise(folder, form)
+    path = folder / f"{folder.resolve().name or 'corpus'}.yaml"
+    if path.exists() and not force:
+        raise SettingsError(f"{path} is there already; give --force to write over it")
+    write_text(path, found.render())
+    echo(
+        f"{path}: {len(found.entries):,} annotated videos in {found.format}, "
+        f"{found.names.total():,} activities of {len(found.names):,} names.\n"
+        f"Next: tinyvirat-build doctor --source {path}"
+    )
+
+
 @click.command(short_help="Compare settings by what they yield, without pixels.")
 @request_options
 @workers_option
@@ -213,4 +238,4 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     click.get_current_context().exit(1 if report.faults else 0)
 
 
-COMMANDS = [doctor, sweep, verify, audit, compare, inspect, config, pack]
+COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, config, pack]

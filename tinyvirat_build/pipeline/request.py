@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyvirat_build import engine, labels, sources
@@ -54,6 +54,18 @@ class Outcome:
     def status(self) -> int:
         """The exit status: 0 built, 1 built with clips or annotation files missing, or empty."""
         return 1 if self.quarantined or self.unread or self.planned == 0 else 0
+
+
+def settled(request: Request) -> Request:
+    """The request with what its corpus says itself, such as its classes.
+
+    Of several sources none speaks for the others.
+    """
+    found = _sources_of(request)
+    data = request.data or found[0].default_data(request.out)
+    if len(found) > 1 or data is None:
+        return request
+    return replace(request, settings=sources.settled(found[0], data, request.settings))
 
 
 def discover(request: Request, *, prepare: bool = False) -> dict[str, tuple[Source, Discovery]]:

@@ -21,7 +21,7 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, discover, entries_of
+from tinyvirat_build.pipeline.request import Outcome, Request, discover, entries_of, settled
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -61,7 +61,7 @@ def run(
         try:
             folder.remove_partials(request.out)
             before()
-            return _run(request, first, until)
+            return _run(settled(request), first, until)
         except Exception as e:
             if (found := lacking(e)) is None:
                 raise

@@ -32,6 +32,9 @@ from tinyvirat_build.store.userfiles import nearest, quoted
 BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 """The settings that a source may have for itself: those of the stages that see one video."""
 
+CLASSES: Final = "tinyvirat-26"
+"""The classes where nothing else is said: a corpus of one's own may say it."""
+
 
 def annotations_dir() -> Path:
     """The folder of class lists, label maps, presets and split lists shipped with the package."""
@@ -176,7 +179,7 @@ class Settings:
     """All settings of a build; each stage reads only its own part."""
 
     preset: str = "default"
-    classes: str = "tinyvirat-26"  # a list under annotations/labels, or a file
+    classes: str | tuple[str, ...] = CLASSES  # a list under annotations/labels, a file, or names
     labels: dict[str, str] = field(default_factory=dict)  # namespace -> label map, over defaults
     parse: Parse = Parse()
     meva: Meva = Meva()

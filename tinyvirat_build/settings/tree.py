@@ -166,8 +166,11 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
             return dict(value)
         return {str(k): _coerce(item, v, f"{key}.{k}") for k, v in value.items()}
     if origin is types.UnionType:
-        if value is None:
+        if value is None and types.NoneType in typing.get_args(hint):
             return None
+        of_lists = [h for h in typing.get_args(hint) if typing.get_origin(h) is tuple]
+        if isinstance(value, list | tuple) and of_lists:
+            return _coerce(of_lists[0], value, key)
         return _coerce(typing.get_args(hint)[0], value, key)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -130,6 +130,15 @@ def prepare(source: Source, data: Path, settings: Settings, *, quiet: bool) -> N
         make(data, settings, quiet=quiet)
 
 
+def settled(source: Source, data: Path, settings: Settings) -> Settings:
+    """The settings with what a corpus says itself, where nothing else was asked for.
+
+    A source that has something to say has a method ``settle(data, settings)``.
+    """
+    settle = getattr(source, "settle", None)
+    return settings if settle is None else cast(Settings, settle(data, settings))
+
+
 def names() -> list[str]:
     """The names of all sources: those of the package and those of entry points."""
     return sorted({*BUILTIN, *(p.name for p in entry_points(group=ENTRY_POINTS))})

@@ -8,7 +8,9 @@ format: kpf                     # kpf, virat-text, actev-json or cuboids
 dialect: exclusive              # actev-json only: nist, inclusive or exclusive
 labels:                         # annotated name: class, [classes], or [] for none;
   walks: activity_walking       # or the name of a label map, or a .csv file;
-  waits: []                     # without this key a name is its own class
+  waits: []
+classes: auto                   # a list under annotations/labels, a .csv file, [names], or auto:
+                                # every annotated name; default: auto where there are no labels
 group: "cam(\\d+)_day(\\d+)"      # videos with equal matches never part; default: each for itself
 #      {file: groups.csv, column: day}   a column of a table with the column `video`
 regions:                        # pixels; where most of an activity's boxes stand decides
@@ -27,6 +29,7 @@ file always beside the YAML file.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -45,9 +48,10 @@ from tinyvirat_build.formats import READERS, Dialect
 from tinyvirat_build.formats.actev_tree import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.records import Issue
-from tinyvirat_build.settings import Settings
+from tinyvirat_build.settings import CLASSES, Settings
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
 from tinyvirat_build.sources.files import SUFFIX, Found, is_folder, repeated, walk
+from tinyvirat_build.sources.parse import read
 from tinyvirat_build.store.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
 
 MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
@@ -55,7 +59,7 @@ MAX_RATE: Final = 10_000  # frames a second
 MAX_SIDE: Final = 1 << 16  # pixels of a picture
 
 KEYS: Final = (
-    "name", "annotations", "videos", "format", "dialect", "labels", "group", "regions",
+    "name", "annotations", "videos", "format", "dialect", "labels", "classes", "group", "regions",
     "width", "height", "fps", "attribution", "license",
 )  # fmt: skip
 
@@ -82,6 +86,7 @@ class Custom:
     videos: Path | None = None
     dialect: Dialect = ""
     mapping: tuple[tuple[str, tuple[str, ...]], ...] | str | None = None
+    classes: str | tuple[str, ...] = ""  # empty: what the settings say
     grouping: re.Pattern[str] | None = None
     groups: Mapping[str, str] | None = None
     regions: tuple[tuple[re.Pattern[str], Region], ...] = ()
@@ -153,6 +158,31 @@ class Custom:
     def default_data(self, out: Path) -> Path | None:
         """The YAML file's own folder."""
         return self.file.parent
+
+    def settle(self, data: Path, settings: Settings) -> Settings:
+        """The settings with this corpus's classes, unless others are asked for.
+
+        ``classes: auto`` are the labels, or without them the names of all activities, sorted; for
+        these every annotation is read.
+        """
+        if not self.classes or settings.classes != CLASSES or self.name in settings.labels:
+            return settings
+        if self.classes != "auto":
+            return replace(settings, classes=self.classes)
+        if isinstance(self.mapping, tuple):
+            own = sorted({name for _, labels in self.mapping for name in labels})
+            return replace(settings, classes=tuple(own)) if own else settings
+        try:
+            entries = self.survey(data, settings).entries
+        except DataError:
+            return settings  # for the build to tell
+        names: set[str] = set()
+        for entry in entries:
+            with contextlib.suppress(AnnotationError):
+                found = read(entry, settings)
+                tables = (found.activities, found.without_geometry)
+                names.update(*(map(str, t["name"]) for t in tables if t is not None))
+        return replace(settings, classes=tuple(sorted(names))) if names else settings
 
     def _collect(self, folder: Path, videos: Path) -> Found:
         """The annotations, and the videos; a folder of videos may be missing, as they may."""
@@ -246,6 +276,7 @@ def load(path: Path) -> Custom:
         videos=Path(videos).expanduser() if videos else None,
         dialect=cast(Dialect, dialect),
         mapping=_labels(path, tree.get("labels")),
+        classes=_classes(path, tree),
         regions=tuple(_regions(path, tree.get("regions"))),
         width=_whole(path, tree, "width", 1920),
         height=_whole(path, tree, "height", 1080),
@@ -311,6 +342,19 @@ def _rate(path: Path, value: object) -> str:
             f"{path}: fps: takes a rate such as 30 or 30000/1001, found {quoted(value)}"
         )
     return str(rate)
+
+
+def _classes(path: Path, tree: Mapping[Any, Any]) -> str | tuple[str, ...]:
+    value = tree.get("classes", "" if "labels" in tree else "auto")
+    if isinstance(value, list) and value and all(isinstance(v, str) and v for v in value):
+        if len(set(value)) < len(value):
+            raise SettingsError(f"{path}: classes: a name occurs twice; keep one of them")
+        return tuple(value)
+    if not isinstance(value, str):
+        raise SettingsError(
+            f"{path}: classes: takes auto, a list of names, or a class list, found {quoted(value)}"
+        )
+    return str(path.parent / value) if value.endswith((".csv", ".txt")) else value
 
 
 def _labels(path: Path, value: object) -> tuple[tuple[str, tuple[str, ...]], ...] | str | None:
