@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import oracle
 import pandas as pd
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -156,3 +157,22 @@ def test_nothing_vanishes(world: World, m: Merge, c: Chunk, r: Crop) -> None:
     assert found.chunks.balance["records_out"].sum() == frames[2]
     clips = found.clips.table
     assert found.clips.balance["records_out"].sum() == distinct(clips)
+
+
+@settings(max_examples=80, deadline=None)
+@given(worlds(), merges, chunks, crops)
+def test_no_label_is_missing_that_is_seen_for_a_while(
+    world: World, m: Merge, c: Chunk, r: Crop
+) -> None:
+    """Half of a box or more in the window, in one run of ``merge.bridge`` frames or more."""
+    r = replace(r, labels="split", seen=0.5)
+    clips_in_picture = r.grid != "truncate"
+    for clip in windows([world], m, c, r).itertuples():
+        for a in (a for a in world.activities if set(a.labels) - set(clip.labels)):
+            run = 0
+            for t, x, y in zip(range(clip.start, clip.end), clip.x, clip.y, strict=True):
+                box = oracle.visible(world, a, t, clips_in_picture)
+                window = (x, y, x + clip.width, y + clip.height)
+                inside = oracle.area(oracle.meet(box, window)) if box else 0
+                run = run + 1 if inside and 2 * inside >= oracle.area(box) else 0
+                assert run < max(m.bridge, 1), (clip, a)

@@ -55,6 +55,8 @@ def test_any_other_error_is_not(error: Exception) -> None:
 def test_a_file_that_asks_for_absurd_memory_is_at_fault_itself() -> None:
     """FFmpeg says the same of it; but there is room for all that a sound file needs."""
     assert lacking(av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")) is None
+    again = av.error.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    assert lacking(again) is None
 
 
 def test_numpys_want_of_memory_is_told() -> None:

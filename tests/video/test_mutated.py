@@ -33,6 +33,8 @@ def test_no_frame_of_a_broken_video_is_anothers(tmp_path: Path) -> None:
         (896, "a packet of absurd size"),
         (744, "pictures in another order around torn packets"),
         (1206, "keyframes whose times go back in what verify passes on"),
+        (4571, "a demuxer that wants to be asked again"),
+        (4783, "a picture whose end is lost with the beginning of the next chunk"),
         (3038, "an AVI's index without one of its rows"),
     ],
 )

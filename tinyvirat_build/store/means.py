@@ -54,10 +54,14 @@ def lacking(error: BaseException) -> MeansError | None:
     """
     if isinstance(error, MeansError):
         return error
+    if type(error).__module__ == "av.error":
+        # Of a damaged file FFmpeg may ask for more memory than any file needs, or want it read
+        # again (EAGAIN).
+        beyond = {errno.ENOMEM: has_room, errno.EAGAIN: lambda: True}
+        if beyond.get(getattr(error, "errno", None) or 0, lambda: False)():
+            return None
     if isinstance(error, MemoryError):
-        # A damaged file may have FFmpeg ask for more than any file needs; Python's have no errno.
-        beyond = getattr(error, "errno", None) == errno.ENOMEM and has_room()
-        return None if beyond else _error(_MEMORY)
+        return _error(_MEMORY)
     what = _BY_ERRNO.get(getattr(error, "errno", None) or 0)
     if what is None and not isinstance(error, (OSError, ValueError)):
         return lacking_by_words(str(error))

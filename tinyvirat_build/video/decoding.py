@@ -86,9 +86,12 @@ class Decoding:
                     waiting += 1
                 since = before if careful or not len(index.lost) else _key_before(keys, number)
                 gap = index.frames_lost(since, number)
-                if frame.is_corrupt or gap or (careful and number > before + 1):
+                torn = index.broken and _among(index.lost, number + 1)  # the break may begin in it
+                if frame.is_corrupt or gap or torn or (careful and number > before + 1):
                     after = int(
-                        np.searchsorted(keys, number, "right" if frame.is_corrupt else "left")
+                        np.searchsorted(
+                            keys, number, "right" if frame.is_corrupt or torn else "left"
+                        )
                     )
                     whole_again = int(keys[after]) if after < len(keys) else index.n_frames
                 before, planes = number, self._planes(frame)
