@@ -57,8 +57,8 @@ def lacking(error: BaseException) -> MeansError | None:
     if type(error).__module__ == "av.error":
         # Of a damaged file FFmpeg may ask for more memory than any file needs, or want it read
         # again (EAGAIN).
-        beyond = {errno.ENOMEM: has_room, errno.EAGAIN: lambda: True}
-        if beyond.get(getattr(error, "errno", None) or 0, lambda: False)():
+        number = getattr(error, "errno", None)
+        if number == errno.EAGAIN or (number == errno.ENOMEM and has_room()):
             return None
     if isinstance(error, MemoryError):
         return _error(_MEMORY)
