@@ -141,7 +141,8 @@ class Build(OpenedBuild):
         """
         published = self.published
         clips = "clips" if published else "clips_filtered"
-        light = [name for name in columns(clips) if name not in ("x", "y")]
+        heavy = ("x", "y", "activities", "seen_activities")
+        light = [name for name in columns(clips) if name not in heavy]
         tables = {n: self.table(n) for n in ("videos", "issues", "balance")}
         files = {n: self.table_file(n) for n in (clips, "activities", "boxes")}
         by_video = store.read_by_video(files)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.records import SCHEMAS, empty
+from tinyvirat_build.records import SCHEMAS, Key, columns, empty
 
 _names = st.text(max_size=6)
 _tracks = st.lists(
@@ -115,3 +116,37 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
         store.locked(tmp_path / "out", "building"),
     ):
         pass
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 9)), max_size=12),
+    st.integers(1, 7),
+)
+def test_tables_are_read_video_by_video(videos: list[tuple[int, int, int]], batch: int) -> None:
+    """Whatever the batch, and whichever videos a table lacks."""
+    keys = sorted({Key("s", f"v{i}", "a") for i, _, _ in videos})
+    counts = {
+        "tracks": dict(zip(keys, (n for _, n, _ in videos), strict=False)),
+        "segments": dict(zip(keys, (n for _, _, n in videos), strict=False)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {}
+        for name, of_video in counts.items():
+            rows = [
+                {**key._asdict(), "start": i, "end": i + 1, "activities": (f"{key.video_id}{i}",)}
+                for key, n in of_video.items()
+                for i in range(n)
+            ]
+            table = pd.DataFrame(rows, columns=columns(name)) if rows else empty(name)
+            paths[name] = Path(folder) / f"{name}.parquet"
+            store.write_table(paths[name], name, [store.to_arrow(name, table)], key="k")
+        found = dict(store.read_by_video(paths, batch))
+    assert list(found) == [key for key in keys if counts["tracks"][key]]
+    for key, tables in found.items():
+        for name, table in tables.items():
+            n = counts[name][key]
+            assert table["start"].tolist() == list(range(n))
+            assert table["activities"].tolist() == [(f"{key.video_id}{i}",) for i in range(n)]
+            assert set(table["video_id"]) <= {key.video_id}
+            assert list(table["video_id"].cat.categories) == [key.video_id]

@@ -99,30 +99,41 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise _unreadable(path, e) from e
 
 
-def read_by_video(paths: Mapping[str, Path]) -> Iterator[tuple[Key, dict[str, pd.DataFrame]]]:
+def read_by_video(
+    paths: Mapping[str, Path], batch: int = 1 << 15
+) -> Iterator[tuple[Key, dict[str, pd.DataFrame]]]:
     """The videos of the first of some tables, one after the other, with their rows of each.
 
     Tables lie in the order of their keys, so that memory holds a batch of rows of each and the
     rows of one video, whatever the number of videos.
     """
-    (first, *others), runs = paths, {name: _runs(path) for name, path in paths.items()}
+    (first, *others), runs = paths, {name: _runs(path, batch) for name, path in paths.items()}
     ahead = {name: next(runs[name], None) for name in others}
     for key, rows in runs[first]:
-        found = {first: from_arrow(rows)}
+        found = {first: _of(key, rows)}
         for name in others:
             while (own := ahead[name]) is not None and own[0] < key:
                 ahead[name] = next(runs[name], None)
             there = own is not None and own[0] == key
-            found[name] = from_arrow(own[1] if own and there else SCHEMAS[name].empty_table())
+            found[name] = _of(key, own[1] if own and there else SCHEMAS[name].empty_table())
         yield key, found
 
 
-def _runs(path: Path) -> Iterator[tuple[Key, pa.Table]]:
+def _of(key: Key, rows: pa.Table) -> pd.DataFrame:
+    """One video's rows, without the names of all the others that their batch has."""
+    code = pa.array(np.zeros(len(rows), np.int32))
+    for i, word in enumerate(key):
+        column = pa.DictionaryArray.from_arrays(code, pa.array([word]))
+        rows = rows.set_column(i, rows.schema.field(i), column)
+    return from_arrow(rows)
+
+
+def _runs(path: Path, size: int) -> Iterator[tuple[Key, pa.Table]]:
     """The rows of a table, video by video."""
     held: list[pa.Table] = []
     of: Key | None = None
     with _opened(path) as file:
-        for batch in file.iter_batches(batch_size=1 << 15):
+        for batch in file.iter_batches(batch_size=size):
             table = pa.Table.from_batches([batch])
             keys = [batch.column(name) for name in KEYS]
             codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])
