@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tinyvirat_build import store
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.records import SCHEMAS, Key, columns, empty
+from tinyvirat_build.records import SCHEMAS, Key, empty
 
 _names = st.text(max_size=6)
 _tracks = st.lists(
@@ -138,7 +138,7 @@ def test_tables_are_read_video_by_video(videos: list[tuple[int, int, int]], batc
                 for key, n in of_video.items()
                 for i in range(n)
             ]
-            table = pd.DataFrame(rows, columns=columns(name)) if rows else empty(name)
+            table = pd.DataFrame(rows) if rows else empty(name)
             paths[name] = Path(folder) / f"{name}.parquet"
             store.write_table(paths[name], name, [store.to_arrow(name, table)], key="k")
         found = dict(store.read_by_video(paths, batch))
