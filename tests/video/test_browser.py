@@ -1,4 +1,4 @@
-"""Clips of the setting ``h264-crf`` play in a browser."""
+"""Clips of the settings ``h264-crf`` and ``vp9-lossless`` play in a browser."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,12 @@ def _source(path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def test_a_crf_clip_plays_in_a_browser(chromium: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "side"), [("h264-crf", 72), ("vp9-lossless", 72), ("vp9-lossless", 73)]
+)
+def test_a_clip_plays_in_a_browser(
+    chromium: str, tmp_path: Path, codec: Literal["h264-crf", "vp9-lossless"], side: int
+) -> None:
     source = tmp_path / "source.mp4"
     _source(source)
     clips = pd.DataFrame(
@@ -55,14 +61,14 @@ def test_a_crf_clip_plays_in_a_browser(chromium: str, tmp_path: Path) -> None:
             "clip_id": ["clip"],
             "start": [5],
             "end": [25],
-            "width": [72],
-            "height": [72],
+            "width": [side],
+            "height": [side],
             "x": [(20,) * 20],
             "y": [(30,) * 20],
         }
     )
     cuts = cut_video(
-        source, index_video(source), clips, tmp_path, Encode(codec="h264-crf"), max_held=0.1
+        source, index_video(source), clips, tmp_path, Encode(codec=codec), max_held=0.1
     )
     assert cuts["reason"].isna().all()
     (tmp_path / "page.html").write_text(_PAGE)
@@ -90,7 +96,7 @@ def test_a_crf_clip_plays_in_a_browser(chromium: str, tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert said.get(timeout=90) == "/ended-72x72"
+            assert said.get(timeout=90) == f"/ended-{side}x{side}"
         finally:
             browser.kill()
             browser.wait()

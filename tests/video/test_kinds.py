@@ -23,6 +23,7 @@ from tinyvirat_build.records import REASONS
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.sources.files import VIDEO_SUFFIXES
 from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.opening import video_stream, video_streams
 from tinyvirat_build.video.source_frames import decoded_frames, program
@@ -192,7 +193,7 @@ def test_a_clip_after_the_end_is_none(tmp_path: Path) -> None:
     assert rows["reason"].tolist() == ["beyond_end"]
 
 
-@pytest.mark.parametrize("codec", ["h264", "h264-crf", "mpeg4", "ffv1"])
+@pytest.mark.parametrize("codec", ["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"])
 @pytest.mark.parametrize("sar", ["16/11", "12/11", "4/3", "513/256"])
 def test_the_aspect_of_samples_is_carried_over(sar: str, codec: str, tmp_path: Path) -> None:
     plain = make_video(tmp_path / "plain.mp4", 24)
@@ -202,7 +203,7 @@ def test_the_aspect_of_samples_is_carried_over(sar: str, codec: str, tmp_path: P
     clips = clips_frame([(0, 16, 48, 48, 2, 4), (4, 20, 47, 33, 3, 7)])
     index, rows, out = cut(video, clips, encode)
     assert index.sar == Fraction(sar)
-    lossless = codec in ("h264", "ffv1")
+    lossless = codec in LOSSLESS
     assert verify_video(video, index, rows, out, lossless=lossless) == []
     data = [(out / f).read_bytes() for f in rows["file"]]
     for file in out.iterdir():

@@ -47,7 +47,7 @@ def problems_of(
     return index, verify_video(video, index, rows, out, lossless=lossless), out / cuts["file"][0]
 
 
-@pytest.mark.parametrize("codec", ["h264", "h264-crf", "mpeg4", "ffv1"])
+@pytest.mark.parametrize("codec", ["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"])
 @pytest.mark.parametrize("kind", SOURCES)
 def test_colour_is_carried_over(kind: str, codec: str, tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mkv", FRAMES, **SOURCES[kind])

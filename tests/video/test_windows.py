@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video, estimate
+from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.program import program
 from tinyvirat_build.video.spans import Estimate, decoding_runs, needed_frames
@@ -104,7 +105,7 @@ def test_a_window_holds_the_nearest_samples_of_the_picture(
             assert [p[i, j] for p in planes] == expected
 
 
-@pytest.mark.parametrize("codec", ["h264", "h264-crf", "mpeg4", "ffv1"])
+@pytest.mark.parametrize("codec", ["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"])
 def test_every_codec_keeps_frames_size_rate_and_colour(
     odd_video: Path,
     odd_index: VideoIndex,
@@ -124,7 +125,7 @@ def test_every_codec_keeps_frames_size_rate_and_colour(
         )  # fmt: skip
         rows = wide_enough.merge(cuts, on="clip_id")
         assert rows["reason"].isna().all()
-        problems = verify_video(odd_video, odd_index, rows, out, lossless=codec in ("h264", "ffv1"))
+        problems = verify_video(odd_video, odd_index, rows, out, lossless=codec in LOSSLESS)
         assert problems == []
         outputs.append({p.name: p.read_bytes() for p in out.iterdir()})
     assert outputs[0] == outputs[1]

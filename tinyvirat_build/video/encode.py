@@ -24,14 +24,20 @@ from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import Colour
 from tinyvirat_build.video.windows import Window
 
-LOSSLESS: Final = ("h264", "ffv1")
+LOSSLESS: Final = ("h264", "vp9-lossless", "ffv1")
 
 _UNTAGGED: Final = Colour()
 _SQUARE: Final = Fraction(1)
 _BT601: Final = 5
 # Primaries and transfer of a matrix: BT.709, BT.601 of 625 and of 525 lines, BT.2020.
 _USUAL: Final = {1: (1, 1), _BT601: (5, 6), 6: (6, 6), 9: (9, 14)}
-_CODECS: Final = {"h264": "libx264", "h264-crf": "libx264", "mpeg4": "mpeg4", "ffv1": "ffv1"}
+_CODECS: Final = {
+    "h264": "libx264",
+    "h264-crf": "libx264",
+    "vp9-lossless": "libvpx-vp9",
+    "mpeg4": "mpeg4",
+    "ffv1": "ffv1",
+}
 
 
 def _options(encode: Encode) -> dict[str, str]:
@@ -41,9 +47,14 @@ def _options(encode: Encode) -> dict[str, str]:
     return {
         "h264": {"preset": "ultrafast", "qp": "0"},
         "h264-crf": {"preset": "veryfast", "crf": quality, "x264-params": "mbtree=0"},
+        # Each picture is shown: without a look ahead there are no hidden ones.
+        "vp9-lossless": {
+            "lossless": "1", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0",
+            "auto-alt-ref": "0",
+        },
         "mpeg4": {"qmin": quality, "qmax": quality},  # one quantiser for all
         "ffv1": {"level": "3", "slicecrc": "1", "g": "1"},
-    }[encode.codec]
+    }[encode.codec]  # fmt: skip
 
 
 def encode_clip(

@@ -21,6 +21,7 @@ _SECONDS_PER_PIXEL_CUT: Final = 1.3e-8
 _ENCODED: Final = {
     "h264": (1.2e-8, 0.6),
     "h264-crf": (2.4e-8, 0.12),
+    "vp9-lossless": (3.1e-8, 0.53),
     "mpeg4": (5e-9, 0.02),
     "ffv1": (2.5e-8, 1.2),
 }
