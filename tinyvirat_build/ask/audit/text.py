@@ -50,8 +50,8 @@ def _completeness(found: Audit, most: int) -> list[str]:
         parts.append(_table(found.missing_pairs, {**forms, "clip_ids": _first}, most))
     brief = len(table) - int(table["pure"].sum())
     parts.append(
-        f"Purity: in {found.pure:.2%} of them each label is seen on half of the frames or more; "
-        f"in {brief:,} it is not."
+        f"Label purity: {found.pure:.2%} of them have no label that is seen on under half of "
+        f"their frames; {brief:,} have one."
     )
     if brief:
         counts = Counter(label for labels in table["brief"] for label in labels)
