@@ -206,6 +206,17 @@ VIRAT_TEXT: dict[str, str] = {
     ".viratdata.mapping.txt": "4 9 10 263 272 1  0 1 0 0 0 0 0 0 0 0\n",
 }
 
+CSV: dict[str, str] = {
+    ".boxes.csv": "video,track,frame,x1,y1,x2,y2\n"
+    + "".join(
+        f"{VIDEO},{track},{frame},{1468 + frame},24,1496.5,83\n"
+        for track, frames in (("1", (10, 13, 19)), ("two", (10, 14)))
+        for frame in frames
+    ),
+    ".activities.csv": "video,activity,name,start,end,tracks\n"
+    f'{VIDEO}.mp4,a1,person_talks_to_person,10,20,1;two\n{VIDEO},a2,"walks",10,15,two\n',
+}
+
 REGIONS = "".join(
     f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
     for t in range(10, 20)
@@ -219,4 +230,5 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("actev-json", "", {".json": ACTEV["nist"], ".file-index.json": INDEX}),
     ("cuboids", "", {".json": CUBOIDS}),
     ("virat-text", "", VIRAT_TEXT),
+    ("csv", "", CSV),
 ]
