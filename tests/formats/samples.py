@@ -217,6 +217,47 @@ CSV: dict[str, str] = {
     f'{VIDEO}.mp4,a1,person_talks_to_person,10,20,1;two\n{VIDEO},a2,"walks",10,15,two\n',
 }
 
+
+def cvat_box(frame: int, values: Mapping[str, str], **more: object) -> str:
+    given = {"frame": frame, "outside": 0, "occluded": 0, "keyframe": 1, "xtl": 100 + frame,
+             "ytl": 50, "xbr": 140.5, "ybr": 90} | more  # fmt: skip
+    text = "".join(f' {name}="{value}"' for name, value in given.items())
+    inner = "".join(f'<attribute name="{n}">{v}</attribute>\n' for n, v in values.items())
+    return f"<box{text}>\n{inner}</box>\n"
+
+
+def cvat_xml(*tracks: str, source: str = f"{VIDEO}.avi") -> str:
+    """A task whose label `person` has a checkbox, a select, a number and one immutable value."""
+    kinds = (("walks", "True", "checkbox"), ("action", "True", "select"),
+             ("age", "True", "number"), ("rides", "False", "checkbox"))  # fmt: skip
+    attributes = "".join(
+        f"<attribute><name>{name}</name><mutable>{mutable}</mutable>"
+        f"<input_type>{kind}</input_type></attribute>\n"
+        for name, mutable, kind in kinds
+    )
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n'
+        f"<task><id>3</id><labels><label><name>person</name>\n<attributes>\n{attributes}"
+        "</attributes></label></labels>\n<segments><segment><start>0</start></segment></segments>\n"
+        f"<source>{source}</source></task></meta>\n{''.join(tracks)}</annotations>\n"
+    )
+
+
+def cvat_track(track: str, *boxes: str) -> str:
+    return f'<track id="{track}" label="person" source="manual">\n{"".join(boxes)}</track>\n'
+
+
+CVAT = cvat_xml(
+    cvat_track(
+        "0",
+        cvat_box(10, {"walks": "false", "action": "__undefined__", "age": "30", "rides": "true"}),
+        cvat_box(12, {"walks": "true", "action": "none", "age": "30", "rides": "true"}),
+        cvat_box(16, {"walks": "true", "action": "Talking", "age": "31", "rides": "true"}),
+        cvat_box(20, {"walks": "false", "action": "Talking", "age": "31"}, outside=1),
+    ),
+    cvat_track("1", cvat_box(3, {"walks": "true"}), cvat_box(40, {"walks": "true"}, keyframe=0)),
+)
+
 REGIONS = "".join(
     f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
     for t in range(10, 20)
@@ -231,4 +272,5 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("cuboids", "", {".json": CUBOIDS}),
     ("virat-text", "", VIRAT_TEXT),
     ("csv", "", CSV),
+    ("cvat-xml", "", {".xml": CVAT}),
 ]

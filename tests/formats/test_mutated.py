@@ -161,6 +161,7 @@ SOURCES = {
     "cuboids": "",
     "virat-text": "",
     "csv": "",
+    "cvat-xml": "",
 }
 
 

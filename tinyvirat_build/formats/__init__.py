@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.formats import actev_json, csv_tables, cuboids, kpf, virat_text
+from tinyvirat_build.formats import actev_json, csv_tables, cuboids, cvat_xml, kpf, virat_text
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.records import VideoAnnotation
 
@@ -22,6 +22,7 @@ READERS: Final[dict[str, Reader]] = {
     "actev-json": actev_json.read,
     "cuboids": cuboids.read,
     "csv": csv_tables.read,
+    "cvat-xml": cvat_xml.read,
 }
 
 __all__ = ["READERS", "Dialect", "ReadOptions", "Reader"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats import actev_tree, csv_tables
+from tinyvirat_build.formats import actev_tree, csv_tables, cvat_xml
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources.files import Found
 
@@ -19,6 +19,7 @@ _FILES: Final = {
         r"(.+?)(?:[.-](?:activities|file-index|activity-index))?\.json", re.DOTALL
     ),
     "cuboids": re.compile(r"(.+?)\.json", re.DOTALL),
+    "cvat-xml": re.compile(r"(.+?)\.xml", re.DOTALL),
     "csv": re.compile(r"(?:(.+?)[.-])?(?:activities|boxes)\.csv", re.DOTALL),
 }
 
@@ -68,4 +69,5 @@ def _actev_videos(path: Path) -> tuple[set[str], list[Issue]]:
 _VIDEOS: Final[dict[str, Callable[[Path], tuple[set[str], list[Issue]]]]] = {
     "actev-json": _actev_videos,
     "csv": csv_tables.videos_in,
+    "cvat-xml": cvat_xml.videos_in,
 }
