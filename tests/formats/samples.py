@@ -258,6 +258,60 @@ CVAT = cvat_xml(
     cvat_track("1", cvat_box(3, {"walks": "true"}), cvat_box(40, {"walks": "true"}, keyframe=0)),
 )
 
+DIVE = json.dumps(
+    {
+        "version": 2,
+        "tracks": {
+            "0": {
+                "id": 0,
+                "begin": 10,
+                "end": 20,
+                "meta": {},
+                "confidencePairs": [["bicycle", 0.2], ["person", 0.9]],
+                "attributes": {"rides": True, "age": 30, "userCreated": True},
+                "features": [
+                    {"frame": 10, "bounds": [110, 50, 140.5, 90], "keyframe": True,
+                     "interpolate": True, "attributes": {"walks": False, "rotation": 0.7}},
+                    {"frame": 12, "bounds": [112, 50, 140.5, 90], "keyframe": True,
+                     "interpolate": True, "attributes": {"walks": True, "action": "none"}},
+                    {"frame": 16, "bounds": [116, 50, 140.5, 90], "interpolate": False,
+                     "attributes": {"action": "Talking"}},
+                    {"frame": 19, "bounds": [119, 50, 140.5, 90], "attributes": {"walks": False}},
+                ],
+            },
+            "1": {
+                "id": 1,
+                "begin": 3,
+                "end": 4,
+                "confidencePairs": [["waits", 1]],
+                "attributes": {},
+                "features": [
+                    {"frame": 3, "bounds": [1, 2, 30, 40]}, {"frame": 4, "bounds": [1, 2, 30, 40]}
+                ],
+            },
+        },
+        "groups": {
+            "5": {
+                "id": 5,
+                "confidencePairs": [["meets", 1]],
+                "members": {"0": {"ranges": [[10, 12], [14, 15]]}, "1": {"ranges": [[4, 10]]}},
+            }
+        },
+    },
+    indent=1,
+)  # fmt: skip
+
+VIAME = (
+    "# 1: Detection or Track-id,2: Video or Image Identifier,3: Unique Frame Identifier\n"
+    '# metadata,fps: 30,"exported_by: ""dive:python"""\n'
+    "0,00:00:00.33,10,110,50,140.5,90,0.9,-1,bicycle,0.2,person,0.9,(atr) walks false,"
+    "(trk-atr) rides true,(trk-atr) age 30,(note) far away\n"
+    "0,00:00:00.40,12,112,50,140.5,90,0.9,-1,person,0.9,(atr) walks true,(poly) 1 2 3 4 5 6\n"
+    "0,00:00:00.53,16,116,50,140.5,90,0.9,-1,person,0.9,(atr) action Talking\n"
+    "0,00:00:00.63,19,119,50,140.5,90,0.9,-1,person,0.9,(atr) walks false\n"
+    "1,frame_3.png,3,1,2,30,40,1,-1,waits,1\n1,frame_4.png,4,1,2,30,40,1,-1,waits,1\n"
+)
+
 REGIONS = "".join(
     f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
     for t in range(10, 20)
@@ -273,4 +327,6 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("virat-text", "", VIRAT_TEXT),
     ("csv", "", CSV),
     ("cvat-xml", "", {".xml": CVAT}),
+    ("dive", "", {".json": DIVE}),
+    ("dive", "", {".csv": VIAME}),
 ]

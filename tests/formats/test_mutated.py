@@ -162,6 +162,7 @@ SOURCES = {
     "virat-text": "",
     "csv": "",
     "cvat-xml": "",
+    "dive": "",
 }
 
 

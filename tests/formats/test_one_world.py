@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,12 +96,45 @@ def cvat() -> Files:
     return {"annotations.xml": cvat_xml(*tracks, source=f"{VIDEO}.mp4")}
 
 
+def dive_json() -> Files:
+    tracks = {
+        track: {
+            "confidencePairs": [["person", 1]],
+            "attributes": {},
+            "features": [
+                {
+                    "frame": frame,
+                    "bounds": corners(track, frame),
+                    "interpolate": True,
+                    "attributes": does(track, frame),
+                }
+                for frame in frames
+            ],
+        }
+        for track, frames in BOXES.items()
+    }
+    return {f"result_{VIDEO}.json": json.dumps({"version": 2, "tracks": tracks})}
+
+
+def viame_csv() -> Files:
+    rows = [
+        [track, "", frame, *corners(track, frame), 1, -1, "person", 1]
+        + [f"(atr) {name} {value}" for name, value in does(track, frame).items()]
+        for track, frames in BOXES.items()
+        for frame in frames
+    ]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    return {f"{VIDEO}.csv": f"# metadata,fps: {RATE}\n{text}"}
+
+
 CVAT_SIDES = ("xtl", "ytl", "xbr", "ybr")
 WORLDS: list[tuple[Callable[[], Files], str]] = [
     (csv, "format: csv"),
     (csv_from_one, "format: csv\nfirst_frame: 1\nlast: inclusive"),
     (csv_in_seconds, "format: csv"),
     (cvat, "format: cvat-xml"),
+    (dive_json, "format: dive"),
+    (viame_csv, "format: dive"),
 ]
 
 

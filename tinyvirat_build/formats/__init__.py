@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.formats import actev_json, csv_tables, cuboids, cvat_xml, kpf, virat_text
+from tinyvirat_build.formats import actev_json, csv_tables, cuboids, cvat_xml, dive, kpf, virat_text
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.records import VideoAnnotation
 
@@ -23,6 +23,7 @@ READERS: Final[dict[str, Reader]] = {
     "cuboids": cuboids.read,
     "csv": csv_tables.read,
     "cvat-xml": cvat_xml.read,
+    "dive": dive.read,
 }
 
 __all__ = ["READERS", "Dialect", "ReadOptions", "Reader"]

@@ -20,6 +20,10 @@ _FILES: Final = {
     ),
     "cuboids": re.compile(r"(.+?)\.json", re.DOTALL),
     "cvat-xml": re.compile(r"(.+?)\.xml", re.DOTALL),
+    "dive": re.compile(
+        r"(?!(?:meta|config)\.json)(?:result_)?(.+?)(?:\.(?:annotations|viame|dive))*\.(?:csv|json)",
+        re.DOTALL,
+    ),
     "csv": re.compile(r"(?:(.+?)[.-])?(?:activities|boxes)\.csv", re.DOTALL),
 }
 
@@ -31,6 +35,8 @@ def owner_of(name: str, format: str) -> str | None:
 
     >>> owner_of("cam1.activities.yml", "kpf"), owner_of("boxes.csv", "csv")
     ('cam1', 'activities')
+    >>> owner_of("result_cam1.json", "dive"), owner_of("cam1.annotations.viame.csv", "dive")
+    ('cam1', 'cam1')
     """
     match = _FILES[format].fullmatch(name)
     return (match[1] or "activities") if match else None
