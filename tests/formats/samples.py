@@ -312,6 +312,34 @@ VIAME = (
     "1,frame_3.png,3,1,2,30,40,1,-1,waits,1\n1,frame_4.png,4,1,2,30,40,1,-1,waits,1\n"
 )
 
+
+def kwcoco(videos: Sequence[str], annotations: Sequence[tuple[int, int, object, int]]) -> str:
+    """A file of videos of 100 frames; an annotation is video, frame, track and category."""
+    return json.dumps(
+        {
+            "info": [],
+            "categories": [{"id": 1, "name": "walks"}, {"id": 2, "name": "Talking"}],
+            "videos": [{"id": v, "name": name} for v, name in enumerate(videos)],
+            "images": [
+                {"id": 100 * v + f, "file_name": f"{f}.png", "video_id": v, "frame_index": f}
+                for v, f in sorted({(v, f) for v, f, _, _ in annotations})
+            ],
+            "annotations": [
+                {"id": n, "image_id": 100 * v + f, "bbox": [100 + f, 50, 30.5, 40],
+                 "track_id": track, "category_id": category}
+                for n, (v, f, track, category) in enumerate(annotations)
+            ],
+        },
+        indent=1,
+    )  # fmt: skip
+
+
+KWCOCO = kwcoco(
+    [f"{VIDEO}.mp4", "another"],
+    [(0, 10, 7, 1), (0, 12, 7, 1), (0, 13, 7, 2), (0, 14, 7, 1), (0, 14, 7, 2), (0, 15, "b", 2),
+     (1, 10, 7, 1), (0, 20, None, 1)],
+)  # fmt: skip
+
 REGIONS = "".join(
     f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
     for t in range(10, 20)
@@ -329,4 +357,5 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("cvat-xml", "", {".xml": CVAT}),
     ("dive", "", {".json": DIVE}),
     ("dive", "", {".csv": VIAME}),
+    ("kwcoco", "", {".json": KWCOCO}),
 ]

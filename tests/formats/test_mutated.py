@@ -163,6 +163,7 @@ SOURCES = {
     "csv": "",
     "cvat-xml": "",
     "dive": "",
+    "kwcoco": "",
 }
 
 

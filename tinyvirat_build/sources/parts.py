@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tinyvirat_build.errors import AnnotationError
-from tinyvirat_build.formats import actev_tree, csv_tables, cvat_xml
+from tinyvirat_build.formats import actev_tree, csv_tables, cvat_xml, kwcoco
 from tinyvirat_build.records import Issue
 from tinyvirat_build.sources.files import Found
 
@@ -24,6 +24,7 @@ _FILES: Final = {
         r"(?!(?:meta|config)\.json)(?:result_)?(.+?)(?:\.(?:annotations|viame|dive))*\.(?:csv|json)",
         re.DOTALL,
     ),
+    "kwcoco": re.compile(r"(.+?)(?:\.(?:kwcoco|mscoco|coco))?\.json", re.DOTALL),
     "csv": re.compile(r"(?:(.+?)[.-])?(?:activities|boxes)\.csv", re.DOTALL),
 }
 
@@ -76,4 +77,5 @@ _VIDEOS: Final[dict[str, Callable[[Path], tuple[set[str], list[Issue]]]]] = {
     "actev-json": _actev_videos,
     "csv": csv_tables.videos_in,
     "cvat-xml": cvat_xml.videos_in,
+    "kwcoco": kwcoco.videos_in,
 }
