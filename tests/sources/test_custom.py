@@ -321,3 +321,16 @@ def test_a_table_that_cannot_be_read_is_one_video_that_falls(tmp_path: Path) -> 
         "no column 'video'; begin the table with a line that names video, activity, name, start, "
         "end, tracks"
     ]
+
+
+def test_the_descriptions_own_tables_are_no_annotations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "format: dive\nlabels: l.csv\ngroup: {file: g.csv, column: day}\n"
+    corpus(tmp_path, text, "cam1.csv", "cam1.json", "meta.json")
+    (tmp_path / "g.csv").write_text("video,day\ncam1,1\n")
+    (tmp_path / "l.csv").write_text("name,labels\nwalk,activity_walking\n")
+    monkeypatch.chdir(tmp_path)
+    for data in (None, tmp_path):
+        (entry,) = find(Path("crossing.yaml"), data).entries
+        assert (entry.video_id, len(entry.files)) == ("cam1", 2)

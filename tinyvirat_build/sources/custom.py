@@ -160,8 +160,7 @@ class Custom:
         """The annotations, and the videos; a folder of videos may be missing, as they may."""
         found = Found.nothing()
         for place, name in walk(folder):
-            own = Path(place, name) in self.tables or name.startswith(self.file.name)
-            video_id = None if own else owner_of(name, self.format)
+            video_id = None if self._is_own(place, name) else owner_of(name, self.format)
             if video_id is not None:
                 found.add("", video_id, self.format, place, name)
         part_files(found, self.format)
@@ -170,6 +169,13 @@ class Custom:
             if match:
                 found.add_video(match[1], 0, place, name)
         return found
+
+    def _is_own(self, folder: str, name: str) -> bool:
+        """Whether a file is the description itself, or a table that it names."""
+        named = [table for table in self.tables if table.name == name]
+        return name.startswith(self.file.name) or (
+            bool(named) and Path(folder, name).resolve() in [table.resolve() for table in named]
+        )
 
     def _mapping(self, settings: Settings) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
         """The labels, checked against the class list; None where the settings name a map."""
