@@ -172,6 +172,7 @@ REASONS: Final[dict[str, str]] = {
     "outside_picture": "a box partly outside the picture, clipped to it",
     "empty_box": "a box without area inside the picture",
     "held_box": "the box before stands for that of the activity's last frame",
+    "frame_rate": "the annotation's frame rate is not the corpus's; frames are read as they are",
     "gap": "a gap between boxes longer than max_gap, not filled",
     "empty_span": "the activity ends before it starts",
     "actor_missing": "an actor that is named by an activity but has no box",

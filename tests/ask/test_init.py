@@ -35,7 +35,7 @@ def test_every_format_is_recognised(
     assert (source.name, source.format) == (tmp_path.name, form)  # type: ignore[attr-defined]
     diagnosis = diagnose(source, tmp_path, Settings.load())
     assert not diagnosis.problems
-    assert sum(found.names.values()) == diagnosis.records
+    assert sum(found.names.values()) == diagnosis.kept
     assert all(name.labels for name in diagnosis.names)
 
 

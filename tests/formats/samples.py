@@ -206,6 +206,140 @@ VIRAT_TEXT: dict[str, str] = {
     ".viratdata.mapping.txt": "4 9 10 263 272 1  0 1 0 0 0 0 0 0 0 0\n",
 }
 
+CSV: dict[str, str] = {
+    ".boxes.csv": "video,track,frame,x1,y1,x2,y2\n"
+    + "".join(
+        f"{VIDEO},{track},{frame},{1468 + frame},24,1496.5,83\n"
+        for track, frames in (("1", (10, 13, 19)), ("two", (10, 14)))
+        for frame in frames
+    ),
+    ".activities.csv": "video,activity,name,start,end,tracks\n"
+    f'{VIDEO}.mp4,a1,person_talks_to_person,10,20,1;two\n{VIDEO},a2,"walks",10,15,two\n',
+}
+
+
+def cvat_box(frame: int, values: Mapping[str, str], **more: object) -> str:
+    given = {"frame": frame, "outside": 0, "occluded": 0, "keyframe": 1, "xtl": 100 + frame,
+             "ytl": 50, "xbr": 140.5, "ybr": 90} | more  # fmt: skip
+    text = "".join(f' {name}="{value}"' for name, value in given.items())
+    inner = "".join(f'<attribute name="{n}">{v}</attribute>\n' for n, v in values.items())
+    return f"<box{text}>\n{inner}</box>\n"
+
+
+def cvat_xml(*tracks: str, source: str = f"{VIDEO}.avi") -> str:
+    """A task whose label `person` has a checkbox, a select, a number and one immutable value."""
+    kinds = (("walks", "True", "checkbox"), ("action", "True", "select"),
+             ("age", "True", "number"), ("rides", "False", "checkbox"))  # fmt: skip
+    attributes = "".join(
+        f"<attribute><name>{name}</name><mutable>{mutable}</mutable>"
+        f"<input_type>{kind}</input_type></attribute>\n"
+        for name, mutable, kind in kinds
+    )
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta>\n'
+        f"<task><id>3</id><labels><label><name>person</name>\n<attributes>\n{attributes}"
+        "</attributes></label></labels>\n<segments><segment><start>0</start></segment></segments>\n"
+        f"<source>{source}</source></task></meta>\n{''.join(tracks)}</annotations>\n"
+    )
+
+
+def cvat_track(track: str, *boxes: str) -> str:
+    return f'<track id="{track}" label="person" source="manual">\n{"".join(boxes)}</track>\n'
+
+
+CVAT = cvat_xml(
+    cvat_track(
+        "0",
+        cvat_box(10, {"walks": "false", "action": "__undefined__", "age": "30", "rides": "true"}),
+        cvat_box(12, {"walks": "true", "action": "none", "age": "30", "rides": "true"}),
+        cvat_box(16, {"walks": "true", "action": "Talking", "age": "31", "rides": "true"}),
+        cvat_box(20, {"walks": "false", "action": "Talking", "age": "31"}, outside=1),
+    ),
+    cvat_track("1", cvat_box(3, {"walks": "true"}), cvat_box(40, {"walks": "true"}, keyframe=0)),
+)
+
+DIVE = json.dumps(
+    {
+        "version": 2,
+        "tracks": {
+            "0": {
+                "id": 0,
+                "begin": 10,
+                "end": 20,
+                "meta": {},
+                "confidencePairs": [["bicycle", 0.2], ["person", 0.9]],
+                "attributes": {"rides": True, "age": 30, "userCreated": True},
+                "features": [
+                    {"frame": 10, "bounds": [110, 50, 140.5, 90], "keyframe": True,
+                     "interpolate": True, "attributes": {"walks": False, "rotation": 0.7}},
+                    {"frame": 12, "bounds": [112, 50, 140.5, 90], "keyframe": True,
+                     "interpolate": True, "attributes": {"walks": True, "action": "none"}},
+                    {"frame": 16, "bounds": [116, 50, 140.5, 90], "interpolate": False,
+                     "attributes": {"action": "Talking"}},
+                    {"frame": 19, "bounds": [119, 50, 140.5, 90], "attributes": {"walks": False}},
+                ],
+            },
+            "1": {
+                "id": 1,
+                "begin": 3,
+                "end": 4,
+                "confidencePairs": [["waits", 1]],
+                "attributes": {},
+                "features": [
+                    {"frame": 3, "bounds": [1, 2, 30, 40]}, {"frame": 4, "bounds": [1, 2, 30, 40]}
+                ],
+            },
+        },
+        "groups": {
+            "5": {
+                "id": 5,
+                "confidencePairs": [["meets", 1]],
+                "members": {"0": {"ranges": [[10, 12], [14, 15]]}, "1": {"ranges": [[4, 10]]}},
+            }
+        },
+    },
+    indent=1,
+)  # fmt: skip
+
+VIAME = (
+    "# 1: Detection or Track-id,2: Video or Image Identifier,3: Unique Frame Identifier\n"
+    '# metadata,fps: 30,"exported_by: ""dive:python"""\n'
+    "0,00:00:00.33,10,110,50,140.5,90,0.9,-1,bicycle,0.2,person,0.9,(atr) walks false,"
+    "(trk-atr) rides true,(trk-atr) age 30,(note) far away\n"
+    "0,00:00:00.40,12,112,50,140.5,90,0.9,-1,person,0.9,(atr) walks true,(poly) 1 2 3 4 5 6\n"
+    "0,00:00:00.53,16,116,50,140.5,90,0.9,-1,person,0.9,(atr) action Talking\n"
+    "0,00:00:00.63,19,119,50,140.5,90,0.9,-1,person,0.9,(atr) walks false\n"
+    "1,frame_3.png,3,1,2,30,40,1,-1,waits,1\n1,frame_4.png,4,1,2,30,40,1,-1,waits,1\n"
+)
+
+
+def kwcoco(videos: Sequence[str], annotations: Sequence[tuple[int, int, object, int]]) -> str:
+    """A file of videos of 100 frames; an annotation is video, frame, track and category."""
+    return json.dumps(
+        {
+            "info": [],
+            "categories": [{"id": 1, "name": "walks"}, {"id": 2, "name": "Talking"}],
+            "videos": [{"id": v, "name": name} for v, name in enumerate(videos)],
+            "images": [
+                {"id": 100 * v + f, "file_name": f"{f}.png", "video_id": v, "frame_index": f}
+                for v, f in sorted({(v, f) for v, f, _, _ in annotations})
+            ],
+            "annotations": [
+                {"id": n, "image_id": 100 * v + f, "bbox": [100 + f, 50, 30.5, 40],
+                 "track_id": track, "category_id": category}
+                for n, (v, f, track, category) in enumerate(annotations)
+            ],
+        },
+        indent=1,
+    )  # fmt: skip
+
+
+KWCOCO = kwcoco(
+    [f"{VIDEO}.mp4", "another"],
+    [(0, 10, 7, 1), (0, 12, 7, 1), (0, 13, 7, 2), (0, 14, 7, 1), (0, 14, 7, 2), (0, 15, "b", 2),
+     (1, 10, 7, 1), (0, 20, None, 1)],
+)  # fmt: skip
+
 REGIONS = "".join(
     f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
     for t in range(10, 20)
@@ -219,4 +353,9 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("actev-json", "", {".json": ACTEV["nist"], ".file-index.json": INDEX}),
     ("cuboids", "", {".json": CUBOIDS}),
     ("virat-text", "", VIRAT_TEXT),
+    ("csv", "", CSV),
+    ("cvat-xml", "", {".xml": CVAT}),
+    ("dive", "", {".json": DIVE}),
+    ("dive", "", {".csv": VIAME}),
+    ("kwcoco", "", {".json": KWCOCO}),
 ]

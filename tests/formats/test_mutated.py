@@ -155,7 +155,16 @@ def describe_mutated(count: int, seed: int, folder: Path) -> tuple[int, int]:
     return errors, most
 
 
-SOURCES = {"kpf": "", "actev-json": "dialect: nist\n", "cuboids": "", "virat-text": ""}
+SOURCES = {
+    "kpf": "",
+    "actev-json": "dialect: nist\n",
+    "cuboids": "",
+    "virat-text": "",
+    "csv": "",
+    "cvat-xml": "",
+    "dive": "",
+    "kwcoco": "",
+}
 
 
 def plan_mutated(count: int, seed: int, folder: Path) -> tvb.Build:

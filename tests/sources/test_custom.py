@@ -12,11 +12,11 @@ import tinyvirat_build as tvb
 from tinyvirat_build import labels, sources
 from tinyvirat_build.ask.doctor import diagnose
 from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.formats.videos import VIDEO_SUFFIXES
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery
 from tinyvirat_build.sources.custom import KEYS
-from tinyvirat_build.sources.files import VIDEO_SUFFIXES
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.store import to_arrow
 
@@ -224,6 +224,9 @@ def test_nothing_there_names_file_and_folder(tmp_path: Path) -> None:
         ("format: voc", "format: one of kpf, .*, found 'voc'"),
         ("format: kpf\ndialect: nist", "dialect: only actev-json"),
         ("format: actev-json\ndialect: mist", "dialect: one of nist, inclusive, exclusive"),
+        ("format: kpf\nlast: inclusive", "last: only csv needs to be told"),
+        ("format: csv\nlast: never", "last: one of inclusive, exclusive, found 'never'"),
+        ("format: csv\nfirst_frame: true", "first_frame: one of 0, 1, found True"),
         ("format: kpf\nname: meva", "name: 'meva' is taken"),
         ("format: kpf\nname: ../x", "not safe in a path"),
         ("format: kpf\nannotations: 3", "annotations: takes text"),
@@ -339,3 +342,53 @@ def test_of_several_corpora_none_speaks_for_the_others(shared: Path, tmp_path: P
         paths.append(path)
     built = tvb.build(paths, tmp_path / "out", data=data, until="parse")
     assert built.settings.classes == "tinyvirat-26"
+
+
+def test_a_pair_of_tables_is_each_video_that_it_names(tmp_path: Path) -> None:
+    path = corpus(
+        tmp_path,
+        "format: csv\nfirst_frame: 1\nlast: inclusive\nfps: 25\nlabels: {walks: Talking}\n"
+        "group: {file: groups.activities.csv, column: day}\n",
+        "a.mp4",
+    )
+    (tmp_path / "groups.activities.csv").write_text("video,day\na,1\nb,1\n")
+    (tmp_path / "boxes.csv").write_text(
+        "video,track,frame,x1,y1,x2,y2\na.mp4,1,1,0,0,9,9\na.mp4,1,5,0,0,9,9\nc,1,1,0,0,9,9\n"
+    )
+    (tmp_path / "activities.csv").write_text(
+        "video,activity,name,start,end,tracks\na.mp4,1,walks,1,5,1\nb,1,walks,1,5,1\n,2,walks,1,5,1\n"
+    )
+    found = find(path)
+    assert [(e.video_id, e.session, len(e.files)) for e in found.entries] == [
+        ("a", "1", 2), ("b", "1", 2), ("c", "c", 2)
+    ]  # fmt: skip
+    assert found.entries[0].video == tmp_path / "a.mp4"
+    assert [i.line for _, i in found.issues if i.reason == "malformed"] == [4]
+    parsed = [parse_entry(e, Settings.load(), width=99, height=99) for e in found.entries]
+    (row,) = parsed[0].activities.itertuples()
+    assert (row.start, row.end, row.labels) == (0, 5, ("Talking",))
+    assert len(parsed[0].boxes) == 5
+    assert [p.balance["dropped"].tolist() for p in parsed] == [[0], [1], [0]]
+
+
+def test_a_table_that_cannot_be_read_is_one_video_that_falls(tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: csv\n", "activities.csv")
+    (entry,) = find(path).entries
+    parsed = parse_entry(entry, Settings.load(), width=99, height=99)
+    assert parsed.issues["detail"].tolist() == [
+        "no column 'video'; begin the table with a line that names video, activity, name, start, "
+        "end, tracks"
+    ]
+
+
+def test_the_descriptions_own_tables_are_no_annotations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "format: dive\nlabels: l.csv\ngroup: {file: g.csv, column: day}\n"
+    corpus(tmp_path, text, "cam1.csv", "cam1.json", "meta.json")
+    (tmp_path / "g.csv").write_text("video,day\ncam1,1\n")
+    (tmp_path / "l.csv").write_text("name,labels\nwalk,activity_walking\n")
+    monkeypatch.chdir(tmp_path)
+    for data in (None, tmp_path):
+        (entry,) = find(Path("crossing.yaml"), data).entries
+        assert (entry.video_id, len(entry.files)) == ("cam1", 2)

@@ -18,10 +18,10 @@ import pytest
 from av.stream import Disposition
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.formats.videos import VIDEO_SUFFIXES
 from tinyvirat_build.pack.decode import decode
 from tinyvirat_build.records import REASONS
 from tinyvirat_build.settings import Encode
-from tinyvirat_build.sources.files import VIDEO_SUFFIXES
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.encode import LOSSLESS
 from tinyvirat_build.video.index import VideoIndex, index_video

@@ -30,7 +30,7 @@ OPENED: Final = 3  # videos whose size, rate and length are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Facts:
     """What a video's container says of it; ``frames`` is 0 where it does not."""
 
     width: int
@@ -49,7 +49,7 @@ class Draft:
     entries: tuple[Entry, ...]
     names: Counter[str]
     unread: int
-    pictures: dict[str, Picture]  # of some videos
+    pictures: dict[str, Facts]  # of some videos
     ends: dict[str, int]  # where the last activity of each of these ends
 
     def render(self) -> str:
@@ -81,7 +81,7 @@ def recognise(folder: Path, form: str = "") -> Draft:
             "format are called, and `tinyvirat-build doctor` what is wrong with one"
         )
     names: Counter[str] = Counter()
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, Facts] = {}
     ends: dict[str, int] = {}
     unread = 0
     for entry in entries:
@@ -120,7 +120,7 @@ def _read(entry: Entry, settings: Settings) -> VideoAnnotation | None:
         return None
 
 
-def _picture(video: Path | None) -> Picture | None:
+def _picture(video: Path | None) -> Facts | None:
     if video is None:
         return None
     try:
@@ -129,7 +129,7 @@ def _picture(video: Path | None) -> Picture | None:
             if stream is None:
                 return None
             rate = Fraction(stream.average_rate or 30)
-            return Picture(stream.width, stream.height, str(rate), int(stream.frames or 0))
+            return Facts(stream.width, stream.height, str(rate), int(stream.frames or 0))
     except (OSError, av.FFmpegError):
         return None
 

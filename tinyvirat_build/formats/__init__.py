@@ -10,7 +10,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tinyvirat_build.formats import actev_json, cuboids, kpf, virat_text
+from tinyvirat_build.formats import (
+    actev_json,
+    csv_tables,
+    cuboids,
+    cvat_xml,
+    dive,
+    kpf,
+    kwcoco,
+    virat_text,
+)
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.records import VideoAnnotation
 
@@ -21,6 +30,10 @@ READERS: Final[dict[str, Reader]] = {
     "virat-text": virat_text.read,
     "actev-json": actev_json.read,
     "cuboids": cuboids.read,
+    "csv": csv_tables.read,
+    "cvat-xml": cvat_xml.read,
+    "dive": dive.read,
+    "kwcoco": kwcoco.read,
 }
 
 __all__ = ["READERS", "Dialect", "ReadOptions", "Reader"]

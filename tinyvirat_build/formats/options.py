@@ -17,6 +17,8 @@ class ReadOptions:
     ``exclusive`` 0-based with an exclusive one (UMD-v1); empty: inferred from the boxes.
     ``last``: with ``off_frame``, an activity of the dialect ``exclusive`` ends with its off frame.
     ``no_geometry``: what to tell of an activity without a box, where the set's files explain it.
+    Of tables, ``first_frame`` is the number of the first frame, ``inclusive`` whether an end
+    belongs to its span, and ``fps`` the rate by which seconds become frames.
     """
 
     dialect: Dialect = ""
@@ -24,3 +26,6 @@ class ReadOptions:
     drop_status: tuple[str, ...] = ("not_good",)
     last: Literal["format", "off_frame"] = "format"
     no_geometry: str = ""
+    first_frame: int = 0
+    inclusive: bool = False
+    fps: str = "30"  # rational

@@ -50,7 +50,7 @@ class Entry:
     source: str
     video_id: str
     annotation_set: str
-    format: str  # kpf, virat-text, actev-json or cuboids
+    format: str  # one of formats.READERS
     files: tuple[Path, ...]
     video: Path | None  # the video's file, if it is present
     namespace: str  # which label map reads its names: "meva", "virat", "virat-text", …
@@ -65,6 +65,8 @@ class Entry:
     regions: tuple[Region, ...] = ()
     parts: tuple[Part, ...] = ()  # where several annotation sets are united, in order of priority
     same_boxes: bool = False  # whether actors with the same boxes are one
+    first_frame: int = 0  # of tables: the number of the first frame
+    inclusive: bool = False  # and whether an end belongs to its span
     no_geometry: str = ""  # what to tell of activities without a box, where that has a known cause
 
     @property

@@ -4,8 +4,10 @@
 name: crossing                  # the word in every table; default: the file's own name
 annotations: annotations        # folder, searched at any depth; default: the data folder
 videos: recordings              # folder; default: that of the annotations
-format: kpf                     # kpf, virat-text, actev-json or cuboids
+format: kpf                     # or another one of docs/formats.md
 dialect: exclusive              # actev-json only: nist, inclusive or exclusive
+first_frame: 1                  # csv only: the number of the first frame, 0 or 1; default: 0
+last: inclusive                 # csv only: whether an end belongs to its span; default: exclusive
 labels:                         # annotated name: class, [classes], or [] for none;
   walks: activity_walking       # or the name of a label map, or a .csv file;
   waits: []
@@ -37,7 +39,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, TypeVar, cast, get_args
 
 import shapely
 import yaml
@@ -45,32 +47,27 @@ import yaml
 from tinyvirat_build import labels
 from tinyvirat_build.errors import AnnotationError, DataError, SettingsError
 from tinyvirat_build.formats import READERS, Dialect
-from tinyvirat_build.formats.actev_tree import videos_in
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
+from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import CLASSES, Settings
 from tinyvirat_build.sources import BUILTIN, Discovery, Entry, Region
-from tinyvirat_build.sources.files import SUFFIX, Found, is_folder, repeated, walk
+from tinyvirat_build.sources.files import Found, is_folder, repeated, walk
 from tinyvirat_build.sources.parse import read
+from tinyvirat_build.sources.parts import owner_of, part_files
 from tinyvirat_build.store.userfiles import MAX_YAML, load_yaml, nearest, quoted, read_regular
+
+T = TypeVar("T")
 
 MAX_TABLE: Final = 64 << 20  # bytes of a table of groups
 MAX_RATE: Final = 10_000  # frames a second
 MAX_SIDE: Final = 1 << 16  # pixels of a picture
 
 KEYS: Final = (
-    "name", "annotations", "videos", "format", "dialect", "labels", "classes", "group", "regions",
-    "width", "height", "fps", "attribution", "license",
+    "name", "annotations", "videos", "format", "dialect", "first_frame", "last", "labels",
+    "classes", "group", "regions", "width", "height", "fps", "attribution", "license",
 )  # fmt: skip
 
-_FILES: Final = {
-    "kpf": re.compile(r"(.+?)[.-](?:activities|geom|types|regions)\.ya?ml", re.DOTALL),
-    "virat-text": re.compile(r"(.+?)(?:\.viratdata)?\.(?:events|objects|mapping)\.txt", re.DOTALL),
-    "actev-json": re.compile(
-        r"(.+?)(?:[.-](?:activities|file-index|activity-index))?\.json", re.DOTALL
-    ),
-    "cuboids": re.compile(r"(.+?)\.json", re.DOTALL),
-}
 _RATE: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,18}|/[0-9]{1,9})?")
 _VIDEO: Final = re.compile(rf"(.+?)(?:{SUFFIX})", re.IGNORECASE | re.DOTALL)
 
@@ -85,10 +82,13 @@ class Custom:
     annotations: Path = Path()
     videos: Path | None = None
     dialect: Dialect = ""
+    first_frame: int = 0
+    inclusive: bool = False
     mapping: tuple[tuple[str, tuple[str, ...]], ...] | str | None = None
     classes: str | tuple[str, ...] = ""  # empty: what the settings say
     grouping: re.Pattern[str] | None = None
     groups: Mapping[str, str] | None = None
+    tables: tuple[Path, ...] = ()  # that the description itself names
     regions: tuple[tuple[re.Pattern[str], Region], ...] = ()
     width: int = 1920
     height: int = 1080
@@ -147,6 +147,8 @@ class Custom:
                     height=self.height,
                     fps=self.fps,
                     dialect=self.dialect,
+                    first_frame=self.first_frame,
+                    inclusive=self.inclusive,
                     mapping=mapping,
                     regions=tuple(r for which, r in self.regions if which.fullmatch(video_id)),
                 )
@@ -188,16 +190,22 @@ class Custom:
         """The annotations, and the videos; a folder of videos may be missing, as they may."""
         found = Found.nothing()
         for place, name in walk(folder):
-            match = _FILES[self.format].fullmatch(name)
-            if match and not name.startswith(self.file.name):
-                found.add("", match[1], self.format, place, name)
-        if self.format == "actev-json":
-            _part_files(found)
+            video_id = None if self._is_own(place, name) else owner_of(name, self.format)
+            if video_id is not None:
+                found.add("", video_id, self.format, place, name)
+        part_files(found, self.format)
         for place, name in walk(videos) if is_folder(videos) else ():
             match = _VIDEO.fullmatch(name)
             if match:
                 found.add_video(match[1], 0, place, name)
         return found
+
+    def _is_own(self, folder: str, name: str) -> bool:
+        """Whether a file is the description itself, or a table that it names."""
+        named = [table for table in self.tables if table.name == name]
+        return name.startswith(self.file.name) or (
+            bool(named) and Path(folder, name).resolve() in [table.resolve() for table in named]
+        )
 
     def _mapping(self, settings: Settings) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
         """The labels, checked against the class list; None where the settings name a map."""
@@ -217,25 +225,6 @@ class Custom:
             return video_id
         match = self.grouping.search(video_id)
         return "_".join(g or "" for g in match.groups() or (match[0],)) if match else None
-
-
-def _part_files(found: Found) -> None:
-    """Give a file of several videos, after none of which it is named, to each of them."""
-    for key, by_format in list(found.annotations.items()):
-        for folder, files in list(by_format["actev-json"].items()):
-            names: set[str] = set()
-            for path in files:
-                try:
-                    names.update(() if path.name.endswith("-index.json") else videos_in(path))
-                except AnnotationError:
-                    continue  # for the reader to tell
-            if len(names) > 1 and key[1] not in names:
-                del by_format["actev-json"][folder]
-                for name in sorted(names):
-                    for path in files:
-                        found.add("", name, "actev-json", folder, path.name)
-        if not by_format["actev-json"]:
-            del found.annotations[key]
 
 
 def _alone(video_id: str) -> Issue:
@@ -267,6 +256,10 @@ def load(path: Path) -> Custom:
     dialect = _choice(path, tree, "dialect", [d for d in get_args(Dialect) if d], "")
     if dialect and form != "actev-json":
         raise SettingsError(f"{path}: dialect: only actev-json has dialects; delete the key")
+    for key in ("first_frame", "last"):
+        if key in tree and form != "csv":
+            raise SettingsError(f"{path}: {key}: only csv needs to be told; delete the key")
+    mapping = _labels(path, tree.get("labels"))
     videos = _text(path, tree, "videos", "")
     source = Custom(
         file=path,
@@ -275,8 +268,12 @@ def load(path: Path) -> Custom:
         annotations=Path(_text(path, tree, "annotations", ".")).expanduser(),
         videos=Path(videos).expanduser() if videos else None,
         dialect=cast(Dialect, dialect),
-        mapping=_labels(path, tree.get("labels")),
         classes=_classes(path, tree),
+        first_frame=_choice(path, tree, "first_frame", (0, 1), 0),
+        inclusive=_choice(path, tree, "last", ("inclusive", "exclusive"), "exclusive")
+        == "inclusive",
+        mapping=mapping,
+        tables=(Path(mapping),) if isinstance(mapping, str) and mapping.endswith(".csv") else (),
         regions=tuple(_regions(path, tree.get("regions"))),
         width=_whole(path, tree, "width", 1920),
         height=_whole(path, tree, "height", 1080),
@@ -310,16 +307,16 @@ def _text(path: Path, tree: Mapping[Any, Any], key: str, default: str) -> str:
 
 
 def _choice(
-    path: Path, tree: Mapping[Any, Any], key: str, known: Iterable[str], default: str | None = None
-) -> str:
+    path: Path, tree: Mapping[Any, Any], key: str, known: Iterable[T], default: T | None = None
+) -> T:
     value = tree.get(key, default)
-    choices = list(known)
-    if value == default and default is not None:
-        return default
-    if value not in choices:
-        found = "nothing" if value is None else quoted(value)
-        raise SettingsError(f"{path}: {key}: one of {', '.join(choices)}, found {found}")
-    return str(value)
+    choices = list(known) + ([] if default is None else [default])
+    for choice in choices:
+        if value == choice and type(value) is type(choice):
+            return choice
+    found = "nothing" if value is None else quoted(value)
+    shown = dict.fromkeys(str(c) for c in choices if c != "")
+    raise SettingsError(f"{path}: {key}: one of {', '.join(shown)}, found {found}")
 
 
 def _whole(path: Path, tree: Mapping[Any, Any], key: str, default: int) -> int:
@@ -402,7 +399,8 @@ def _grouped(source: Custom, value: object) -> Custom:
     given = {f"group.{key}": found for key, found in value.items()}
     named = {key: _text(path, given, key, "") for key in given}
     table = path.parent / named["group.file"]
-    return replace(source, groups=_groups(path, table, named["group.column"]))
+    groups = _groups(path, table, named["group.column"])
+    return replace(source, groups=groups, tables=(*source.tables, table))
 
 
 def _groups(path: Path, table: Path, column: str) -> dict[str, str]:

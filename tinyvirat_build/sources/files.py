@@ -5,33 +5,19 @@ from __future__ import annotations
 import csv
 import functools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.formats.safety import safe_name, shown
+from tinyvirat_build.formats.videos import COMMON_SUFFIXES, RAW_SUFFIXES
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import annotations_dir
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.store.means import lacking
-
-_COMMON: Final = (".avi", ".mp4", ".mkv", ".mov", ".mpg", ".ts")
-VIDEO_SUFFIXES: Final = (
-    *_COMMON,
-    *(".m4v", ".3gp", ".3g2", ".webm", ".mpeg", ".vob", ".m2ts", ".mts", ".m2t"),
-    *(".flv", ".f4v", ".wmv", ".asf", ".ogv", ".mxf"),
-)
-# Pictures one after the other, without times: what is frame 100, no two programs need agree on.
-RAW_SUFFIXES: Final = (
-    *(".h264", ".264", ".avc", ".hevc", ".h265", ".265", ".m1v", ".m2v", ".m4e"),
-    *(".mjpeg", ".mjpg", ".yuv", ".nv12"),
-)
-SUFFIX: Final = "|".join(map(re.escape, VIDEO_SUFFIXES + RAW_SUFFIXES))  # as a regular expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +129,7 @@ class Found:
         if suffix in RAW_SUFFIXES:
             self.raw.setdefault(video_id, path)
             return
-        new = (rank, suffix not in _COMMON, path)
+        new = (rank, suffix not in COMMON_SUFFIXES, path)
         self.ranked[video_id] = min(self.ranked.get(video_id, new), new)
 
     def _takes(self, video_id: str, folder: str, name: str, action: str) -> bool:
@@ -203,7 +189,11 @@ class Found:
 
 
 def _is_whole(kind: str, files: Iterable[Path]) -> bool:
-    heads = {"kpf": ("activities",), "virat-text": (".events.", ".mapping.")}
+    heads = {
+        "kpf": ("activities",),
+        "virat-text": (".events.", ".mapping."),
+        "csv": ("activities.",),
+    }
     return any(
         head in f.name and not f.name.endswith("-index.json")
         for f in files

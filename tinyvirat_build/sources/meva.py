@@ -18,11 +18,11 @@ from tinyvirat_build import labels
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.formats.safety import shown
+from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Part
 from tinyvirat_build.sources.files import (
-    SUFFIX,
     Camera,
     Found,
     cameras,

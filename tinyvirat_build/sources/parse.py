@@ -128,6 +128,9 @@ def read(entry: Entry, settings: Settings) -> VideoAnnotation:
         drop_status=settings.parse.drop_status,
         last=settings.parse.last,
         no_geometry=entry.no_geometry,
+        first_frame=entry.first_frame,
+        inclusive=entry.inclusive,
+        fps=entry.fps,
     )
     parts = entry.parts or (
         Part(entry.annotation_set, entry.format, entry.namespace, entry.dialect, len(entry.files)),

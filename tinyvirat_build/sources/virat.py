@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.formats import Dialect
+from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.files import (
-    SUFFIX,
     Found,
     cameras,
     one_actor,

@@ -1,0 +1,232 @@
+"""kwcoco JSON: videos, their images, and annotations whose category is an activity.
+
+A track does the activity of its annotations' category, over each run of its frames that have that
+category. Frames are the images' ``frame_index``, 0-based. A file may hold several videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinyvirat_build.errors import AnnotationError
+from tinyvirat_build.formats.actev_tree import load
+from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.formats.options import ReadOptions
+from tinyvirat_build.formats.rows import BoxRows, identity
+from tinyvirat_build.formats.safety import refuse_unsafe_video
+from tinyvirat_build.formats.videos import video_of
+from tinyvirat_build.records import Issue, VideoAnnotation
+
+
+def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
+    """Read one video's annotations of a kwcoco file.
+
+    ``records_in`` counts its activities, and its annotations that belong to no track.
+
+    Raises:
+        AnnotationError: no JSON file, not kwcoco, or several videos, none of them this one.
+    """
+    refuse_unsafe_video(video_id, files)
+    path = next((p for p in files if p.name.endswith(".json")), None)
+    if path is None:
+        raise AnnotationError(
+            "no JSON among " + (", ".join(p.name for p in files) or "no files"),
+            file=files[0].parent if files else video_id,
+            remedy="give a kwcoco file with videos",
+        )
+    dataset = _Dataset.open(path)
+    issues = Issues()
+    boxes, tracks, fallen = _boxes(dataset, dataset.frames_of(video_id), issues)
+    activities = list(_activities(tracks))
+    return assemble(
+        video_id,
+        activities,
+        boxes,
+        {},
+        issues,
+        options,
+        records_in=len(activities) + fallen,
+        file=path.name,
+    )
+
+
+def videos_in(path: Path) -> tuple[set[str], list[Issue]]:
+    """The videos of a file, and what of it belongs to none of them.
+
+    Raises:
+        AnnotationError: it cannot be read, or is not kwcoco.
+    """
+    dataset = _Dataset.open(path)
+    names = dataset.names()
+    owned = {key for key, image in dataset.images.items() if _key(image, "video_id") in names}
+    lost = sum(_key(a, "image_id") not in owned for a in dataset.annotations)
+    issues = []
+    if lost:
+        detail = "annotations of images that belong to no video"
+        issues.append(
+            Issue(
+                "discover", "malformed", "quarantined", "annotations", path.name, count=lost,
+                detail=detail,
+            )
+        )  # fmt: skip
+    return {name for name in names.values() if name}, issues
+
+
+Key = int | str
+Tracks = dict[str, list[tuple[int, str]]]  # track -> (frame, name) of its annotations
+
+
+@dataclass(slots=True)
+class _Dataset:
+    """The tables of a file."""
+
+    path: Path
+    videos: list[Any]
+    images: dict[Key | None, dict[str, Any]]
+    annotations: list[Any]
+    categories: dict[Key | None, str]
+
+    @classmethod
+    def open(cls, path: Path) -> _Dataset:
+        """Read a file whose tables are lists."""
+        tree = load(path)
+        names = ("videos", "images", "annotations", "categories")
+        for name in names:
+            if not isinstance(tree, dict) or not isinstance(tree.get(name), list):
+                raise AnnotationError(
+                    f"no list of {name}",
+                    file=path,
+                    remedy=f"give a kwcoco file with {', '.join(names)}",
+                )
+        images = {_key(i, "id"): i for i in tree["images"] if isinstance(i, dict)}
+        categories = {
+            _key(c, "id"): c["name"]
+            for c in tree["categories"]
+            if isinstance(c, dict) and isinstance(c.get("name"), str)
+        }
+        images.pop(None, None)
+        categories.pop(None, None)
+        return cls(path, tree["videos"], images, tree["annotations"], categories)
+
+    def names(self) -> dict[Key, str]:
+        """The name of each video; those without one have the empty name."""
+        found = {}
+        for video in self.videos:
+            key = _key(video, "id")
+            if key is not None:
+                name = video.get("name") or video.get("file_name")
+                found[key] = video_of(name) if isinstance(name, str) else ""
+        return found
+
+    def frames_of(self, video_id: str) -> dict[Key | None, Any]:
+        """The frame, as written, of each image of a video; an only video has any name."""
+        names = self.names()
+        own = {key for key, name in names.items() if name == video_id}
+        if not own and len(names) > 1:
+            raise AnnotationError(
+                f"holds {len(names)} videos, none of them {video_id}"[:400],
+                file=self.path,
+                remedy="name the video as the file does",
+            )
+        own = own or set(names)
+        return {
+            key: image.get("frame_index")
+            for key, image in self.images.items()
+            if _key(image, "video_id") in own
+        }
+
+
+def _key(record: Any, name: str) -> Key | None:
+    """An id of a record, None where it has none."""
+    value = record.get(name) if isinstance(record, dict) else None
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _boxes(
+    dataset: _Dataset, frames: dict[Key | None, Any], issues: Issues
+) -> tuple[RawBoxes, Tracks, int]:
+    """The boxes of a video, what its tracks do, and how many annotations are of no track."""
+    boxes = BoxRows(dataset.path)
+    tracks: Tracks = {}
+    lost = 0
+    for at, record in enumerate(dataset.annotations):
+        image = _key(record, "image_id")
+        if image not in frames:
+            continue
+        label = f"annotation {record.get('id', f'at {at}')}"[:200]
+        track = _key(record, "track_id")
+        try:
+            if track is None:
+                raise MalformedError("no track_id")
+            name = identity(str(track), "track_id")
+        except MalformedError as e:
+            lost += 1
+            issues.append(_malformed(dataset, "dropped", label, str(e)))
+            continue
+        try:
+            frame, corners = _frame(frames[image]), _corners(record.get("bbox"))
+        except MalformedError as e:
+            issues.append(_malformed(dataset, "noted", label, str(e)))
+            continue
+        boxes.add(name, frame, corners, 0)
+        category = dataset.categories.get(_key(record, "category_id"), "")
+        if not category:
+            issues.append(_malformed(dataset, "noted", label, "no category; the box is kept"))
+        tracks.setdefault(name, []).append((frame, category))
+    return boxes.boxes(), tracks, lost
+
+
+def _malformed(dataset: _Dataset, action: str, record: str, detail: str) -> Issue:
+    return Issue(STAGE, "malformed", action, record, dataset.path.name, detail=detail)
+
+
+def _frame(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 31:
+        raise MalformedError("its image has no frame_index")
+    return value
+
+
+def _corners(box: Any) -> tuple[float, float, float, float]:
+    if (
+        not isinstance(box, list)
+        or len(box) != 4
+        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in box)
+    ):
+        raise MalformedError("bbox is not x, y, width, height")
+    x, y, width, height = map(float, box)
+    return x, y, x + width, y + height
+
+
+def _activities(tracks: Tracks) -> Iterator[RawActivity]:
+    """One activity a track, a category, and a run of the track's frames that have it."""
+    for track, said in tracks.items():
+        order = {frame: at for at, frame in enumerate(sorted({f for f, _ in said}))}
+        frames = list(order)
+        places: dict[str, set[int]] = {}
+        for frame, name in said:
+            places.setdefault(name, set()).add(order[frame])
+        runs = sorted(
+            (frames[first], frames[last] + 1, name)
+            for name, at in places.items()
+            if name
+            for first, last in _runs(sorted(at))
+        )
+        for n, (start, end, name) in enumerate(runs, 1):
+            yield RawActivity(f"{track}:{n}", name, start, end, (track,))
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of each run of consecutive numbers.
+
+    >>> list(_runs([1, 2, 3, 7]))
+    [(1, 3), (7, 7)]
+    """
+    first = 0
+    for at in range(1, len(numbers) + 1):
+        if at == len(numbers) or numbers[at] != numbers[at - 1] + 1:
+            yield numbers[first], numbers[at - 1]
+            first = at
