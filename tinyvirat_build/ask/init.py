@@ -74,7 +74,7 @@ def recognise(folder: Path, form: str = "") -> Draft:
     found = {name: _entries(folder, name, settings) for name in ([form] if form else READERS)}
     best = max(found, key=lambda name: _readable(found[name], settings))
     entries = found[best]
-    if not _readable(entries, settings):
+    if not _readable(entries, settings)[0]:
         tried = f"as {form}" if form else f"in any of the formats {', '.join(READERS)}"
         raise DataError(
             f"nothing below {folder} can be read {tried}; docs/formats.md says how files of each "
@@ -88,9 +88,7 @@ def recognise(folder: Path, form: str = "") -> Draft:
         if (annotation := _read(entry, settings)) is None:
             unread += 1
             continue
-        bare = annotation.without_geometry
-        names.update(map(str, annotation.activities["name"]))
-        names.update(() if bare is None else map(str, bare["name"]))
+        names.update(_activities(annotation))
         if len(pictures) < OPENED and (picture := _picture(entry.video)):
             pictures[entry.video_id] = picture
             ends[entry.video_id] = int(annotation.activities["end"].max() if names else 0)
@@ -106,11 +104,18 @@ def _entries(folder: Path, form: str, settings: Settings) -> tuple[Entry, ...]:
         return ()
 
 
-def _readable(entries: Sequence[Entry], settings: Settings) -> int:
-    """How many of a format's videos there are, if those that are tried have activities."""
+def _readable(entries: Sequence[Entry], settings: Settings) -> tuple[int, int]:
+    """How many videos of a format there seem to be, and activities in those that are tried."""
     tried = [_read(entry, settings) for entry in entries[:TRIED]]
-    good = sum(found is not None and found.records_in > 0 for found in tried)
-    return len(entries) * good // max(len(tried), 1)
+    counts = [_activities(found).total() for found in tried if found is not None]
+    good = sum(n > 0 for n in counts)
+    return len(entries) * good // max(len(tried), 1), sum(counts)
+
+
+def _activities(found: VideoAnnotation) -> Counter[str]:
+    """How many activities there are of each name, with boxes or without."""
+    tables = (found.activities, found.without_geometry)
+    return Counter(str(name) for t in tables if t is not None for name in t["name"])
 
 
 def _read(entry: Entry, settings: Settings) -> VideoAnnotation | None:
