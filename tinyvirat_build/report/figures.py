@@ -50,7 +50,8 @@ def figures(stats: Mapping[str, Any]) -> dict[str, bytes]:
     with matplotlib.style.context(["default", _STYLE]):
         for name, draw in (("figure2", _samples), ("figure3", _resolutions)):
             rows = sorted(stats["per_class"], key=lambda row: (-row["clips"], row["index"]))
-            figure = Figure(figsize=(WIDTH, 0.75 + 0.18 * max(len(rows), 1)), layout="constrained")
+            size = WIDTH, max(1.5, 0.75 + 0.18 * len(rows))  # few rows need their legend's room too
+            figure = Figure(figsize=size, layout="constrained")
             draw(figure.subplots(), rows)
             files[f"{name}.svg"] = _save(figure, "svg", {"Date": None, "Creator": None})
             files[f"{name}.png"] = _save(figure, "png", {"Software": None})
