@@ -83,16 +83,17 @@ def recognise(folder: Path, form: str = "") -> Draft:
     names: Counter[str] = Counter()
     pictures: dict[str, Facts] = {}
     ends: dict[str, int] = {}
-    unread = 0
+    unread, dialect = 0, ""
     for entry in entries:
         if (annotation := _read(entry, settings)) is None:
             unread += 1
             continue
+        if best == "actev-json" and not dialect:
+            dialect = dialect_of(entry.video_id, entry.files)
         names.update(_activities(annotation))
         if len(pictures) < OPENED and (picture := _picture(entry.video)):
             pictures[entry.video_id] = picture
-            ends[entry.video_id] = int(annotation.activities["end"].max() if names else 0)
-    dialect = dialect_of(entries[0].video_id, entries[0].files) if best == "actev-json" else ""
+            ends[entry.video_id] = int(annotation.activities["end"].to_numpy().max(initial=0))
     return Draft(folder, best, dialect, entries, names, unread, pictures, ends)
 
 

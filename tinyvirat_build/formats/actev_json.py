@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, AnnotationError, Work
+from tinyvirat_build.errors import MAX_BOXES, MAX_FRAME, Work
 from tinyvirat_build.formats.actev_tree import Activity, Object, load, read_activity, records_of
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
-from tinyvirat_build.formats.faults import Issues, one_of_each
+from tinyvirat_build.formats.faults import Issues, none_among, one_of_each
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import Dialect, ReadOptions
 from tinyvirat_build.formats.safety import refuse_unsafe_video
@@ -116,11 +116,7 @@ def _read(
     refuse_unsafe_video(video_id, files)
     path = one_of_each(files, _main, issues).get("activities")
     if path is None:
-        raise AnnotationError(
-            "no activities among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give the ActEV JSON of the video",
-        )
+        raise none_among(files, "activities", video_id, "give the ActEV JSON of the video")
     one_based = any(_starts_at_one(p) for p in files if p.name.endswith(INDEX_FILES[0]))
     records = records_of(video_id, path)
     found: list[Activity] = []

@@ -17,7 +17,7 @@ from typing import Final
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
-from tinyvirat_build.formats.faults import Issues, one_of_each
+from tinyvirat_build.formats.faults import Issues, none_among, one_of_each
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.rows import BoxRows, TextRow, identity, integer, real, row_of, rows_of
 from tinyvirat_build.formats.safety import read_bytes, refuse_unsafe_video
@@ -53,10 +53,11 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     issues = Issues()
     paths = one_of_each(files, file_kind, issues)
     if "activities" not in paths:
-        raise AnnotationError(
-            "no activities.csv among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy=f"give a table with the columns {', '.join(ACTIVITIES)}",
+        raise none_among(
+            files,
+            "activities.csv",
+            video_id,
+            f"give a table with the columns {', '.join(ACTIVITIES)}",
         )
     clock = _Clock(options.first_frame, options.inclusive, float(Fraction(options.fps)))
     boxes = RawBoxes()

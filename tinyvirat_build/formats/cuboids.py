@@ -26,7 +26,7 @@ from tinyvirat_build.formats.assemble import (
     checked,
     fill_gaps,
 )
-from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.formats.faults import Issues, none_among
 from tinyvirat_build.formats.objects import Instance, unite
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import refuse_unsafe_video
@@ -44,11 +44,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     refuse_unsafe_video(video_id, files)
     path = next((p for p in files if p.name.endswith(".json")), None)
     if path is None:
-        raise AnnotationError(
-            "no cuboids among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give the clip's JSON file",
-        )
+        raise none_among(files, "cuboids", video_id, "give the clip's JSON file")
     tree = load(path)
     if not isinstance(tree, dict):
         raise AnnotationError(

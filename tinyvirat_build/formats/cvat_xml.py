@@ -16,7 +16,7 @@ from xml.parsers import expat
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, assemble
-from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.formats.faults import Issues, none_among
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.rows import identity, integer, real
 from tinyvirat_build.formats.safety import MAX_DEPTH, MAX_JSON, read_bytes, refuse_unsafe_video
@@ -45,11 +45,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     refuse_unsafe_video(video_id, files)
     path = next((p for p in files if p.name.endswith(".xml")), None)
     if path is None:
-        raise AnnotationError(
-            "no XML among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy=REMEDY,
-        )
+        raise none_among(files, "XML", video_id, REMEDY)
     issues = Issues()
     found = _Document(path, issues)
     found.parse()

@@ -22,7 +22,7 @@ from tinyvirat_build.formats.assemble import (
     RawBoxes,
     assemble,
 )
-from tinyvirat_build.formats.faults import Issues, one_of_each
+from tinyvirat_build.formats.faults import Issues, none_among, one_of_each
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.rows import BoxRows, TextRow, identity, integer, real, rows_of
 from tinyvirat_build.formats.safety import MAX_JSON, read_bytes, refuse_unsafe_video
@@ -49,11 +49,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     order = sorted(files, key=lambda path: not path.name.endswith(".json"))
     path = one_of_each(order, _kind, issues).get("annotations")
     if path is None:
-        raise AnnotationError(
-            "no JSON or CSV among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give DIVE's annotation JSON or VIAME CSV",
-        )
+        raise none_among(files, "JSON or CSV", video_id, "give DIVE's annotation JSON or VIAME CSV")
     found = _Found(path, issues)
     in_json = path.name.endswith(".json")
     boxes = _read_json(found) if in_json else _read_csv(found, float(Fraction(options.fps)))

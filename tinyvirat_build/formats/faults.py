@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.records import Issue
 
 APART: Final = 100  # issues of a kind that stand for themselves, and kinds of a reason
@@ -58,6 +59,15 @@ class Issues:
         """Note several."""
         for issue in issues:
             self.append(issue)
+
+
+def none_among(files: Sequence[Path], what: str, video_id: str, remedy: str) -> AnnotationError:
+    """The error of a video among whose files there is not the one that is needed."""
+    return AnnotationError(
+        f"no {what} among " + (", ".join(p.name for p in files) or "no files"),
+        file=files[0].parent if files else video_id,
+        remedy=remedy,
+    )
 
 
 def one_of_each(

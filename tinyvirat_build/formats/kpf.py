@@ -16,9 +16,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
-from tinyvirat_build.formats.faults import Issues, one_of_each
+from tinyvirat_build.formats.faults import Issues, none_among, one_of_each
 from tinyvirat_build.formats.kpf_lines import (
     Text,
     scan_activities,
@@ -55,11 +54,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     issues = Issues()
     paths = one_of_each(sorted(files, key=_dashed), file_kind, issues)
     if "activities" not in paths:
-        raise AnnotationError(
-            "no activities file among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give CLIP.activities.yml",
-        )
+        raise none_among(files, "activities file", video_id, "give CLIP.activities.yml")
     activities, records_in = _activities(paths["activities"], issues)
     types = _types(paths["types"], issues) if "types" in paths else {}
     boxes = _geometry(paths["geom"], issues) if "geom" in paths else RawBoxes()

@@ -14,7 +14,7 @@ from typing import Any
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_tree import load
 from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
-from tinyvirat_build.formats.faults import Issues
+from tinyvirat_build.formats.faults import Issues, none_among
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.rows import BoxRows, identity
 from tinyvirat_build.formats.safety import refuse_unsafe_video
@@ -33,11 +33,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     refuse_unsafe_video(video_id, files)
     path = next((p for p in files if p.name.endswith(".json")), None)
     if path is None:
-        raise AnnotationError(
-            "no JSON among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give a kwcoco file with videos",
-        )
+        raise none_among(files, "JSON", video_id, "give a kwcoco file with videos")
     dataset = _Dataset.open(path)
     issues = Issues()
     boxes, tracks, fallen = _boxes(dataset, dataset.frames_of(video_id), issues)

@@ -16,9 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.assemble import STAGE, RawActivity, RawBoxes, assemble
-from tinyvirat_build.formats.faults import Issues, one_of_each
+from tinyvirat_build.formats.faults import Issues, none_among, one_of_each
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import read_bytes, refuse_unsafe_video
 from tinyvirat_build.geometry.arrays import Bools, Ints
@@ -54,10 +53,11 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     issues = Issues()
     paths = one_of_each(files, file_kind, issues)
     if not paths:
-        raise AnnotationError(
-            "no VIRAT text file among " + (", ".join(p.name for p in files) or "no files"),
-            file=files[0].parent if files else video_id,
-            remedy="give CLIP.viratdata.events.txt, .objects.txt and .mapping.txt",
+        raise none_among(
+            files,
+            "VIRAT text file",
+            video_id,
+            "give CLIP.viratdata.events.txt, .objects.txt and .mapping.txt",
         )
     events = _rows(paths.get("events"), 10, issues)
     objects = _rows(paths.get("objects"), 8, issues)

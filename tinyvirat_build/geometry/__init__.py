@@ -112,6 +112,21 @@ def bridge_runs(
     return heads[stays], starts[stays], ends[stays]
 
 
+def new_frames(group: Ints, start: Ints, end: Ints) -> Ints:
+    """How many frames of each span no span of its group that begins before it holds.
+
+    >>> new_frames(np.array([0, 0, 1]), np.array([44, 0, 50]), np.array([108, 64, 60])).tolist()
+    [44, 64, 10]
+    """
+    width = int(end.max(initial=0)) + 1
+    order = np.lexsort((start, group))
+    low, high = (group * width + side for side in (start, end))
+    before = np.maximum.accumulate(np.r_[0, high[order]])[:-1]
+    found = np.zeros(len(group), np.int64)
+    found[order] = np.maximum(high[order] - np.maximum(low[order], before), 0)
+    return found
+
+
 class Covered:
     """Which frames of ``[start, end)`` some spans hold, each frame counted once.
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from tinyvirat_build import geometry
 from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.records import KEYS, SPLITS
 
@@ -83,15 +84,10 @@ def stats(
 def _shared(clips: pd.DataFrame) -> int:
     """How many frames clips of one segment share (``chunk.overlap``)."""
     known = clips[clips["segment_id"].notna()]
-    found = 0
-    last: tuple[list[Any], int] = [], 0  # the segment before, and where its clips end so far
-    names = [*KEYS, "segment_id", "start", "end"]
-    for *segment, start, end in sorted(known[names].itertuples(index=False, name=None)):
-        if segment == last[0]:
-            found += max(0, min(end, last[1]) - start)
-            end = max(end, last[1])
-        last = segment, end
-    return found
+    codes = known.groupby([*KEYS, "segment_id"], observed=True).ngroup()
+    segment: Ints = np.asarray(codes, np.int64)
+    start, end = (known[side].to_numpy(np.int64) for side in ("start", "end"))
+    return int((end - start).sum() - geometry.new_frames(segment, start, end).sum())
 
 
 def _membership(labels: pd.Series, classes: Sequence[str]) -> Bools:

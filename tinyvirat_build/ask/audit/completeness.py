@@ -134,27 +134,16 @@ def _look(rows: VideoRows, own: Activities, given: ActorBoxes, found: list[Sight
     count = np.array([len(one) for one in codes], np.int64)[activity]
     each = np.repeat(np.arange(len(activity)), count)
     label = np.array([c for a in activity.tolist() for c in codes[a]], np.int64)
-    frames = _united_lengths(clip[each] * max(len(place), 1) + label, start[each], end[each])
+    pair = clip[each] * max(len(place), 1) + label
+    pairs, at = np.unique(pair, return_inverse=True)
+    new = geometry.new_frames(pair, start[each], end[each])
+    frames = dict(zip(pairs.tolist(), np.bincount(at, new).tolist(), strict=True))
     length = rows.ints("end") - rows.ints("start")
     for row, carried, n in zip(numbers, labels, length.tolist(), strict=True):
         seen = found[row]
         seen.missing.difference_update(carried)
         shown = {x: frames.get(row * max(len(place), 1) + place[x], 0) for x in carried}
         seen.brief.update(x for x, k in shown.items() if 2 * k < n)
-
-
-def _united_lengths(group: Ints, start: Ints, end: Ints) -> dict[int, int]:
-    """How many frames the spans of each group hold, each frame once."""
-    order = np.lexsort((start, group))
-    group, start, end = group[order], start[order], end[order]
-    found: dict[int, int] = {}
-    last = (-1, 0)  # the group of the span before, and where its spans end so far
-    for g, low, high in zip(group.tolist(), start.tolist(), end.tolist(), strict=True):
-        low = max(low, last[1]) if g == last[0] else low
-        if high > low:
-            found[g] = found.get(g, 0) + high - low
-            last = (g, high)
-    return found
 
 
 def _runs(windows: Courses, own: Activities, given: ActorBoxes) -> tuple[Ints, Ints, Ints, Ints]:
