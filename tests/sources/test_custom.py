@@ -16,7 +16,7 @@ from tinyvirat_build.formats.videos import VIDEO_SUFFIXES
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery
-from tinyvirat_build.sources.custom import KEYS
+from tinyvirat_build.sources.described import KEYS
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.store import to_arrow
 
@@ -325,6 +325,12 @@ def test_classes_of_a_corpus(
     built = tvb.build(path, tmp_path / "out", data=data, until="parse", settings=overrides)
     assert labels.load_classes(built.settings.classes) == classes
     assert set(built.table("activities")["labels"].explode().dropna()) <= set(classes)
+
+
+def test_a_map_says_of_which_classes_it_speaks(shared: Path, tmp_path: Path) -> None:
+    path = corpus(tmp_path, "format: kpf\nlabels: meva-to-tinyvirat\nclasses: auto\n")
+    with pytest.raises(SettingsError, match="name the class list that the map speaks of"):
+        tvb.build(path, tmp_path / "out", data=shared / "data" / "pedestrians", until="parse")
 
 
 @pytest.mark.parametrize("value", ["[]", "[a, a]", "3", "{a: b}"])

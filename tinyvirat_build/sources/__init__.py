@@ -153,7 +153,7 @@ def get(name: str) -> Source:
         SettingsError: no such source, or the YAML file cannot be used; with file and key.
     """
     if name.endswith((".yaml", ".yml")):
-        load = importlib.import_module("tinyvirat_build.sources.custom").load
+        load = importlib.import_module("tinyvirat_build.sources.described").load
         return cast(Callable[[Path], Source], load)(Path(name))
     if name in BUILTIN:
         return cast(Source, importlib.import_module(f"tinyvirat_build.sources.{name}").SOURCE)
