@@ -115,9 +115,7 @@ class Crop:
     enlarge: float = 1.0  # factor on what the window has to hold, where that is small
     enlarge_under: int = 100  # pixels; larger ones are not enlarged
     grid: Literal["even", "floor", "truncate"] = "even"  # floor, truncate: as VIRAT, MEVA released
-    labels: Literal["own", "window", "split"] = (
-        "split"  # cut where those seen change; or of all met
-    )
+    labels: Literal["own", "window", "split"] = "split"  # split: cut where those seen change
     seen: float = 0.5  # share of a box inside the window that counts as seen (labels: split)
     names: str = ""  # list of annotated and released names, for released_id
 
@@ -151,7 +149,9 @@ class Videos:
 class Encode:
     """How clips are written."""
 
-    codec: Literal["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"] = "h264"  # lossless too
+    codec: Literal["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"] = (
+        "h264"  # crf, mpeg4: lossy
+    )
     quality: int = 18  # crf of h264-crf, qscale of mpeg4
     pack: bool = True  # write the training pack in the same pass
 
