@@ -149,9 +149,7 @@ class Videos:
 class Encode:
     """How clips are written."""
 
-    codec: Literal["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"] = (
-        "h264"  # crf, mpeg4: lossy
-    )
+    codec: Literal["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"] = "h264"  # lossless
     quality: int = 18  # crf of h264-crf, qscale of mpeg4
     pack: bool = True  # write the training pack in the same pass
 
