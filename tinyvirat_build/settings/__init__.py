@@ -149,8 +149,8 @@ class Videos:
 class Encode:
     """How clips are written."""
 
-    codec: Literal["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"] = "h264"  # lossless
-    quality: int = 18  # crf of h264-crf, qscale of mpeg4
+    codec: Literal["h264", "h264-crf", "vp9-lossless", "mpeg4", "ffv1"] = "h264"
+    quality: int = 18  # crf of h264-crf, qscale of mpeg4; the other codecs are lossless
     pack: bool = True  # write the training pack in the same pass
 
 

@@ -18,20 +18,17 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
-from tinyvirat_build.errors import BoundError, compared
+from tinyvirat_build.errors import BoundError
 from tinyvirat_build.geometry.arrays import Floats, Ints
-from tinyvirat_build.geometry.meetings import PIECE, Courses, Hits, Runs, meetings
+from tinyvirat_build.geometry.meetings import PIECE, Runs
 from tinyvirat_build.records import Issue, Key, StageResult
 from tinyvirat_build.settings import Chunk, Crop, Merge
 from tinyvirat_build.stages import window
 from tinyvirat_build.stages.activity_boxes import (
-    Activities,
-    ActorBoxes,
-    casts_of,
     read_activities,
     read_boxes,
 )
-from tinyvirat_build.stages.merge import Track
+from tinyvirat_build.stages.reach import Reaches, Spans
 from tinyvirat_build.stages.segment import tracks_by_id
 from tinyvirat_build.stages.sight import Sighting, by_clip, inside, parts
 from tinyvirat_build.stages.tables import Made, VideoRows, video_by_video
@@ -39,32 +36,6 @@ from tinyvirat_build.stages.window import Windows
 
 Span: TypeAlias = tuple[int, int, int]  # segment, start, end
 _REFUSALS: Final = ("no_geometry", "too_large", "unlabelled", "short", "half_seen")
-
-
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """Chunks or segments of one video: ``C`` of them."""
-
-    segment_id: list[int]
-    start: Ints
-    end: Ints
-    labels: list[tuple[str, ...]]
-    activities: list[tuple[str, ...]]
-    tracks: list[tuple[int, ...]]
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def take(self, at: Ints) -> _Spans:
-        """Those at the positions ``at``."""
-        return _Spans(
-            [self.segment_id[i] for i in at],
-            self.start[at],
-            self.end[at],
-            [self.labels[i] for i in at],
-            [self.activities[i] for i in at],
-            [self.tracks[i] for i in at],
-        )
 
 
 def crop(
@@ -137,10 +108,9 @@ def _cropped(
     rule: _Rule,
 ) -> Made:
     picture = int(videos.ints("width")[0]), int(videos.ints("height")[0])
-    video = _Video(
-        key, picture, tracks_by_id(tracks), read_activities(activities), read_boxes(boxes),
-        settings, rule,
-    )  # fmt: skip
+    clipped = picture if settings.grid != "truncate" else None
+    reaches = Reaches(tracks_by_id(tracks), read_activities(activities), read_boxes(boxes), clipped)
+    video = _Video(key, picture, reaches, settings, rule)
     spans = _read_spans(chunks)
     given = list(zip(spans.segment_id, spans.start.tolist(), spans.end.tolist(), strict=True))
     try:
@@ -173,8 +143,8 @@ def _frames_of(spans: Iterable[Span]) -> Callable[[Span], int]:
     return lambda span: covered[span[0]].add(*span[1:])
 
 
-def _read_spans(rows: VideoRows) -> _Spans:
-    return _Spans(
+def _read_spans(rows: VideoRows) -> Spans:
+    return Spans(
         rows.ints("segment_id").tolist(),
         rows.ints("start"),
         rows.ints("end"),
@@ -184,26 +154,18 @@ def _read_spans(rows: VideoRows) -> _Spans:
     )
 
 
+@dataclass(frozen=True, slots=True)
 class _Video:
-    """What the crop of one video needs."""
+    """What the crop of one video needs; ``picture`` is its width and height."""
 
-    def __init__(
-        self,
-        key: Key,
-        picture: tuple[int, int],
-        tracks: Mapping[int, Track],
-        activities: Activities,
-        boxes: ActorBoxes,
-        settings: Crop,
-        rule: _Rule,
-    ) -> None:
-        self.key, self.picture, self.tracks = key, picture, tracks
-        self.activities, self.boxes, self.settings, self.rule = activities, boxes, settings, rule
-        self.place = {name: i for i, name in enumerate(activities.ids)}
-        self.codes: dict[int, list[int]] = {}
+    key: Key
+    picture: tuple[int, int]
+    reaches: Reaches
+    settings: Crop
+    rule: _Rule
 
     def plan(
-        self, chunks: _Spans, segments: _Spans | None
+        self, chunks: Spans, segments: Spans | None
     ) -> tuple[dict[str, list[Any]], list[_Refused]]:
         """The columns of the clips, and the chunks that are none.
 
@@ -224,13 +186,13 @@ class _Video:
                 values.setdefault(name, []).extend(column)
         return values, [one for found in refused.values() for one in found]
 
-    def widest(self, spans: _Spans) -> Floats:
+    def widest(self, spans: Spans) -> Floats:
         """The size ``(2, C)`` that holds the boxes of each span."""
-        return window.widest(*self.pieces_of(*self.frames_of(spans)), self.settings)
+        return window.widest(*self.pieces_of(*self.reaches.frames_of(spans)), self.settings)
 
     def plan_part(
         self,
-        chunks: _Spans,
+        chunks: Spans,
         extent: Floats | None,
         refused: Mapping[str, list[_Refused]],
     ) -> dict[str, list[Any]]:
@@ -239,7 +201,7 @@ class _Video:
         ``extent``: what their windows have to hold, if that is not their own boxes.
         """
         settings = self.settings
-        reach, at = self.frames_of(chunks)
+        reach, at = self.reaches.frames_of(chunks)
         pieces, piece_at = self.pieces_of(reach, at)
         own = window.widest(pieces, piece_at, settings)
         there = np.isfinite(own[0])
@@ -284,7 +246,7 @@ class _Video:
         return self.columns(chunks, windows, frame_at, actor_side, clips)
 
     def seen_apart(
-        self, chunks: _Spans, rectangles: Floats, refused: Mapping[str, list[_Refused]]
+        self, chunks: Spans, rectangles: Floats, refused: Mapping[str, list[_Refused]]
     ) -> list[tuple[int, Sighting]]:
         """The parts of chunks over which the labels seen stay the same, each with its chunk."""
         seen = by_clip(self.neighbours(chunks, rectangles))
@@ -293,7 +255,7 @@ class _Video:
         for i in range(len(chunks)):
             span = int(chunks.start[i]), int(chunks.end[i])
             for part in parts(
-                span, chunks.labels[i], seen.get(i, ()), self.activities,
+                span, chunks.labels[i], seen.get(i, ()), self.reaches.activities,
                 place=place, bridge=self.rule.bridge,
             ):  # fmt: skip
                 if part.end - part.start < self.rule.min_frames:
@@ -305,74 +267,21 @@ class _Video:
                     clips.append((i, part))
         return clips
 
-    def neighbours(self, chunks: _Spans, rectangles: Floats) -> Iterator[Runs]:
+    def neighbours(self, chunks: Spans, rectangles: Floats) -> Iterator[Runs]:
         """Runs of frames on which activities that are not a chunk's own are seen in its window.
 
         Yields positions of chunks, activities, starts and ends.
         """
-        own = [{self.place[a] for a in members} for members in chunks.activities]
-        mapped = np.fromiter(map(bool, self.activities.labels), bool, len(self.activities))
-        for clip, activity, start, end in self.met(chunks, rectangles, inside(self.settings.seen)):
+        own = [{self.reaches.place[a] for a in members} for members in chunks.activities]
+        mapped = np.fromiter(
+            map(bool, self.reaches.activities.labels), bool, len(self.reaches.activities)
+        )
+        for clip, activity, start, end in self.reaches.met(
+            chunks, rectangles, inside(self.settings.seen)
+        ):
             other = [a not in own[c] for c, a in zip(clip.tolist(), activity.tolist(), strict=True)]
             at = np.flatnonzero(mapped[activity] & np.array(other, bool))
             yield clip[at], activity[at], start[at], end[at]
-
-    def met(self, chunks: _Spans, rectangles: Floats, hits: Hits) -> Iterator[Runs]:
-        """Runs of frames on which activities' boxes hit the chunks' windows."""
-        length = chunks.end - chunks.start
-        clip = np.repeat(np.arange(len(chunks)), length)
-        windows = Courses(clip, geometry.ranges(chunks.start, length), rectangles)
-        casts, work = casts_of(self.activities), compared()
-        span = int(chunks.start.min(initial=0)), int(chunks.end.max(initial=0))
-        for boxes in self.boxes.of_casts(casts, *span):
-            seen = Courses(boxes.owner, boxes.frame, self.in_picture(boxes.reach))
-            for clips, cast, start, end in meetings(windows, seen, hits, work):
-                for at, activity in casts.playing(cast, start, end, work):
-                    low = np.maximum(start[at], casts.start[activity])
-                    high = np.minimum(end[at], casts.end[activity])
-                    yield clips[at], activity, low, high
-
-    def frames_of(self, spans: _Spans) -> tuple[Floats, Ints]:
-        """The union of the boxes of each span's activities, frame by frame, end to end.
-
-        An actor of several activities is asked for once: all of them have a box where it has.
-        """
-        at = geometry.offsets(spans.end - spans.start)
-        reach = geometry.no_reach(int(at[-1]))
-        asked: list[tuple[int, int, int, int]] = []
-        for first, start, end, within in zip(
-            at[:-1].tolist(), spans.start.tolist(), spans.end.tolist(), spans.tracks, strict=True
-        ):
-            for track in within:
-                begins, ends, _ = self.tracks[track]
-                low, high = max(start, begins), min(end, ends)
-                asked += [(actor, low, high, first - start) for actor in self.actors_of(track)]
-        actor, low, high, shift = np.array(asked, np.int64).reshape(-1, 4).T
-        begin, count = self.boxes.rows(actor, low, high)
-        for part in geometry.pieces(count, PIECE):
-            rows = geometry.ranges(begin[part], count[part])
-            place = self.boxes.frame[rows] + np.repeat(shift[part], count[part])
-            # Each box for itself: two that lie beside the picture may have it between them.
-            own = self.in_picture(self.boxes.reach[:, rows])
-            for side in range(4):
-                np.maximum.at(reach[side], place, own[side])
-        return reach, at
-
-    def actors_of(self, track: int) -> list[int]:
-        """The actors of a track's activities that have boxes."""
-        if track not in self.codes:
-            members = self.tracks[track][2]
-            names = dict.fromkeys(
-                name for a in members for name in self.activities.actors[self.place[a]]
-            )
-            self.codes[track] = self.boxes.codes(tuple(names))
-        return self.codes[track]
-
-    def in_picture(self, reach: Floats) -> Floats:
-        """Boxes as the settings' grid takes them: on even corners, inside the picture."""
-        if self.settings.grid != "truncate":
-            return geometry.clip_to(reach, *self.picture)
-        return reach
 
     def pieces_of(self, reach: Floats, at: Ints) -> tuple[Floats, Ints]:
         """What one position of a window has to hold: a frame's box, or the whole clip's."""
@@ -380,22 +289,22 @@ class _Video:
             return reach, at
         return np.maximum.reduceat(reach, at[:-1], axis=1), np.arange(len(at))
 
-    def labels_met(self, chunks: _Spans, rectangles: Floats) -> list[tuple[str, ...]]:
+    def labels_met(self, chunks: Spans, rectangles: Floats) -> list[tuple[str, ...]]:
         """Each chunk's labels with those of every activity whose box meets its window.
 
         On at least one common frame, with an area in common.
         """
         found = [set(own) for own in chunks.labels]
-        for clip, activity, _, _ in self.met(chunks, rectangles, window.meets):
-            for pair in np.unique(clip * len(self.activities) + activity).tolist():
-                c, a = divmod(pair, len(self.activities))
-                found[c].update(self.activities.labels[a])
+        for clip, activity, _, _ in self.reaches.met(chunks, rectangles, window.meets):
+            for pair in np.unique(clip * len(self.reaches.activities) + activity).tolist():
+                c, a = divmod(pair, len(self.reaches.activities))
+                found[c].update(self.reaches.activities.labels[a])
         place = {name: i for i, name in enumerate(self.rule.classes)}
         return [tuple(sorted(names, key=place.__getitem__)) for names in found]
 
     def columns(
         self,
-        chunks: _Spans,
+        chunks: Spans,
         windows: Windows,
         at: Ints,
         actor_side: Floats,
@@ -431,21 +340,21 @@ class _Video:
             ],
         }
 
-    def members(self, chunks: _Spans, i: int, part: Sighting) -> tuple[str, ...]:
+    def members(self, chunks: Spans, i: int, part: Sighting) -> tuple[str, ...]:
         """The activities of the frames of a chunk's part."""
         if (part.start, part.end) == (chunks.start[i], chunks.end[i]):
             return chunks.activities[i]
-        tracks = (self.tracks[t] for t in chunks.tracks[i])
+        tracks = (self.reaches.tracks[t] for t in chunks.tracks[i])
         found = {a for s, e, own in tracks if s < part.end and e > part.start for a in own}
         return tuple(sorted(found))
 
     def released_id(self, activity: str, part: Sighting) -> str:
         """``<activity id>_<name>_<first>_<last>``, inclusive, as the released rows name clips."""
-        name = self.activities.names[self.place[activity]]
+        name = self.reaches.activities.names[self.reaches.place[activity]]
         return f"{activity}_{self.rule.names.get(name, name)}_{part.start}_{part.end - 1}"
 
     def refusal(
-        self, chunks: _Spans, i: int, reason: str, detail: str, part: Sighting | None = None
+        self, chunks: Spans, i: int, reason: str, detail: str, part: Sighting | None = None
     ) -> _Refused:
         """A chunk, or a part of one, that is no clip."""
         single = self.rule.unit == "activity"
@@ -458,7 +367,7 @@ class _Video:
         return _Refused(issue, [(chunks.segment_id[i], int(start), int(end))])
 
 
-def _parts(spans: _Spans) -> list[Ints]:
+def _parts(spans: Spans) -> list[Ints]:
     """Positions of spans, in parts of few enough frames to be worked on at once."""
     return [
         np.arange(part.start, part.stop) for part in geometry.pieces(spans.end - spans.start, PIECE)
