@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tinyvirat_build import geometry
-from tinyvirat_build.errors import compared
+from tinyvirat_build.errors import Work, compared
 from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.geometry.meetings import PIECE, Courses, Hits, Runs, meetings
 from tinyvirat_build.stages.activity_boxes import Activities, ActorBoxes, casts_of
@@ -41,6 +41,29 @@ class Spans:
         )
 
 
+def seen_in(
+    windows: Courses,
+    activities: Activities,
+    boxes: ActorBoxes,
+    hits: Hits,
+    work: Work,
+    taken: Callable[[Floats], Floats] = lambda reach: reach,
+) -> Iterator[Runs]:
+    """Runs of frames on which activities' boxes hit windows: window, activity, start, end.
+
+    ``taken``: how boxes ``(4, N)`` count. The pairs compared are added to ``work``.
+    """
+    casts = casts_of(activities)
+    span = int(windows.frame.min(initial=0)), int(windows.frame.max(initial=-1)) + 1
+    for given in boxes.of_casts(casts, *span):
+        seen = Courses(given.owner, given.frame, taken(given.reach))
+        for window, cast, start, end in meetings(windows, seen, hits, work):
+            for at, activity in casts.playing(cast, start, end, work):
+                low = np.maximum(start[at], casts.start[activity])
+                high = np.minimum(end[at], casts.end[activity])
+                yield window[at], activity, low, high
+
+
 @dataclass(slots=True)
 class Reaches:
     """The tracks, activities and boxes of one video.
@@ -63,15 +86,7 @@ class Reaches:
         length = chunks.end - chunks.start
         clip = np.repeat(np.arange(len(chunks)), length)
         windows = Courses(clip, geometry.ranges(chunks.start, length), rectangles)
-        casts, work = casts_of(self.activities), compared()
-        span = int(chunks.start.min(initial=0)), int(chunks.end.max(initial=0))
-        for boxes in self.boxes.of_casts(casts, *span):
-            seen = Courses(boxes.owner, boxes.frame, self.in_picture(boxes.reach))
-            for clips, cast, start, end in meetings(windows, seen, hits, work):
-                for at, activity in casts.playing(cast, start, end, work):
-                    low = np.maximum(start[at], casts.start[activity])
-                    high = np.minimum(end[at], casts.end[activity])
-                    yield clips[at], activity, low, high
+        return seen_in(windows, self.activities, self.boxes, hits, compared(), self.in_picture)
 
     def frames_of(self, spans: Spans) -> tuple[Floats, Ints]:
         """The union of the boxes of each span's activities, frame by frame, end to end.

@@ -10,27 +10,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from tinyvirat_build import geometry
 from tinyvirat_build.errors import Work
-from tinyvirat_build.geometry.arrays import Ints
-from tinyvirat_build.geometry.meetings import PIECE, Courses, meetings
+from tinyvirat_build.geometry.meetings import PIECE, Courses, Runs
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.stages.activity_boxes import (
     Activities,
     ActorBoxes,
-    casts_of,
     read_activities,
     read_boxes,
 )
+from tinyvirat_build.stages.reach import seen_in
 from tinyvirat_build.stages.sight import inside
 from tinyvirat_build.stages.tables import VideoRows, each_video
-
-_ALL: Final = sys.maxsize
 
 
 @dataclass(slots=True)
@@ -146,18 +142,11 @@ def _look(rows: VideoRows, own: Activities, given: ActorBoxes, found: list[Sight
         seen.brief.update(x for x, k in shown.items() if 2 * k < n)
 
 
-def _runs(windows: Courses, own: Activities, given: ActorBoxes) -> tuple[Ints, Ints, Ints, Ints]:
+def _runs(windows: Courses, own: Activities, given: ActorBoxes) -> Runs:
     """Runs of frames on which activities are seen in clips: clip, activity, start, end."""
-    casts, work = casts_of(own), Work(_ALL, "pairs of boxes")
-    span = int(windows.frame.min()), int(windows.frame.max()) + 1
     none = np.zeros(0, np.int64)
-    found = [(none, none, none, none)]
-    for boxes in given.of_casts(casts, *span):
-        for clip, cast, start, end in meetings(windows, boxes, inside(0.5), work):
-            for at, activity in casts.playing(cast, start, end, work):
-                low = np.maximum(start[at], casts.start[activity])
-                high = np.minimum(end[at], casts.end[activity])
-                found.append((clip[at], activity, low, high))
+    work = Work(sys.maxsize, "pairs of boxes")
+    found = [(none, none, none, none), *seen_in(windows, own, given, inside(0.5), work)]
     clip, activity, start, end = (np.concatenate(column) for column in zip(*found, strict=True))
     return clip, activity, start, end
 
