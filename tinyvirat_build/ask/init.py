@@ -72,9 +72,10 @@ def recognise(folder: Path, form: str = "") -> Draft:
         raise DataError(f"no folder {folder}; give the folder of the annotations and videos")
     settings = Settings()
     found = {name: _entries(folder, name, settings) for name in ([form] if form else READERS)}
-    best = max(found, key=lambda name: _readable(found[name], settings))
+    scores = {name: _readable(entries, settings) for name, entries in found.items()}
+    best = max(scores, key=scores.__getitem__)
     entries = found[best]
-    if not _readable(entries, settings)[0]:
+    if not scores[best][0]:
         tried = f"as {form}" if form else f"in any of the formats {', '.join(READERS)}"
         raise DataError(
             f"nothing below {folder} can be read {tried}; docs/formats.md says how files of each "
