@@ -168,6 +168,11 @@ def test_a_set_that_is_not_known_is_read_as_what_its_files_are(tmp_path: Path, w
         told = [(v, i.reason, i.action, i.detail) for v, i in found.issues]
         assert (OTHER, "unknown_set", "noted", "set new-team, read as kpf") in told
         assert len(told) == 2
+    cuboids = f"{CLIP.replace('.', '_')}.json"
+    touch(data, f"contrib/JHU-next/{within}{cuboids}")
+    (entry,) = meva(data, "meva.sets=[JHU-next]").entries
+    assert (entry.annotation_set, entry.format) == ("JHU-next", "cuboids")
+    assert len(meva(data, "meva.sets=[JHU-AIEM]").entries) == 1
     assert [e.annotation_set for e in meva(data).entries] == ["kitware"]
     with pytest.raises(SettingsError, match="nearest: new-team"):
         meva(data, "meva.sets=[new-tem]")

@@ -122,7 +122,7 @@ class MevaSource:
 
     def survey(self, data: Path, settings: Settings) -> Discovery:
         """As :meth:`discover`, but finding nothing is no error."""
-        found, slots = _collect(data)
+        found, slots = _collect(data, settings.meva.sets)
         sets = _sets(settings, {annotation_set for annotation_set, _ in found.annotations})
         videos = found.videos
         by_clip: dict[str, list[Entry]] = {}
@@ -220,7 +220,11 @@ def read_slots(path: Path) -> dict[str, str]:
     return {f[0]: f[1] for f in fields if len(f) == 3}
 
 
-def _collect(data: Path) -> tuple[Found, dict[str, str]]:
+def _collect(data: Path, named: Collection[str]) -> tuple[Found, dict[str, str]]:
+    """The files below a folder, and the time slots of a table of clips.
+
+    Cuboids of no known set, nor of one that is ``named``, are JHU's.
+    """
     found = Found.nothing()
     slots: dict[str, str] = {}
     set_of: dict[str, str] = {}
@@ -237,8 +241,8 @@ def _collect(data: Path) -> tuple[Found, dict[str, str]]:
                 kind = "kpf" if match["kpf"] else "actev-json"
                 found.add(annotation_set, clip, kind, folder, name)
         elif cuboids := _CUBOIDS.fullmatch(name):
-            annotation_set = annotation_set if annotation_set in SETS else "JHU-AIEM"
-            found.add(annotation_set, ".".join(cuboids.groups()), "cuboids", folder, name)
+            own = annotation_set if annotation_set in (*SETS, *named) else "JHU-AIEM"
+            found.add(own, ".".join(cuboids.groups()), "cuboids", folder, name)
         elif name == CLIP_TABLE:
             slots |= read_slots(Path(folder, name))
     return found, slots
