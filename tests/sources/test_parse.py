@@ -330,3 +330,10 @@ def test_the_kitware_set_is_accounted_for(shared: Path) -> None:
     assert totals[0] == sum(t.count("act2:") for t in texts)
     empty = sum(t.count("empty_37: 1.0") for t in texts)
     assert totals[2] == totals[3] + empty
+
+
+def test_an_activity_without_boxes_names_the_json_that_is_missing(tmp_path: Path) -> None:
+    files = kpf(tmp_path, "person_sits_down", 0, {0: (1, 1, 9, 9)})
+    entry = replace(entry_of(files[:1]), no_geometry="clip.json, which is missing, has all")
+    (detail,) = parse(entry).issues.query("reason == 'no_geometry'")["detail"]
+    assert detail == "clip.json, which is missing, has all"
