@@ -1,15 +1,17 @@
-# Front door of tinyvirat-build. All set-up happens in .venv; nothing else is touched.
+# Front door of tinyvirat-build. All set-up happens in .venv and .venv-clients; nothing
+# else is touched.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV   := .venv
+CLIENTS := .venv-clients
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT    ?= demo
 DATA   ?=
 
-.PHONY: help setup setup-train demo baseline-demo test test-slow lint types format bench splits docs clean
+.PHONY: help setup setup-train clients demo baseline-demo test test-slow lint types format bench splits docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +34,13 @@ $(VENV)/.train: $(VENV)/.base
 setup: $(VENV)/.dev  ## make .venv with everything for development
 
 setup-train: $(VENV)/.train
+
+$(CLIENTS)/.done: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
+clients: $(CLIENTS)/.done  ## make .venv-clients with the libraries that read what is exported
 
 demo: $(VENV)/.base  ## build and verify a dataset from a small corpus that the project renders
 	$(BIN)/tinyvirat-build all --source demo --out $(OUT)
@@ -73,5 +82,5 @@ docs: $(VENV)/.dev  ## regenerate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove the environment and everything built here
-	rm -rf $(VENV) build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

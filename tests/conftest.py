@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builds import DEMO, made_once
@@ -59,6 +61,32 @@ def demo(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tvb.Build
         lambda folder: tvb.build("demo", folder, data=demo_data, settings=DEMO, workers=2),
     )
     return tvb.open_build(out)
+
+
+@pytest.fixture
+def client(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Run a script of tests/clients with the libraries of `make clients`; it prints JSON."""
+    python = REPO / ".venv-clients" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("the libraries that read exports are not installed; `make clients` does it")
+    home = tmp_path_factory.mktemp("client")
+    alone = {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PATH": os.environ["PATH"],
+        "HF_HUB_OFFLINE": "1",
+    }
+    alone |= {"FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1"}
+
+    def run(script: str, *args: str | Path) -> Any:
+        call = [python, REPO / "tests" / "clients" / script, *args]
+        done = subprocess.run(
+            call, env=alone, cwd=home, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
 
 
 @pytest.fixture
