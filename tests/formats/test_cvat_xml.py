@@ -97,13 +97,63 @@ def test_the_source_is_the_video(tmp_path: Path) -> None:
     assert videos_in(path) == ({"cam1"}, [])
 
 
+def test_what_a_group_does_at_once_it_does_together(tmp_path: Path) -> None:
+    """But not what one of them does by itself, nor another group, nor those of none."""
+    tracks = [
+        cvat_track(str(n), cvat_box(0, ON), cvat_box(last, OFF)).replace(
+            "<track ", f'<track group_id="{group}" '
+        )
+        for n, (group, last) in enumerate([(1, 5), (1, 5), (1, 6), (2, 5), (0, 5), (0, 5)])
+    ]
+    found = xml(tmp_path, *tracks)
+    assert found.activities["actors"].tolist() == [("0", "1"), ("2",), ("3",), ("4",), ("5",)]
+    assert found.activities["activity_id"].tolist() == ["0:1", "2:1", "3:1", "4:1", "5:1"]
+
+
+def test_without_attributes_the_labels_are_activities(tmp_path: Path) -> None:
+    """While the track is seen, as long as no label of the file has an attribute."""
+    track = cvat_track(
+        "0", cvat_box(0, {}), cvat_box(5, {}, outside=1), cvat_box(9, {}), cvat_box(11, {})
+    ).replace("person", "Talking")
+    bare = cvat_xml(track)
+    bare = bare[: bare.index("<attributes>")] + bare[bare.index("</label>") :]
+    found = read(tmp_path, {".xml": bare}, format="cvat-xml")
+    assert closes(found)
+    assert spans(found) == [("Talking", 0, 5), ("Talking", 9, 12)]
+    assert spans(xml(tmp_path, track)) == []
+
+
+def test_of_a_project_each_video_has_its_own_tracks(tmp_path: Path) -> None:
+    track = cvat_track("0", cvat_box(0, ON), cvat_box(5, OFF), '<polygon frame="1"/>')
+    tasks = ((3, f"{VIDEO}.avi"), (4, "b.mp4"), (5, f"{VIDEO}.avi"))
+    text = cvat_xml(
+        *(
+            track.replace('id="0"', f'id="{n}" task_id="{task}"')
+            for n, task in enumerate((3, 4, 5, 6))
+        )
+    ).replace("<task>", "<project><id>1</id><tasks><task>")
+    more = "".join(f"<task><id>{n}</id><source>{name}</source></task>" for n, name in tasks[1:])
+    text = text.replace("</meta>", f"{more}</tasks></project></meta>")
+    found = read(tmp_path, {".xml": text}, format="cvat-xml")
+    assert closes(found)
+    assert found.activities["actors"].tolist() == [("0",), ("2",)]
+    assert sum(i.count for i in found.issues) == 2  # polygons
+    videos, (lost,) = videos_in(tmp_path / f"{VIDEO}.xml")
+    assert videos == {VIDEO, "b"}
+    assert (lost.reason, lost.count) == ("malformed", 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (CVAT.replace("<annotations>", '<!DOCTYPE a [<!ENTITY b "c">]><annotations>'),
          r"xml:2: a DTD, which no file of CVAT has; delete the DOCTYPE"),
-        (CVAT.replace("<task>", "<project><task>"), r"xml:5: several tasks in one file; export"),
-        (CVAT.replace("<task>", "<task></task><task>"), r"xml:5: several tasks in one file"),
+        (
+            CVAT.replace(f"{VIDEO}.avi", "a.mp4").replace(
+                "</task>", "</task><task><id>4</id><source>b.mp4</source></task>"
+            ),
+            r"xml: 2 tasks, none of them of 2018\S+; name the video",
+        ),
         ("<annotations>\n<image id='0'/></annotations>", r"xml:2: annotations of images, not of a"),
         ("<a/>", r"xml:1: not CVAT's XML"),
         ("<annotations>\n" + "<a>" * 20, r"xml:2: nested deeper than 16"),
@@ -112,6 +162,6 @@ def test_the_source_is_the_video(tmp_path: Path) -> None:
         ("", r"xml:1: not XML \(no element found\)"),
     ],
 )  # fmt: skip
-def test_what_is_no_task_of_one_video_is_an_error(text: str, message: str, tmp_path: Path) -> None:
+def test_what_is_no_task_of_a_video_is_an_error(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=message):
         read(tmp_path, {".xml": text}, format="cvat-xml")

@@ -2,7 +2,9 @@
 
 Frames are 0-based and those of the video. ``outside`` ends a track's visibility. An attribute
 that may change (``mutable``) is an activity while it has a value, another one over the whole
-track; the label is the object's type.
+track; the label is the object's type. Tracks of a group that do the same over the same frames do
+it together. Where no label has attributes, the labels are the activities. A project's file holds
+several videos, each track naming its task.
 """
 
 from __future__ import annotations
@@ -26,31 +28,42 @@ from tinyvirat_build.formats.tracks import (
     activities_of,
     activity_name,
     distinct,
+    joint,
 )
 from tinyvirat_build.formats.videos import video_of
 from tinyvirat_build.records import Issue, VideoAnnotation
 
 CORNERS: Final = ("xtl", "ytl", "xbr", "ybr")
-REMEDY: Final = "export each task by itself as `CVAT for video 1.1`"
+REMEDY: Final = "export the task or the project as `CVAT for video 1.1`"
 
 _SHAPES: Final = ("polygon", "polyline", "points", "cuboid", "mask", "ellipse", "skeleton")
 
 
 def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnnotation:
-    """Read one task's XML; ``records_in`` counts the activities, and tracks that are none.
+    """Read one video's tracks; ``records_in`` counts the activities, and tracks that are none.
+
+    An only task is of any video.
 
     Raises:
-        AnnotationError: no XML file, not CVAT's, of images, of several tasks, or with a DTD.
+        AnnotationError: no XML file, not CVAT's, of images, of other videos, or with a DTD.
     """
     refuse_unsafe_video(video_id, files)
     path = next((p for p in files if p.name.endswith(".xml")), None)
     if path is None:
         raise none_among(files, "XML", video_id, REMEDY)
     issues = Issues()
-    found = _Document(path, issues)
+    found = _Document(path, issues, video_id)
     found.parse()
+    if len(found.sources) > 1 and video_id not in found.sources.values():
+        raise AnnotationError(
+            f"{len(found.sources)} tasks, none of them of {video_id}"[:400],
+            file=path,
+            remedy="name the video as the task's <source> does",
+        )
+    said = found.activities if found.attributes else found.by_label
+    found.activities = joint(said, found.groups)
     if not found.activities:
-        detail = "no track has an attribute that says an activity"
+        detail = "no track has an attribute or a label that says an activity"
         issues.append(Issue(STAGE, "empty_clip", "noted", "file", path.name, detail=detail))
     return assemble(
         video_id,
@@ -66,30 +79,47 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
 
 
 def videos_in(path: Path) -> tuple[set[str], list[Issue]]:
-    """The video that a file's ``<source>`` names, if it names one.
+    """The videos that a file's ``<source>`` name, and what of it belongs to none of its tasks.
 
     Raises:
         AnnotationError: it cannot be read.
     """
     found = _Document(path, Issues())
     found.parse()
-    return {found.source} - {""}, []
+    issues = []
+    if found.unowned:
+        detail = "tracks of no task that names a video"
+        issues.append(
+            Issue(
+                "discover", "malformed", "quarantined", "tracks", path.name, count=found.unowned,
+                detail=detail,
+            )
+        )  # fmt: skip
+    return set(found.sources.values()) - {""}, issues
 
 
 @dataclass(slots=True)
 class _Track:
     id: str
     label: str
+    group: str
     line: int
     sights: list[Sight] = field(default_factory=list)
     whole: dict[str, str] = field(default_factory=dict)
 
 
 class _Document:
-    """What a file says, gathered while it is read."""
+    """What a file says of a video, or of all of them, gathered while it is read."""
 
-    def __init__(self, path: Path, issues: Issues) -> None:
-        self.source = ""
+    def __init__(self, path: Path, issues: Issues, video: str | None = None) -> None:
+        self.sources: dict[str, str] = {}  # task -> video
+        self.groups: dict[str, str] = {}  # track -> group
+        self.attributes = False  # whether any is defined or has a value
+        self.by_label: list[RawActivity] = []
+        self.unowned = 0  # tracks of a project that are of no video
+        self._video = video
+        self._task = ""
+        self._apart = False  # whether the open track is another video's
         self.activities: list[RawActivity] = []
         self.types: dict[str, str] = {}
         self.fallen = 0  # tracks that are none
@@ -98,7 +128,6 @@ class _Document:
         self._parser = expat.ParserCreate("utf-8")
         self._open: list[str] = []
         self._text: list[str] = []
-        self._tasks = 0
         self._defined: dict[str, str] = {}  # of the attribute in the labels that is open
         self._label = ""
         self._kinds: dict[tuple[str, str], tuple[bool, str]] = {}  # mutable, input type
@@ -143,17 +172,13 @@ class _Document:
             raise self._refused(f"nested deeper than {MAX_DEPTH}", "correct the file")
         if not above and name != "annotations":
             raise self._refused("not CVAT's XML, which begins with <annotations>")
-        if above == "meta":
-            self._tasks += name in ("task", "job")
-            if name == "project" or self._tasks > 1:
-                raise self._refused("several tasks in one file")
-        elif above == "annotations" and name == "image":
+        if above == "annotations" and name == "image":
             raise self._refused("annotations of images, not of a video")
         elif above == "annotations" and name == "track":
             self._begin_track(given)
         elif above == "track" and name == "box":
             self._box, self._values = dict(given), {}
-        elif above == "track" and name in _SHAPES:
+        elif above == "track" and name in _SHAPES and not self._apart:
             self._note(f"a {name}; only boxes are read", apart=1)
         elif name == "attribute":
             self._defined, self._attribute = {}, given.get("name", "")
@@ -163,8 +188,9 @@ class _Document:
         above = self._open[-1] if self._open else ""
         text = "".join(self._text).strip()
         self._text.clear()
-        if name == "source" and above in ("task", "job"):
-            self.source = self.source or video_of(text)
+        if name in ("id", "source") and above in ("task", "job"):
+            self._task = text if name == "id" else self._task
+            self.sources[self._task] = video_of(text) if name == "source" else ""
         elif name == "name" and above == "label":
             self._label = text
         elif above == "attribute":
@@ -173,8 +199,10 @@ class _Document:
             made = self._defined
             kind = made.get("mutable", "").lower() == "true", made.get("input_type", "")
             self._kinds[self._label, made.get("name", "")] = kind
+            self.attributes = True
         elif name == "attribute" and above == "box":
             self._values[self._attribute] = text
+            self.attributes = True
         elif name == "box" and self._box is not None:
             self._end_box(self._box)
             self._box = None
@@ -183,13 +211,21 @@ class _Document:
             self._track = None
 
     def _begin_track(self, given: Mapping[str, str]) -> None:
+        self._track = None
+        if len(self.sources) > 1:
+            video = self.sources.get(given.get("task_id", ""), "")
+            self.unowned += not video
+            self._apart = self._video is not None and video != self._video
+            if self._apart:
+                return
         try:
             track = identity(given.get("id", ""), "id of the track")
         except MalformedError as e:
             self.fallen += 1
             self._note(str(e), "dropped")
             return
-        self._track = _Track(track, given.get("label", ""), self._line())
+        group = given.get("group_id", "")
+        self._track = _Track(track, given.get("label", ""), group, self._line())
 
     def _end_box(self, given: Mapping[str, str]) -> None:
         track, line = self._track, self._line()
@@ -228,7 +264,11 @@ class _Document:
         track.sights.sort(key=lambda s: s.frame)
         self.boxes.add(name, _held(track.sights))
         self.types[name] = track.label
+        if track.group not in ("", "0"):
+            self.groups[name] = track.group
         self.activities += activities_of(name, track.sights, track.whole, track.line)
+        labelled = [replace(s, values={"label": track.label}) for s in track.sights]
+        self.by_label += activities_of(name, labelled, {}, track.line)
 
     def _note(self, detail: str, action: str = "noted", apart: int = 100) -> None:
         line = self._line()

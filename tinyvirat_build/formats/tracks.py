@@ -7,7 +7,7 @@ single frames or of the whole track.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +83,23 @@ def activities_of(
         RawActivity(f"{track}:{n}", name, start, stop, (track,), line=line)
         for n, (start, stop, name) in enumerate(sorted(found), 1)
     ]
+
+
+def joint(activities: Sequence[RawActivity], groups: Mapping[str, str]) -> list[RawActivity]:
+    """The activities, those that tracks of a group do over the same frames told once, of all.
+
+    ``groups``: track -> group, for tracks that are in one. The first's id and place are kept.
+    """
+    found: dict[tuple[object, ...], RawActivity] = {}
+    for activity in activities:
+        (track,) = activity.actors
+        key: tuple[object, ...] = (groups.get(track), activity.name, activity.start, activity.end)
+        if track not in groups or (key in found and track in found[key].actors):
+            key = (activity.activity_id,)
+        first = found.get(key)
+        actors = activity.actors if first is None else (*first.actors, track)
+        found[key] = replace(first or activity, actors=actors)
+    return list(found.values())
 
 
 class TrackBoxes:

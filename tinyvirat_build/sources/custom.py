@@ -20,6 +20,7 @@ from tinyvirat_build.sources.files import Found, is_folder, repeated, walk
 from tinyvirat_build.sources.parse import read
 from tinyvirat_build.sources.parts import owner_of, part_files
 
+SET: Final = "own"  # the one annotation set, whatever format it is in: clips keep their ids
 _VIDEO: Final = re.compile(rf"(.+?)(?:{SUFFIX})", re.IGNORECASE | re.DOTALL)
 
 
@@ -88,7 +89,7 @@ class Custom:
                 Entry(
                     source=self.name,
                     video_id=video_id,
-                    annotation_set=self.format,
+                    annotation_set=SET,
                     format=self.format,
                     files=tuple(paths),
                     video=videos.get(video_id),
