@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.builds import Build
+from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.records import VideoAnnotation
 
 from . import written
