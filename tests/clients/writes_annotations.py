@@ -1,6 +1,6 @@
 """Write a small world of tracks with the libraries of the tools that teams annotate with.
 
-Runs in the clients' environment: ``writes_annotations.py TOOL WORLD.json FOLDER``.
+Runs where `make clients` put the libraries: ``writes_annotations.py TOOL WORLD.json FOLDER``.
 """
 
 from __future__ import annotations
@@ -154,3 +154,4 @@ if __name__ == "__main__":
     _without_a_server()
     tool, world, folder = sys.argv[1:]
     WRITERS[tool](json.loads(Path(world).read_text()), Path(folder))
+    print(json.dumps(sorted(path.name for path in Path(folder).iterdir() if path.is_file())))
