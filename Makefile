@@ -70,7 +70,7 @@ format: $(VENV)/.dev  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 # Those that need nothing; the others (bench/*.py) say what they are to be given.
-BENCHES := audit bounds cut lengths load parse plan train
+BENCHES := audit bounds codecs cut lengths load parse plan train
 
 bench: $(VENV)/.dev  ## the benchmarks, each against its peers in one run
 	for script in $(BENCHES:%=bench/%.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
