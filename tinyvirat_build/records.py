@@ -194,6 +194,8 @@ REASONS: Final[dict[str, str]] = {
     "half_seen": "a neighbour's label is seen on under half of the frames",
     "few_groups": "fewer than three groups, everything is train",
     "scarce_label": "the label misses a split: it is in too few groups, or lists fix them",
+    "absent_label": "the label has clips, and none in some split",
+    "split_gap": "the clip touches the gap between two splits, or its track lies on both sides",
     "not_in_split_list": "the video is in no list of the split",
     "rare_label": "the label has fewer training clips than filter.min_samples",
     # video

@@ -18,7 +18,7 @@ from tinyvirat_build.pack.write import write_pack
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
-from tinyvirat_build.records import StageResult
+from tinyvirat_build.records import KEYS, StageResult
 from tinyvirat_build.released import write as released
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
@@ -30,9 +30,13 @@ def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]
     """Each video's group, and the lists that fix the split of some."""
     settings = corpus.settings.partition
     lists = splits.load_lists(settings)
-    names = ["source", "video_id", "annotation_set", "session", "scene", "camera"]
+    names = ["source", "video_id", "annotation_set", "session", "scene", "camera", "fps"]
     rows = [[getattr(e, name) for name in names] for e in corpus.entries]
-    return parts.assign_groups(pd.DataFrame(rows, columns=names), settings, lists=lists), lists
+    videos = pd.DataFrame(rows, columns=names)
+    table = parts.assign_groups(videos, settings, lists=lists)
+    if settings.group == "time":
+        table["fps"] = videos["fps"]
+    return table, lists
 
 
 def partition(corpus: Corpus) -> StageResult:
@@ -45,7 +49,19 @@ def partition(corpus: Corpus) -> StageResult:
         corpus.settings.partition,
         lists=lists,
         classes=corpus.classes,
+        spans=_track_spans(corpus) if corpus.settings.partition.group == "time" else None,
     )
+
+
+def _track_spans(corpus: Corpus) -> pd.DataFrame:
+    """From the first to the last frame of the tracks behind each segment."""
+    keys = list(KEYS)
+    rows = corpus["segments"][[*keys, "segment_id", "tracks"]].explode("tracks")
+    tracks = corpus["tracks"][[*keys, "track_id", "start", "end"]]
+    rows = rows.rename(columns={"tracks": "track_id"}).astype({"track_id": "int64"})
+    joined = rows.merge(tracks, on=[*keys, "track_id"], how="left", validate="many_to_one")
+    spans = joined.groupby([*keys, "segment_id"], observed=True)
+    return spans.agg(start=("start", "min"), end=("end", "max")).reset_index()
 
 
 def filter(corpus: Corpus) -> StageResult:

@@ -141,7 +141,8 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
 
 def _groups(corpus: Corpus) -> object:
     group_of, lists = groups(corpus)
-    return [group_of["group"].tolist(), {name: one.to_dict() for name, one in lists.items()}]
+    own = [group_of[name].tolist() for name in ("group", "fps") if name in group_of]
+    return [*own, {name: one.to_dict() for name, one in lists.items()}]
 
 
 def is_stale(

@@ -95,13 +95,15 @@ STAGES: tuple[Stage, ...] = (
         f"{_VIDEO}:crop", "Place each clip's window around its actors.", version=4,
     ),
     Stage(
-        "partition", "corpus", ("clips_planned", "all_activities", "groups"),
+        "partition", "corpus",
+        ("clips_planned", "all_activities", "groups", "segments", "tracks"),
         ("clips_partitioned",), ("partition",),
         f"{_CORPUS}:partition", "Give whole groups of videos to train, val and test.",
+        version=2,
     ),
     Stage(
         "filter", "corpus", ("clips_partitioned", "trial"), ("clips_filtered",), ("filter",),
-        f"{_CORPUS}:filter", "Drop labels with too few training clips.",
+        f"{_CORPUS}:filter", "Drop labels with too few training clips.", version=2,
     ),
     Stage(
         "plan", "estimate", ("clips_filtered",), (), ("encode",),

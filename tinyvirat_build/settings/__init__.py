@@ -125,7 +125,8 @@ class Partition:
     """Which split a group belongs to (docs/semantics.md, "Partition")."""
 
     targets: tuple[float, ...] = (0.64, 0.13, 0.23)  # train, val, test
-    group: str = "auto"  # slot (MEVA), session (VIRAT); or video, scene, camera
+    group: str = "auto"  # slot (MEVA), session (VIRAT); or video, scene, camera, time
+    gap: float = 2.0  # seconds left out between two splits of a video; group time only
     lists: dict[str, str] = field(default_factory=dict)  # source -> list name or file
     seed: int = 0
 

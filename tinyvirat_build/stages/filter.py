@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.records import (
-    KEYS,
+    SPLITS,
     Issue,
     StageResult,
     columns,
@@ -16,7 +16,7 @@ from tinyvirat_build.records import (
     issues_frame,
 )
 from tinyvirat_build.settings import Filter
-from tinyvirat_build.stages.partition import balance_by_source
+from tinyvirat_build.stages.partition import balance_by_source, dropped
 
 
 def filter_rare(
@@ -25,7 +25,8 @@ def filter_rare(
     """Take out labels with fewer than ``min_samples`` training clips: ``clips_filtered``.
 
     A clip left without a label is dropped (``rare_label``, one issue a clip); each label that
-    goes is noted once. The other labels keep all their clips, so one pass is enough; nothing is
+    goes is noted once, and so is one that stays and is in no clip of a split that has clips
+    (``absent_label``). The other labels keep all their clips, so one pass is enough; nothing is
     merged again. Labels stay in class order, rows in their order, and the class list is not
     renumbered: a filtered class stays in it, without clips.
     """
@@ -55,7 +56,12 @@ def filter_rare(
         if label in rare and label in seen
     ]
     out = table[kept].reset_index(drop=True)[columns("clips_filtered")]
-    issues = [issues_frame(notes), _dropped(clips_partitioned[~kept])]
+    gone = clips_partitioned[~kept]
+    only = [f"only {', '.join(own)}" for own in gone["labels"]]
+    issues = [
+        issues_frame([*notes, *_absent(out)]),
+        dropped(gone, "filter", "rare_label", only),
+    ]
     issues = [frame for frame in issues if len(frame)]
     return StageResult(
         out if len(out) else empty("clips_filtered"),
@@ -64,19 +70,21 @@ def filter_rare(
     )
 
 
-def _dropped(clips: pd.DataFrame) -> pd.DataFrame:
-    """One issue for each clip that lost all of its labels."""
-    if clips.empty:
-        return empty("issues")
-    details = [f"only {', '.join(own)}" for own in clips["labels"]]
-    table = clips[list(KEYS)].astype(str).reset_index(drop=True)
-    return table.assign(
-        stage="filter",
-        file=None,
-        line=None,
-        record=[f"clip {clip_id}" for clip_id in clips["clip_id"]],
-        reason="rare_label",
-        action="dropped",
-        count=1,
-        detail=details,
-    )[columns("issues")]
+def _absent(clips: pd.DataFrame) -> list[Issue]:
+    """A note for each label that misses a split, in order of label; splits without clips apart."""
+    counts = (
+        clips[["split", "labels"]].explode("labels").groupby(["labels", "split"]).size().unstack()
+    )
+    there = [split for split in SPLITS if split in counts.columns]
+    return [
+        Issue(
+            stage="filter",
+            reason="absent_label",
+            action="noted",
+            record=f"label {label}",
+            count=int(row.sum()),
+            detail=f"{int(row.sum())} clips, none in {' or '.join(row.index[row == 0])}",
+        )
+        for label, row in counts.reindex(columns=there).fillna(0).iterrows()
+        if (row == 0).any()
+    ]

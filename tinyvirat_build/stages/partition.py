@@ -28,9 +28,11 @@ from tinyvirat_build.records import (
     issues_frame,
 )
 from tinyvirat_build.settings import Partition
+from tinyvirat_build.stages.slices import time_slices, torn
 from tinyvirat_build.stages.stratify import Counts, reach, stratify
+from tinyvirat_build.stages.tables import by_video
 
-GROUPINGS: Final = ("auto", "slot", "session", "video", "scene", "camera")
+GROUPINGS: Final = ("auto", "slot", "session", "video", "scene", "camera", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ def assign_groups(
 
     A group's id is ``<source>/<value>``, so that groups of two sources never collide. The value
     is the session (MEVA: the time slot over all cameras; VIRAT: ``VIRAT_S_000200``) where
-    ``settings.group`` is ``auto``, ``slot`` or ``session``; else the video, scene or camera. A
-    video without that value is its own group, and so is every video of a source whose list
-    names videos.
+    ``settings.group`` is ``auto``, ``slot`` or ``session``; else the video, scene or camera;
+    where it is ``time`` the video, which :func:`partition` slices. A video without that value is
+    its own group, and so is every video of a source whose list names videos.
 
     Raises:
         SettingsError: an unknown grouping.
@@ -74,6 +76,7 @@ def assign_groups(
         )
     table = videos[list(KEYS)].astype(str).reset_index(drop=True)
     column = {"scene": "scene", "camera": "camera", "video": "video_id"}
+    column["time"] = "video_id"
     value = videos[column.get(settings.group, "session")].astype(object).reset_index(drop=True)
     by_video = [name for name, split_list in lists.items() if split_list.unit == "video"]
     value = value.where(value.notna() & (value != ""), table["video_id"])
@@ -140,6 +143,7 @@ def partition(
     *,
     lists: Mapping[str, SplitList] | None = None,
     classes: Sequence[str] = (),
+    spans: pd.DataFrame | None = None,
 ) -> StageResult:
     """Give every clip its group and its split: the table ``clips_partitioned``.
 
@@ -151,10 +155,16 @@ def partition(
     split, because it occurs in fewer than three groups or because the lists do not let it, in
     the order of ``classes``.
 
+    Grouped by time, ``groups`` has the column ``fps`` too, and ``spans`` (keys, ``segment_id``,
+    ``start``, ``end``) says where the tracks of each segment lie; a clip that touches the gap
+    between two splits, or whose track lies on both sides, is dropped (``split_gap``).
+
     Raises:
         DataError: a clip's video has no row in ``groups``.
     """
     lists = lists or {}
+    if spans is not None:
+        groups = time_slices(activities, groups, settings.gap)
     counts = label_counts(activities, groups)
     split = split_of_groups(counts, settings, lists=lists)
     group = _join(clips_planned, groups)
@@ -165,6 +175,11 @@ def partition(
     table = clips_planned.assign(group=group, split=of_clip)
     kept = np.array([name is not None for name in of_clip], dtype=bool)
     issues = [_left_out(clips_planned[~kept], lists)]
+    if spans is not None:
+        why = np.array(torn(clips_planned, spans, groups, split), dtype=str)
+        lost = kept & (why != "")
+        issues.append(dropped(clips_planned[lost], "partition", "split_gap", why[lost].tolist()))
+        kept &= ~lost
     issues.append(issues_frame(_notes(counts, split, settings, classes)))
     issues = [frame for frame in issues if len(frame)]
     out = table[kept].reset_index(drop=True)[columns("clips_partitioned")]
@@ -186,14 +201,40 @@ def balance_by_source(stage: str, clips: pd.DataFrame, kept: np.ndarray) -> pd.D
     return pd.concat(rows, ignore_index=True) if rows else empty("balance")
 
 
+def dropped(clips: pd.DataFrame, stage: str, reason: str, details: Sequence[str]) -> pd.DataFrame:
+    """One issue for each clip that a stage on the whole corpus leaves out."""
+    if clips.empty:
+        return empty("issues")
+    table = clips[list(KEYS)].astype(str).reset_index(drop=True)
+    return table.assign(
+        stage=stage,
+        file=None,
+        line=None,
+        record=[f"clip {clip_id}" for clip_id in clips["clip_id"]],
+        reason=reason,
+        action="dropped",
+        count=1,
+        detail=list(details),
+    )[columns("issues")]
+
+
 def _named(chosen: Mapping[str, int]) -> dict[str, str]:
     return {group: SPLITS[index] for group, index in chosen.items()}
 
 
 def _join(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
-    """The group of each row by its keys, ``""`` where there is none."""
-    known = dict(zip(_key_tuples(groups), groups["group"].astype(str), strict=True))
-    return np.array([known.get(key, "") for key in _key_tuples(table)], dtype=str)
+    """The group of each row by its keys, of slices by its middle; ``""`` where there is none."""
+    if "start" not in groups:
+        known = dict(zip(_key_tuples(groups), groups["group"].astype(str), strict=True))
+        return np.array([known.get(key, "") for key in _key_tuples(table)], dtype=str)
+    found = np.full(len(table), "", dtype=object)
+    middle = ((table["start"] + table["end"]) // 2).to_numpy()
+    slices = {key: groups.iloc[rows].sort_values("start") for key, rows in by_video(groups).items()}
+    for key, rows in by_video(table).items():
+        if key in slices:
+            at = np.searchsorted(slices[key]["start"].to_numpy(), middle[rows], side="right") - 1
+            found[rows] = slices[key]["group"].to_numpy(dtype=object)[at]
+    return found.astype(str)
 
 
 def _key_tuples(table: pd.DataFrame) -> Sequence[tuple[str, ...]]:

@@ -23,6 +23,7 @@ def shared(clips: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
     """
     keys = list(KEYS)
     plain = clips[[*keys, "group", "split"]].astype(str).reset_index(drop=True)
+    plain[["start", "end"]] = clips[["start", "end"]].to_numpy()
     more = videos[[*keys, "session", "camera"]].astype(object)
     joined = plain.merge(
         more.assign(**{key: videos[key].astype(str) for key in keys}), on=keys, how="left"
@@ -32,6 +33,8 @@ def shared(clips: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
         known = joined[joined[column].notna() & (joined[column] != "")]
         several = known.groupby(["source", column])["split"].transform("nunique") > 1
         for (source, value), part in known[several].groupby(["source", column]):
+            if kind != "group" and _apart_in_time(part):
+                continue
             rows.append(
                 (
                     kind,
@@ -44,6 +47,20 @@ def shared(clips: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
                 )
             )
     return pd.DataFrame(rows, columns=list(_SHARED))
+
+
+def _apart_in_time(clips: pd.DataFrame) -> bool:
+    """Whether one video's clips are in slices of its time, and no two splits share a frame."""
+    if clips["video_id"].nunique() > 1 or not clips["group"].str.fullmatch(r".*@\d+").all():
+        return False
+    ordered = clips.sort_values("start", kind="stable")
+    for split in ordered["split"].unique():
+        own, others = ordered[ordered["split"] == split], ordered[ordered["split"] != split]
+        ends = np.r_[-1, np.maximum.accumulate(own["end"].to_numpy())]
+        before = np.searchsorted(own["start"].to_numpy(), others["end"].to_numpy())
+        if (ends[before] > others["start"].to_numpy()).any():
+            return False
+    return True
 
 
 def shares(clips: pd.DataFrame, classes: Sequence[str], targets: Sequence[float]) -> pd.DataFrame:

@@ -1,0 +1,117 @@
+"""Groups by time: no clip of one split comes nearer to another's than the gap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyvirat_build.ask.audit.leakage import shared
+from tinyvirat_build.records import KEYS, columns
+from tinyvirat_build.settings import Partition
+from tinyvirat_build.stages.partition import assign_groups, partition
+from tinyvirat_build.stages.slices import slice_starts
+
+FPS = 10
+KEY = dict(zip(KEYS, ("own", "v", "own"), strict=True))
+TIME = Partition(group="time", gap=2.0)
+
+spans = st.lists(
+    st.tuples(st.integers(0, 3000), st.integers(1, 300), st.sampled_from("ab")),
+    min_size=1,
+    max_size=90,
+)
+
+
+def tables(
+    rows: list[tuple[int, int, str]], video: str = "v"
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Activities, two clips of each, and the tracks' spans: each activity is a track."""
+    key = KEY | {"video_id": video}
+    activities = pd.DataFrame(
+        [key | {"start": s, "end": s + n, "labels": (label,)} for s, n, label in rows]
+    )
+    clips = pd.DataFrame(
+        [
+            key
+            | dict.fromkeys(columns("clips_planned"), 0)
+            | key
+            | {"clip_id": f"{video}{i:03}{part}", "segment_id": i, "start": a, "end": b}
+            | {"labels": (label,)}
+            for i, (s, n, label) in enumerate(rows)
+            for part, a, b in ((0, s, s + n // 2), (1, s + n // 2, s + n))
+            if a < b
+        ]
+    )[columns("clips_planned")]
+    tracks = activities[[*KEYS, "start", "end"]].assign(segment_id=range(len(rows)))
+    return activities, clips, tracks
+
+
+def divided(rows: list[tuple[int, int, str]]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    activities, clips, tracks = tables(rows)
+    videos = pd.DataFrame([KEY | dict.fromkeys(("session", "scene", "camera"), "")])
+    groups = assign_groups(videos, TIME, lists={}).assign(fps=str(FPS))
+    result = partition(clips, activities, groups, TIME, spans=tracks)
+    assert result.balance[["records_in", "records_out", "dropped"]].to_numpy().tolist() == [
+        [len(clips), len(result.table), len(clips) - len(result.table)]
+    ]
+    return clips, result.table, result.issues
+
+
+@settings(max_examples=60, deadline=None)
+@given(spans)
+def test_between_splits_lies_the_gap(rows: list[tuple[int, int, str]]) -> None:
+    clips, kept, issues = divided(rows)
+    for one in kept.itertuples():
+        for other in kept[kept["split"] != one.split].itertuples():
+            assert max(other.start - one.end, one.start - other.end) >= 2 * FPS
+    lost = issues[issues["reason"] == "split_gap"]
+    gone = set(clips["clip_id"]) - set(kept["clip_id"])
+    assert sorted(lost["record"]) == sorted(f"clip {c}" for c in gone)
+    assert kept.groupby("segment_id")["split"].nunique().max() in (1, np.nan) or kept.empty
+
+
+@settings(max_examples=60, deadline=None)
+@given(spans)
+def test_what_is_lost_touches_a_gap_or_goes_on_beyond_it(rows: list[tuple[int, int, str]]) -> None:
+    clips, _, issues = divided(rows)
+    by_id = clips.set_index("clip_id")
+    for issue in issues[issues["reason"] == "split_gap"].itertuples():
+        clip = by_id.loc[str(issue.record).removeprefix("clip ")]
+        at = int(str(issue.detail).split("frame ")[1].split()[0])
+        low, high = at - FPS, at + FPS
+        start, n, _ = rows[int(clip["segment_id"])]
+        touches = clip["start"] < high and clip["end"] > low
+        assert touches or (start < low and start + n > high)
+        assert str(issue.detail).startswith("touches") == touches
+
+
+@settings(max_examples=60, deadline=None)
+@given(spans, st.integers(0, 60))
+def test_slices_begin_in_order_and_hold_enough(rows: list[tuple[int, int, str]], gap: int) -> None:
+    start = np.array([s for s, _, _ in rows])
+    end = start + np.array([n for _, n, _ in rows])
+    starts = slice_starts(start, end, gap)
+    assert starts[0] == 0
+    assert (np.diff(starts) > 0).all()
+    assert len(starts) <= max(1, len(rows) // 12)
+    mixed = np.random.default_rng(0).permutation(len(rows))
+    assert slice_starts(start[mixed], end[mixed], gap).tolist() == starts.tolist()
+
+
+def test_one_video_reaches_every_split_and_the_audit_finds_no_leak() -> None:
+    rows = [(60 * i, 30 + i % 7, "ab"[i % 2]) for i in range(60)]
+    _, kept, issues = divided(rows)
+    assert set(kept["split"]) == {"train", "val", "test"}
+    assert issues.empty
+    videos = pd.DataFrame([KEY | {"session": "v", "camera": None}])
+    assert shared(kept, videos).empty
+    meeting = kept.assign(start=np.where(kept["split"] == "test", 0, kept["start"]))
+    assert set(shared(meeting, videos)["kind"]) == {"video", "session"}
+
+
+def test_a_video_of_few_activities_is_one_slice() -> None:
+    _, kept, issues = divided([(60 * i, 30, "a") for i in range(20)])
+    assert set(kept["split"]) == {"train"}
+    assert issues["reason"].tolist() == ["few_groups"]
