@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build.ask.summary import completeness
+from tinyvirat_build.ask.summary import completeness, headlines
 from tinyvirat_build.settings import Expected, Settings
 
 KPF = """\
@@ -124,3 +124,21 @@ def test_the_presets_expect_what_they_plan(shared: Path, tmp_path: Path, preset:
         f"Complete: {known.clips:,} clips before the filter, as expected of MEVA kitware "
         "(266 videos)."
     ]
+
+
+def test_a_dataset_without_val_or_of_lost_labels_says_so(planned: tvb.Build) -> None:
+    """First of all, each in a line, and what to do."""
+    settings = planned.settings
+    build = tvb.build(
+        "meva", planned.path, data=planned.path.parent / "data", until="filter", workers=1
+    )
+    assert headlines(build.path, settings, "crop") == []
+    few, rare = headlines(build.path, settings, "filter")
+    assert few == (
+        "All clips are train: 1 group of videos. Say in `group` which belong together, or divide "
+        "their time: --set partition.group=time."
+    )
+    assert rare == (
+        "filter.min_samples=10 left out Talking (4 training clips), and 4 clips with no other "
+        "label; --set filter.min_samples=1 keeps them."
+    )

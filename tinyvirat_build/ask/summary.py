@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from tinyvirat_build import store
 from tinyvirat_build.ask.complete import completeness
 from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
@@ -25,6 +27,7 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     if not estimates and not any(outcome.worked.values()):
         lines.append(f"Nothing to do: {out} is finished up to {until}.")
     lines += _clips(out, until)
+    lines += headlines(out, settings, until)
     if outcome.planned == 0:
         lines.append(
             "No clip was planned: see below where the records went; `tinyvirat-build doctor` says "
@@ -67,6 +70,43 @@ def _clips(out: Path, until: str) -> list[str]:
     return [head + "."]
 
 
+def headlines(out: Path, settings: Settings, until: str) -> list[str]:
+    """What makes a dataset of less use than it looks, each in one line, with the remedy."""
+    path = table_path(out, "issues")
+    if not path.exists() or order_of(until) < order_of(writer_of("clips_partitioned").name):
+        return []
+    issues = store.read_table(path)
+    lines = []
+    few = issues[issues["reason"] == "few_groups"]
+    if len(few):
+        lines.append(
+            f"All clips are train: {str(few['detail'].iloc[0]).split(':')[0]} of videos. Say in "
+            "`group` which belong together, or divide their time: --set partition.group=time."
+        )
+    rare = issues[issues["reason"] == "rare_label"]
+    gone = rare[rare["action"] == "noted"]
+    if len(gone):
+        least = settings.filter.min_samples
+        lost = int(rare[rare["action"] == "dropped"]["count"].sum())
+        lines.append(
+            f"filter.min_samples={least} left out {_labels(gone)}, and {lost:,} clips with no "
+            "other label; --set filter.min_samples=1 keeps them."
+        )
+    absent = issues[issues["reason"] == "absent_label"]
+    if len(absent):
+        lines.append(f"In no clip of some split: {_labels(absent)}.")
+    return lines
+
+
+def _labels(issues: pd.DataFrame, most: int = 5) -> str:
+    """Labels with what is said of them, the first few."""
+    said = zip(issues["record"], issues["detail"], strict=True)
+    told = [f"{str(label).removeprefix('label ')} ({str(why).split(', fewer')[0]})"
+            for label, why in said]  # fmt: skip
+    more = f" and {len(told) - most} more" if len(told) > most else ""
+    return ", ".join(told[:most]) + more
+
+
 def _balance(out: Path) -> list[str]:
     path = table_path(out, "balance")
     if not path.exists():
@@ -97,6 +137,8 @@ def _issues(out: Path, most: int = 12) -> list[str]:
         return []
     sums = issues.groupby(["stage", "reason", "action"], sort=True, observed=True)["count"].sum()
     sums = sums[sums > 0].sort_values(ascending=False, kind="stable")
+    few = sums.index.get_level_values("reason") == "few_groups"
+    sums = pd.concat([sums[few], sums[~few]])
     rows = [
         f"  {r['count']:>10,}  {r['stage']}: {r['reason']} ({r['action']})"
         for r in sums.head(most).reset_index().to_dict("records")
