@@ -112,6 +112,9 @@ class Crop:
     max_side: int = 128  # inclusive
     sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
+    avoid_widths: tuple[
+        int, ...
+    ] = ()  # such a window grows to the next even width
     enlarge: float = 1.0  # factor on what the window has to hold, where that is small
     enlarge_under: int = 100  # pixels; larger ones are not enlarged
     grid: Literal["even", "floor", "truncate"] = "even"  # floor, truncate: as VIRAT, MEVA released
@@ -320,6 +323,8 @@ def _check(s: Settings) -> None:
         "crop.margin is 0 or more pixels": crop.margin >= 0,
         "crop.smooth is 1 or more frames": crop.smooth >= 1,
         "crop.sides are 2 or more pixels": all(side >= 2 for side in crop.sides),
+        "crop.avoid_widths are 2 or more pixels": all(width >= 2 for width in crop.avoid_widths),
+        "crop.avoid_widths does not go with crop.grid truncate": even or not crop.avoid_widths,
         "crop.grid truncate goes with crop.mode static": even or crop.mode == "static",
         "crop.min_side is from 2 to crop.max_side": 2 <= crop.min_side <= crop.max_side,
         "crop.min_side, made even, is up to crop.max_side": not even
