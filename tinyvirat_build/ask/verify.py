@@ -6,6 +6,7 @@ the tables, the report, and the repair, which cuts again only what failed.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +27,7 @@ from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import KEYS, Key
-from tinyvirat_build.released.about import About
-from tinyvirat_build.released.layout import CLASS_MAP, FOLDER
+from tinyvirat_build.released.layout import CLASS_MAP, FOLDER, TOLD
 from tinyvirat_build.released.write import released_texts
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
@@ -199,8 +199,11 @@ def _tree(build: OpenedBuild, manifest: pd.DataFrame, files: pd.Series[Any]) -> 
     out, root = build.path, build.path / FOLDER
     sources = [get_source(name) for name in build.sources]
     classes = load_classes(build.settings.classes)
-    about = About(build.version, build.settings, sources, build.limit is not None)
-    for name, text in released_texts(manifest, classes, about).items():
+    expected = released_texts(manifest, classes, sources)
+    unit = out / "units" / "publish" / "all"
+    for name in filter(functools.partial(store.has_part, unit), TOLD):
+        expected[f"{FOLDER}/{name}"] = store.read_unit_bytes(unit, name).decode()
+    for name, text in expected.items():
         found = _read(out / name)
         if isinstance(found, Problem):
             yield found

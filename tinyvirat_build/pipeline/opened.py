@@ -28,7 +28,6 @@ class OpenedBuild:
     settings: Settings
     sources: tuple[str, ...]
     limit: int | None = None
-    version: str = ""  # of the package that made it
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -56,8 +55,7 @@ class OpenedBuild:
             raise BuildError(damaged) from e
         except SettingsError as e:
             raise BuildError(f"{file}: {e}") from e
-        made = tree.get("versions", {}).get("tinyvirat-build", "")
-        return cls(root, settings, tuple(map(str, tree["sources"])), tree.get("limit"), made)
+        return cls(root, settings, tuple(map(str, tree["sources"])), tree.get("limit"))
 
     def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """A stage's table, e.g. ``clips``, ``issues`` or ``boxes``; or some of its columns.

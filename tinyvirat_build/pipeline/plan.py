@@ -31,7 +31,7 @@ from tinyvirat_build.pipeline.on_corpus import groups
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import Stage, order_of, resolve, stages_before, writer_of
 from tinyvirat_build.pipeline.tasks import Task, Unit
-from tinyvirat_build.released.about import citation_of
+from tinyvirat_build.released.about import citation_of, differing
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
 
@@ -133,7 +133,7 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
         "balance": ledger.key,
         "all_activities": lambda: [store.unit_key(unit) for unit in annotated],
         "groups": lambda: _groups(known.corpus()),
-        "release": lambda: [package_version(), *map(_terms, known.sources)],
+        "release": functools.partial(_told, known),
         "trial": lambda: known.request.limit is not None,
     }
     key = keys.key_of(stage, known.request.settings, None, inputs)
@@ -141,9 +141,10 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
     return Unit(stage, path, key, is_stale(stage, path, key, known, known.corpus))
 
 
-def _terms(source: Source) -> list[str]:
-    """What a release says of a source."""
-    return [source.name, source.license_text, source.attribution, citation_of(source)]
+def _told(known: Known) -> object:
+    """What a release says of itself beside its rows."""
+    terms = [[s.name, s.license_text, s.attribution, citation_of(s)] for s in known.sources]
+    return [package_version(), differing(known.request.settings), terms]
 
 
 def _groups(corpus: Corpus) -> object:

@@ -118,11 +118,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "publish", "corpus", ("clips_filtered", "cuts", "release", "trial"), ("clips",),
-        # Its card tells of all of them.
-        (
-            "preset", "classes", "labels", "parse", "meva", "virat", "demo", "merge", "chunk",
-            "crop", "partition", "filter", "videos", "encode", "publish", "by_source",
-        ),
+        ("publish", "encode", "classes", "preset"),
         f"{_CORPUS}:publish", "Write the dataset in the released layout.",
         version=2, there=f"{_CORPUS}:dataset_there",
     ),

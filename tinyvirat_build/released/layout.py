@@ -28,6 +28,8 @@ ATTRIBUTION: Final = "ATTRIBUTION"
 CARD: Final = "README.md"
 CROISSANT: Final = "croissant.json"
 SUMS: Final = "SHA256SUMS"
+TOLD: Final = (CARD, CROISSANT, SUMS)
+"""What tells of the build, not of its rows alone; another version may word it otherwise."""
 _DIGITS: Final = {"train": 6, "val": 5, "test": 5}
 
 # Of any release, in the order in which they are looked for: v2's, with labels first, then v1's.

@@ -32,6 +32,7 @@ from tinyvirat_build.released.layout import (
     LICENSE,
     LISTS,
     SUMS,
+    TOLD,
     TRUTH,
     clip_id,
     clip_path,
@@ -41,7 +42,7 @@ from tinyvirat_build.released.layout import (
 
 def files_there(out: Path, manifest: Path) -> bool:
     """Whether everything that :func:`publish` wrote is still on disk."""
-    texts = [*LISTS.values(), CLASS_MAP, LICENSE, ATTRIBUTION, CARD, CROISSANT, SUMS]
+    texts = [*LISTS.values(), CLASS_MAP, LICENSE, ATTRIBUTION, *TOLD]
     files = [out / TRUTH, *(out / FOLDER / name for name in texts)]
     if not all(f.is_file() for f in files) or store.table_key(manifest) is None:
         return False
@@ -71,41 +72,58 @@ def publish(
         (partial / "videos" / split).mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
             _link(out / source, out / path.replace(FOLDER, partial.name, 1))
-    texts = released_texts(manifest, classes, about)
-    for name in texts.keys() - {TRUTH}:
-        (partial / Path(name).name).write_text(texts[name], "utf-8")
+    texts = released_texts(manifest, classes, about.sources)
+    told = _told_texts(manifest, classes, about, texts)
+    for name, text in (texts | told).items():
+        if name != TRUTH:
+            (partial / Path(name).name).write_text(text, "utf-8")
     final = out / FOLDER
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     store.write_text(out / TRUTH, texts[TRUTH])
     wanted = int(manifest["reason"].isna().sum())
     balance = Balance("publish", "clips", wanted, len(published), 0)
-    return StageResult(manifest.drop(columns=["source_file"]), balance=balance_frame(balance))
-
-
-def released_texts(manifest: pd.DataFrame, classes: Sequence[str], about: About) -> dict[str, str]:
-    """What stands in each text file beside the clips, by its path in the build."""
-    published = manifest[manifest["id"].notna()]
-    records = {
-        split: _records(published[published["split"] == split].sort_values("id", kind="stable"))
-        for split in SPLITS
-    }
-    rows = {split: [_public_row(r, split) for r in own] for split, own in records.items()}
-    texts = {LISTS[split]: _json(rows[split]) for split in SPLITS}
-    texts[CLASS_MAP] = _json({name: i for i, name in enumerate(classes)})
-    texts[LICENSE] = _licence(about.sources)
-    texts[ATTRIBUTION] = _attribution(about.sources)
-    texts[CARD] = card(
-        rows,
-        classes,
-        about,
-        lost=Counter(manifest["reason"].dropna().astype(str)),
-        held=int((published["held"] > 0).sum()),
+    return StageResult(
+        manifest.drop(columns=["source_file"]),
+        balance=balance_frame(balance),
+        parts={Path(name).name: text.encode() for name, text in told.items()},
     )
-    texts[CROISSANT] = json.dumps(croissant(rows, classes, about, texts), indent=1) + "\n"
-    texts[SUMS] = _sums(published, texts)
-    truth = _json([_labelled_row(r, "test") for r in records["test"]])
-    return {f"{FOLDER}/{name}": text for name, text in texts.items()} | {TRUTH: truth}
+
+
+def released_texts(
+    manifest: pd.DataFrame, classes: Sequence[str], sources: Sequence[Terms]
+) -> dict[str, str]:
+    """What stands in the text files that follow from the manifest, by their paths in the build."""
+    texts = {}
+    for split, rows in _split(manifest).items():
+        texts[f"{FOLDER}/{LISTS[split]}"] = _json([_public_row(r, split) for r in rows])
+        if split == "test":
+            texts[TRUTH] = _json([_labelled_row(r, split) for r in rows])
+    texts[f"{FOLDER}/{CLASS_MAP}"] = _json({name: i for i, name in enumerate(classes)})
+    texts[f"{FOLDER}/{LICENSE}"] = _licence(sources)
+    texts[f"{FOLDER}/{ATTRIBUTION}"] = _attribution(sources)
+    return texts
+
+
+def _told_texts(
+    manifest: pd.DataFrame, classes: Sequence[str], about: About, texts: Mapping[str, str]
+) -> dict[str, str]:
+    """Card, Croissant and checksums, by their paths in the build; ``texts`` are the others."""
+    beside = {name.removeprefix(f"{FOLDER}/"): t for name, t in texts.items() if name != TRUTH}
+    rows = {s: [_public_row(r, s) for r in own] for s, own in _split(manifest).items()}
+    published = manifest[manifest["id"].notna()]
+    lost = Counter(manifest["reason"].dropna().astype(str))
+    held = int((published["held"] > 0).sum())
+    beside[CARD] = card(rows, classes, about, lost=lost, held=held)
+    beside[CROISSANT] = json.dumps(croissant(rows, classes, about, beside), indent=1) + "\n"
+    beside[SUMS] = _sums(published, beside)
+    return {f"{FOLDER}/{name}": beside[name] for name in TOLD}
+
+
+def _split(manifest: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The published rows of each split, by id."""
+    rows = manifest[manifest["id"].notna()].sort_values("id", kind="stable")
+    return {split: _records(rows[rows["split"] == split]) for split in SPLITS}
 
 
 def join(clips: pd.DataFrame, cuts: pd.DataFrame) -> pd.DataFrame:
