@@ -153,6 +153,12 @@ def test_licences_are_named_as_the_hub_names_them() -> None:
     ]  # fmt: skip
 
 
+def test_papers_are_cited() -> None:
+    text = card_of({}, about(meva.SOURCE, _Corpus(), virat.SOURCE))
+    keys = ("demir2021tinyvirat", "tirupattur2021tinyaction", "corona2021meva", "oh2011virat")
+    assert [text.count(f"{{{key},\n") for key in keys] == [1] * 4
+
+
 def test_what_a_corpus_says_of_itself_stays_text() -> None:
     """Neither the header nor a terminal obeys it."""
     hostile = _Corpus(license_text="x\n---\nlicense: mit", attribution="\x1b[2Ja\n# b\n---\n")

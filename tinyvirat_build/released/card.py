@@ -20,7 +20,7 @@ from tinyvirat_build.records import SPLITS
 from tinyvirat_build.released.about import (
     About,
     Terms,
-    citation_of,
+    citations,
     differing,
     licence_of,
     shown,
@@ -32,21 +32,6 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 # Where 4 · width, or another multiple, is what FFmpeg pads a line of 3 · width bytes to: decord
 # takes such a line for pixels of so many channels (dmlc/decord#336).
 DECORD_WIDTHS: Final = (1, 2, 4, 6, 8, 12, 16, 24, 48, 72)
-
-CITATION: Final = """\
-@inproceedings{demir2021tinyvirat,
-  title     = {{TinyVIRAT}: Low-resolution Video Action Recognition},
-  author    = {Demir, Ugur and Rawat, Yogesh S. and Shah, Mubarak},
-  booktitle = {International Conference on Pattern Recognition (ICPR)},
-  year      = {2021}
-}
-@article{tirupattur2021tinyaction,
-  title   = {{TinyAction} Challenge: Recognizing Real-world Low-resolution Activities in Videos},
-  author  = {Tirupattur, Praveen and Rana, Aayush J. and Sangam, Tushar and Vyas, Shruti and
-             Rawat, Yogesh S. and Shah, Mubarak},
-  journal = {arXiv:2107.11494},
-  year    = {2021}
-}"""
 
 FEW: Final = 10  # clips of a class
 _LOSSLESS: Final = "Every frame has the pixels of its source, exactly."
@@ -112,7 +97,7 @@ def card(
         held=_clips(held) if held else "",
         lost=_clips(sum(lost.values())) if lost else "",
         reasons=", ".join(f"{n:,} `{reason}`" for reason, n in sorted(lost.items())),
-        citation="\n".join(filter(None, [CITATION, *map(citation_of, about.sources)])),
+        citation=citations(about),
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from tinyvirat_build import store
 from tinyvirat_build.records import SPLITS
-from tinyvirat_build.released.about import LICENCES, About, Terms, licence_of
-from tinyvirat_build.released.card import CITATION, Rows
+from tinyvirat_build.released.about import LICENCES, About, Terms, citations, licence_of
+from tinyvirat_build.released.card import Rows
 from tinyvirat_build.released.layout import CARD, CLASS_MAP, LISTS
 
 Node = dict[str, Any]
@@ -71,7 +71,7 @@ def croissant(rows: Rows, classes: Sequence[str], about: About, texts: Mapping[s
             }
             for source in about.sources
         ],
-        "citeAs": CITATION,
+        "citeAs": citations(about),
         "datePublished": about.settings.publish.date,
         "version": _VERSION,
         "inLanguage": "en",
