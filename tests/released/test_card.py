@@ -99,7 +99,7 @@ def test_checksums_are_those_of_every_other_file(demo: tvb.Build) -> None:
 labels = st.lists(st.sampled_from(CLASSES), min_size=1, max_size=3, unique=True).map(tuple)
 
 
-@examples(max_examples=8, deadline=None)
+@examples(max_examples=5, deadline=None)
 @given(st.lists(labels, min_size=4, max_size=4), st.lists(labels, min_size=4, max_size=4))
 def test_nothing_given_away_depends_on_the_test_labels(
     tmp_path_factory: pytest.TempPathFactory, one: Any, two: Any
