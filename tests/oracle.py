@@ -267,6 +267,11 @@ def snap(side: float, settings: Any) -> float:
     return min(fits) if fits else side
 
 
+def range_up(width: float) -> list[float]:
+    """A width and wider ones, in steps of two."""
+    return [width + 2 * i for i in range(100)]
+
+
 def group_boxes(
     world: World, members: dict[int, frozenset[str]], clip: bool
 ) -> dict[int, Box | None]:
@@ -317,6 +322,9 @@ def clips(
         if crop.shape == "square":
             sides = [max(sides)] * 2
         sides = [snap(s, crop) for s in sides]
+        sides[0] = min(s for s in range_up(sides[0]) if s not in crop.avoid_widths)
+        if crop.shape == "square":
+            sides = [sides[0]] * 2
         if max(sides) > crop.max_side:
             lost.append(("too_large", number, start, end))
             continue

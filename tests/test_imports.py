@@ -28,7 +28,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "stages": "errors geometry records settings",
     "sources": "errors formats geometry labels records settings stages store",
     "video": "errors geometry records settings store",
-    "released": "errors geometry labels records store",
+    "released": "errors geometry labels records settings store",
     "pack": "errors geometry records released store",
     "report": "errors geometry records settings stages store",
     "pipeline": "engine errors labels pack records released report settings sources stages store "

@@ -92,6 +92,7 @@ even_crops = st.builds(
     max_side=st.sampled_from([64, 128]),
     sides=st.sampled_from([(), (), (24, 48), (31,)]),
     snap=st.sampled_from(["at_least", "above"]),
+    avoid_widths=st.sampled_from([(), (), (24, 26, 48), (16, 34)]),
     enlarge=enlarging,
     enlarge_under=under,
     labels=st.sampled_from(["own", "window", "split", "split"]),

@@ -202,6 +202,21 @@ def _no_licence(out: Path) -> None:
     (out / "TinyVIRAT_V2" / "LICENSE").unlink()
 
 
+def _other_card(out: Path) -> None:
+    path = out / "TinyVIRAT_V2" / "README.md"
+    path.write_text(path.read_text().replace("clips", "films"))
+
+
+def _other_date(out: Path) -> None:
+    path = out / "TinyVIRAT_V2" / "croissant.json"
+    path.write_text(path.read_text().replace("2026-01-01", "2026-01-02"))
+
+
+def _other_sum(out: Path) -> None:
+    path = out / "TinyVIRAT_V2" / "SHA256SUMS"
+    path.write_text(path.read_text().replace("a", "b"))
+
+
 def _other_released_clip(out: Path, content: bytes | None = None) -> None:
     first, second = sorted((out / "TinyVIRAT_V2" / "videos" / "train").rglob("*.mp4"))[:2]
     content = second.read_bytes() if content is None else content
@@ -236,6 +251,9 @@ def _lost_table(out: Path) -> None:
         (_other_truth, "label"),
         (_no_truth, "json"),
         (_no_licence, "text"),
+        (_other_card, "text"),
+        (_other_date, "text"),
+        (_other_sum, "text"),
         (_other_released_clip, "file"),
         (_empty_released_clip, "file"),
         (_other_table, "table"),

@@ -99,6 +99,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "clip": lambda out: _first(out / "clips", "*.mp4").unlink(),
     "published clip": lambda out: _first(out / "TinyVIRAT_V2", "*.mp4").unlink(),
     "class map": lambda out: (out / "TinyVIRAT_V2" / "class_map.json").unlink(),
+    "card": lambda out: (out / "TinyVIRAT_V2" / "README.md").unlink(),
     "pack": lambda out: shutil.rmtree(out / "pack"),
     "pack header": lambda out: (out / "pack" / "pack.json").unlink(),
     "shard": lambda out: _first(out / "pack" / "shards").unlink(),

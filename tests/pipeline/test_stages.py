@@ -91,6 +91,7 @@ OTHER = {  # another value, where none follows from the one that the setting has
     "merge.touch": "actor", "crop.enlarge": 1.1, "merge.unit": "activity", "merge.measure": "iou",
     "merge.unmapped": "include", "chunk.lengths": [20, 30], "chunk.remainder": "drop",
     "crop.mode": "static", "crop.shape": "box", "crop.scope": "segment", "crop.sides": [56],
+    "crop.avoid_widths": [24], "publish.date": "2026-01-31",
     "crop.snap": "above", "crop.labels": "window", "crop.names": "meva-current-to-2019",
     "crop.grid": "truncate", "partition.targets": [0.5, 0.25, 0.25], "partition.group": "video",
     "partition.lists": {"virat": "official"}, "videos.missing": "skip", "videos.max_held": 0.5,
@@ -99,9 +100,9 @@ OTHER = {  # another value, where none follows from the one that the setting has
 }  # fmt: skip
 FIRST = {  # the first stage that a setting has redone; all after it follow
     "classes": "parse", "labels": "parse", "by_source": "chunk", "encode": "plan",
-    "videos.max_held": "cut",
-    # Which files are read, and what the preset is called and expects: no stage's own affair.
-    **dict.fromkeys(("preset", "expected", "videos.missing", "meva", "virat", "demo"), ""),
+    "videos.max_held": "cut", "preset": "publish",  # whose card names it
+    # Which files are read, and what the preset expects: no stage's own affair.
+    **dict.fromkeys(("expected", "videos.missing", "meva", "virat", "demo"), ""),
 }  # fmt: skip
 
 

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from builds import bytes_of
 
+from tinyvirat_build.released.about import About
 from tinyvirat_build.released.write import number, publish, released_texts
+from tinyvirat_build.settings import Settings
 
 
 class _Corpus:
@@ -75,7 +77,8 @@ def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFr
         (out / file).write_text(str(i))
     if lost is not None:
         cuts.loc[lost, ["file", "reason"]] = [None, "timeout"]
-    return publish(out, clips, cuts, ("Opening", "Talking"), [_Corpus()], seed=0).table
+    about = About("1.2.3", Settings(), [_Corpus()])
+    return publish(out, clips, cuts, ("Opening", "Talking"), about).table
 
 
 def test_the_released_layout(tmp_path: Path) -> None:
@@ -108,6 +111,10 @@ def test_the_released_layout(tmp_path: Path) -> None:
         "videos/train/v1/000001.mp4",
         "videos/val/v1/00000.mp4",
     ]
+    assert sorted(p.name for p in root.iterdir() if p.is_file()) == [
+        "ATTRIBUTION", "LICENSE", "README.md", "SHA256SUMS", "class_map.json", "croissant.json",
+        "tiny_test_v2_public.json", "tiny_train_v2.json", "tiny_val_v2.json",
+    ]  # fmt: skip
     assert (root / "LICENSE").read_text()
     assert "Somebody" in (root / "ATTRIBUTION").read_text()
 

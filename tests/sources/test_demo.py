@@ -404,3 +404,34 @@ def boxes_of_activities(video: VideoAnnotation) -> list[tuple[object, ...]]:
         mine = mine[(mine["frame"] >= a.start) & (mine["frame"] < a.end)]
         rows.append((a.name, a.start, a.end, *mine[["x1", "y1", "x2", "y2"]].sum()))
     return sorted(rows)
+
+
+@pytest.mark.parametrize("style", ["kitware", "training"])
+def test_the_first_lines_are_those_of_mevas_own_files(
+    style: cameras.Style, tmp_path: Path, shared: Path
+) -> None:
+    """Which lines name the clip, in each of the three files, also of one that is marked empty."""
+    folders = {"kitware": "kitware", "training": "kitware-meva-training"}
+    real = set()
+    for file in (shared / "data/meva/annotation" / folders[style]).rglob("*.types.yml"):
+        if file.with_name(file.name.replace(".types.", ".geom.")).exists():
+            real.add(lines_that_name(file.name.removesuffix(".types.yml"), file.parent))
+    assert len(real) == 2
+    take = next(t for t in cameras.takes(1.0) if t.style == style and "empty" not in t.quirks)
+    empty = next(t for t in cameras.takes(1.0) if "empty" in t.quirks)
+    assert empty.style == "kitware"
+    for one in (take, empty) if style == "kitware" else (take,):
+        scene = world.build(replace(one, frames=40), np.random.default_rng(0))
+        annotate.write_annotation(scene, paint_all(scene), tmp_path)
+        own = lines_that_name(one.video_id, tmp_path)
+        assert own in real
+        real.remove(own)
+
+
+def lines_that_name(clip: str, folder: Path) -> tuple[tuple[str, ...], ...]:
+    """The lines of a clip's activities, geometry and types that hold its name."""
+    texts = (f.read_text() for f in annotate.annotation_files("kitware", clip, folder))
+    return tuple(
+        tuple(line.replace(clip, "CLIP") for line in text.splitlines() if clip in line)
+        for text in texts
+    )

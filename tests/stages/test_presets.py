@@ -40,6 +40,8 @@ def test_the_halves_of_v2_have_rules_of_their_own() -> None:
         ("by_source.virat=3", "is a mapping with"),
         ("crop.grid=truncate", "goes with crop.mode static"),
         ("crop.sides=[0]", "crop.sides are 2 or more"),
+        ("crop.avoid_widths=[0]", "crop.avoid_widths are 2 or more"),
+        ("crop={grid: truncate, mode: static, avoid_widths: [24]}", "does not go with"),
     ],
 )
 def test_bad_settings_are_refused(override: str, message: str) -> None:

@@ -137,6 +137,26 @@ def test_no_two_adjacent_segments_could_be_one(world: World, m: Merge) -> None:
             assert one.labels != other.labels or len(after) > 1 or len(before) > 1
 
 
+@settings(max_examples=25, deadline=None)
+@given(worlds(), merges, chunks, even_crops, st.sets(st.integers(1, 32).map(lambda n: 2 * n)))
+def test_no_window_has_a_width_that_is_avoided(
+    world: World, m: Merge, c: Chunk, r: Crop, avoided: set[int]
+) -> None:
+    """No more changes than that: what was none of them stays as it is, and no box is let go."""
+    r = replace(r, labels="own", avoid_widths=(), max_side=1000)
+    plain = windows([world], m, c, r)
+    found = windows([world], m, c, replace(r, avoid_widths=tuple(avoided)))
+    assert not avoided & set(found["width"])
+    same = ~plain["width"].isin(avoided).to_numpy()
+    assert_frame_equal(plain[WINDOW][same], found[WINDOW][same])
+    grown = found[~same].merge(plain[~same], on=["segment_id", "start", "end"])
+    assert len(grown) == len(plain) - same.sum()
+    between = zip(grown["width_y"], grown["width_x"], strict=True)
+    assert all(set(range(old, new, 2)) <= avoided for old, new in between)
+    other = grown["width_x"] if r.shape == "square" else grown["height_y"]
+    assert grown["height_x"].tolist() == other.tolist()
+
+
 def distinct(spans: pd.DataFrame) -> int:
     """The frames of spans, those that several of one segment share once."""
     rows = spans[["segment_id", "start", "end"]].itertuples(index=False, name=None)

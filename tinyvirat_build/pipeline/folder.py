@@ -28,6 +28,11 @@ FOLDERS: Final = ("tables", "units", "clips", layout.FOLDER, "truth", "pack", "s
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
 
 
+def package_version() -> str:
+    """The version of the package that runs."""
+    return metadata.version(_PACKAGES[0])
+
+
 def table_path(out: Path, table: str) -> Path:
     """The file of a table."""
     return out / "tables" / f"{table}.parquet"

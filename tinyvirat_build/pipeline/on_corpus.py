@@ -15,11 +15,12 @@ from tinyvirat_build import report
 from tinyvirat_build.errors import PackError, VideoError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pack.write import write_pack
-from tinyvirat_build.pipeline.folder import table_path, unit_path
+from tinyvirat_build.pipeline.folder import package_version, table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, StageResult
 from tinyvirat_build.released import write as released
+from tinyvirat_build.released.about import About
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
@@ -97,8 +98,7 @@ def publish(corpus: Corpus) -> StageResult:
         corpus["clips_filtered"],
         corpus["cuts"],
         corpus.classes,
-        corpus.sources,
-        seed=settings.publish.seed,
+        About(package_version(), settings, corpus.sources, corpus.trial),
     )
     pack = corpus.out / "pack"
     if not settings.encode.pack or not (pack / "pack.json").is_file():

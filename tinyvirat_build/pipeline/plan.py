@@ -24,13 +24,14 @@ import pyarrow as pa
 
 from tinyvirat_build import store
 from tinyvirat_build.pipeline import keys
-from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.folder import package_version, unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.on_corpus import groups
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import Stage, order_of, resolve, stages_before, writer_of
 from tinyvirat_build.pipeline.tasks import Task, Unit
+from tinyvirat_build.released.about import citation_of, differing
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
 
@@ -132,11 +133,18 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
         "balance": ledger.key,
         "all_activities": lambda: [store.unit_key(unit) for unit in annotated],
         "groups": lambda: _groups(known.corpus()),
+        "release": functools.partial(_told, known),
         "trial": lambda: known.request.limit is not None,
     }
     key = keys.key_of(stage, known.request.settings, None, inputs)
     path = out / "units" / stage.name / "all"
     return Unit(stage, path, key, is_stale(stage, path, key, known, known.corpus))
+
+
+def _told(known: Known) -> object:
+    """What a release says of itself beside its rows."""
+    terms = [[s.name, s.license_text, s.attribution, citation_of(s)] for s in known.sources]
+    return [package_version(), differing(known.request.settings), terms]
 
 
 def _groups(corpus: Corpus) -> object:

@@ -117,10 +117,10 @@ STAGES: tuple[Stage, ...] = (
         there=f"{_VIDEO}:clips_there",
     ),
     Stage(
-        "publish", "corpus", ("clips_filtered", "cuts"), ("clips",),
-        ("publish", "encode.pack", "classes"),
+        "publish", "corpus", ("clips_filtered", "cuts", "release", "trial"), ("clips",),
+        ("publish", "encode", "classes", "preset"),
         f"{_CORPUS}:publish", "Write the dataset in the released layout.",
-        there=f"{_CORPUS}:dataset_there",
+        version=2, there=f"{_CORPUS}:dataset_there",
     ),
     Stage(
         "stats", "corpus", ("clips", "issues", "balance"), (), (),

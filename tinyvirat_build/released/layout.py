@@ -4,6 +4,7 @@ TinyVIRAT_V2/                           what is given away
     tiny_train_v2.json                  a list of rows; so val's
     tiny_test_v2_public.json            test's, without labels
     class_map.json LICENSE ATTRIBUTION
+    README.md croissant.json SHA256SUMS what it is, for people and for programs
     videos/train/VIDEO/000000.mp4       so val's, with five digits
     videos/test/00000.mp4
 truth/test.json                         beside it: test's rows with labels
@@ -24,6 +25,11 @@ TRUTH: Final = "truth/test.json"
 CLASS_MAP: Final = "class_map.json"
 LICENSE: Final = "LICENSE"
 ATTRIBUTION: Final = "ATTRIBUTION"
+CARD: Final = "README.md"
+CROISSANT: Final = "croissant.json"
+SUMS: Final = "SHA256SUMS"
+TOLD: Final = (CARD, CROISSANT, SUMS)
+"""What tells of the build, not of its rows alone; another version may word it otherwise."""
 _DIGITS: Final = {"train": 6, "val": 5, "test": 5}
 
 # Of any release, in the order in which they are looked for: v2's, with labels first, then v1's.

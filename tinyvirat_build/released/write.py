@@ -6,24 +6,33 @@ has a file: a clip that could not be cut stays in ``tables/clips.parquet`` with 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
 from tinyvirat_build import store
 from tinyvirat_build.records import SPLITS, Balance, StageResult, balance_frame
+from tinyvirat_build.released.about import About, Terms
+from tinyvirat_build.released.card import card
+from tinyvirat_build.released.croissant import croissant
 from tinyvirat_build.released.layout import (
     ATTRIBUTION,
+    CARD,
     CLASS_MAP,
+    CROISSANT,
     FOLDER,
     LICENSE,
     LISTS,
+    SUMS,
+    TOLD,
     TRUTH,
     clip_id,
     clip_path,
@@ -31,25 +40,9 @@ from tinyvirat_build.released.layout import (
 )
 
 
-class Terms(Protocol):
-    """What a source says of its use: a source's own name, licence and makers."""
-
-    @property
-    def name(self) -> str:
-        """As in the column ``source``."""
-
-    @property
-    def license_text(self) -> str:
-        """Under which its clips may be used."""
-
-    @property
-    def attribution(self) -> str:
-        """Who made it."""
-
-
 def files_there(out: Path, manifest: Path) -> bool:
     """Whether everything that :func:`publish` wrote is still on disk."""
-    texts = [*LISTS.values(), CLASS_MAP, LICENSE, ATTRIBUTION]
+    texts = [*LISTS.values(), CLASS_MAP, LICENSE, ATTRIBUTION, *TOLD]
     files = [out / TRUTH, *(out / FOLDER / name for name in texts)]
     if not all(f.is_file() for f in files) or store.table_key(manifest) is None:
         return False
@@ -62,16 +55,14 @@ def publish(
     clips: pd.DataFrame,
     cuts: pd.DataFrame,
     classes: Sequence[str],
-    sources: Sequence[Terms],
-    *,
-    seed: int,
+    about: About,
 ) -> StageResult:
     """Write the released layout and the test truth; return the manifest ``clips``.
 
-    Train and val are numbered in row order, test in an order shuffled by ``seed``, so that a
-    test number tells nothing of its source.
+    Train and val are numbered in row order, test in an order shuffled by ``publish.seed``, so that
+    a test number tells nothing of its source.
     """
-    manifest = number(join(clips, cuts), seed=seed)
+    manifest = number(join(clips, cuts), seed=about.settings.publish.seed)
     partial = out / (FOLDER + store.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -81,26 +72,30 @@ def publish(
         (partial / "videos" / split).mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
             _link(out / source, out / path.replace(FOLDER, partial.name, 1))
-    texts = released_texts(manifest, classes, sources)
-    for name in texts.keys() - {TRUTH}:
-        (partial / Path(name).name).write_text(texts[name], "utf-8")
+    texts = released_texts(manifest, classes, about.sources)
+    told = _told_texts(manifest, classes, about, texts)
+    for name, text in (texts | told).items():
+        if name != TRUTH:
+            (partial / Path(name).name).write_text(text, "utf-8")
     final = out / FOLDER
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     store.write_text(out / TRUTH, texts[TRUTH])
     wanted = int(manifest["reason"].isna().sum())
     balance = Balance("publish", "clips", wanted, len(published), 0)
-    return StageResult(manifest.drop(columns=["source_file"]), balance=balance_frame(balance))
+    return StageResult(
+        manifest.drop(columns=["source_file"]),
+        balance=balance_frame(balance),
+        parts={Path(name).name: text.encode() for name, text in told.items()},
+    )
 
 
 def released_texts(
     manifest: pd.DataFrame, classes: Sequence[str], sources: Sequence[Terms]
 ) -> dict[str, str]:
-    """What stands in each text file beside the clips, by its path in the build."""
-    published = manifest[manifest["id"].notna()]
+    """What stands in the text files that follow from the manifest, by their paths in the build."""
     texts = {}
-    for split in SPLITS:
-        rows = _records(published[published["split"] == split].sort_values("id", kind="stable"))
+    for split, rows in _split(manifest).items():
         texts[f"{FOLDER}/{LISTS[split]}"] = _json([_public_row(r, split) for r in rows])
         if split == "test":
             texts[TRUTH] = _json([_labelled_row(r, split) for r in rows])
@@ -108,6 +103,27 @@ def released_texts(
     texts[f"{FOLDER}/{LICENSE}"] = _licence(sources)
     texts[f"{FOLDER}/{ATTRIBUTION}"] = _attribution(sources)
     return texts
+
+
+def _told_texts(
+    manifest: pd.DataFrame, classes: Sequence[str], about: About, texts: Mapping[str, str]
+) -> dict[str, str]:
+    """Card, Croissant and checksums, by their paths in the build; ``texts`` are the others."""
+    beside = {name.removeprefix(f"{FOLDER}/"): t for name, t in texts.items() if name != TRUTH}
+    rows = {s: [_public_row(r, s) for r in own] for s, own in _split(manifest).items()}
+    published = manifest[manifest["id"].notna()]
+    lost = Counter(manifest["reason"].dropna().astype(str))
+    held = int((published["held"] > 0).sum())
+    beside[CARD] = card(rows, classes, about, lost=lost, held=held)
+    beside[CROISSANT] = json.dumps(croissant(rows, classes, about, beside), indent=1) + "\n"
+    beside[SUMS] = _sums(published, beside)
+    return {f"{FOLDER}/{name}": beside[name] for name in TOLD}
+
+
+def _split(manifest: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The published rows of each split, by id."""
+    rows = manifest[manifest["id"].notna()].sort_values("id", kind="stable")
+    return {split: _records(rows[rows["split"] == split]) for split in SPLITS}
 
 
 def join(clips: pd.DataFrame, cuts: pd.DataFrame) -> pd.DataFrame:
@@ -171,6 +187,14 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _within(path: str, split: str) -> str:
     return path.removeprefix(f"{videos_folder(split)}/")
+
+
+def _sums(published: pd.DataFrame, texts: Mapping[str, str]) -> str:
+    """Checksums of every other file, as ``sha256sum`` writes and checks them."""
+    names = (str(path).removeprefix(f"{FOLDER}/") for path in published["path"])
+    sums = dict(zip(names, published["sha256"], strict=True))
+    sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
 
 
 def _json(rows: Any) -> str:

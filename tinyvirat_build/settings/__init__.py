@@ -11,6 +11,7 @@ defaults here. ``Settings`` resolves, in this order: defaults, preset, the user'
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,7 @@ class Crop:
     max_side: int = 128  # inclusive
     sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
+    avoid_widths: tuple[int, ...] = ()  # such a window grows to the next even width
     enlarge: float = 1.0  # factor on what the window has to hold, where that is small
     enlarge_under: int = 100  # pixels; larger ones are not enlarged
     grid: Literal["even", "floor", "truncate"] = "even"  # floor, truncate: as VIRAT, MEVA released
@@ -161,6 +163,7 @@ class Publish:
 
     public: bool = False  # leave the test labels out of the pack
     seed: int = 0  # shuffles the numbers of the test clips
+    date: str = "2026-01-01"  # datePublished in croissant.json; never the clock's
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +304,13 @@ def _preset_in(overrides: Sequence[str]) -> str | None:
     return None
 
 
+def _is_day(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def _check(s: Settings) -> None:
     chunk, crop, shares, drawn = s.chunk, s.crop, s.partition.targets, s.chunk.lengths
     even, least = crop.grid != "truncate", min(drawn) if drawn else chunk.length
@@ -320,6 +330,8 @@ def _check(s: Settings) -> None:
         "crop.margin is 0 or more pixels": crop.margin >= 0,
         "crop.smooth is 1 or more frames": crop.smooth >= 1,
         "crop.sides are 2 or more pixels": all(side >= 2 for side in crop.sides),
+        "crop.avoid_widths are 2 or more pixels": all(width >= 2 for width in crop.avoid_widths),
+        "crop.avoid_widths does not go with crop.grid truncate": even or not crop.avoid_widths,
         "crop.grid truncate goes with crop.mode static": even or crop.mode == "static",
         "crop.min_side is from 2 to crop.max_side": 2 <= crop.min_side <= crop.max_side,
         "crop.min_side, made even, is up to crop.max_side": not even
@@ -329,6 +341,7 @@ def _check(s: Settings) -> None:
         and abs(sum(shares) - 1) < 1e-6,
         "filter.min_samples is 0 or more": s.filter.min_samples >= 0,
         "encode.quality is from 0 (best) to 51": 0 <= s.encode.quality <= 51,
+        "publish.date is a day such as 2026-01-31": _is_day(s.publish.date),
         "videos.max_held is a share from 0 to 1": 0 <= s.videos.max_held <= 1,
     }
     for rule, holds in rules.items():

@@ -92,7 +92,10 @@ class Discovery:
 
 
 class Source(Protocol):
-    """A corpus. A new one is one file in ``sources/`` or an entry point."""
+    """A corpus. A new one is one file in ``sources/`` or an entry point.
+
+    It may have a ``citation`` too, its own paper in BibTeX, for the card of what is built of it.
+    """
 
     @property
     def name(self) -> str:

@@ -84,6 +84,13 @@ _FILE = re.compile(
 _CUBOIDS = re.compile(
     r"(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)_(\d\d-\d\d-\d\d)_([a-z]+)_(G\d{3})\.json"
 )
+_CITATION: Final = """\
+@inproceedings{corona2021meva,
+  title     = {{MEVA}: A Large-Scale Multiview, Multimodal Video Dataset for Activity Detection},
+  author    = {Corona, Kellie and Osterdahl, Katie and Collins, Roderic and Hoogs, Anthony},
+  booktitle = {IEEE Winter Conference on Applications of Computer Vision (WACV)},
+  year      = {2021}
+}"""
 _RUNS: Final = {"r13": 0, None: 1, "r0": 2}
 
 
@@ -97,6 +104,7 @@ class MevaSource:
         "(https://mevadata.org), CC BY 4.0. Clips were cut out and labels were mapped."
     )
     license_text: str = "CC BY 4.0"
+    citation: str = _CITATION
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """The clips of ``settings.meva.sets`` below ``data``, each in the first set that has it.

@@ -55,6 +55,13 @@ _FILE = re.compile(
     r")",
     re.IGNORECASE,
 )
+_CITATION: Final = """\
+@inproceedings{oh2011virat,
+  title     = {A Large-scale Benchmark Dataset for Event Recognition in Surveillance Video},
+  author    = {Oh, Sangmin and Hoogs, Anthony and Perera, Amitha and others},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2011}
+}"""
 _UMD = re.compile(r"UMD-v1(?:-\w+)?")
 
 
@@ -68,6 +75,7 @@ class ViratSource:
         "which each user accepts; DIVA annotations of VIRAT by IARPA and Kitware Inc."
     )
     license_text: str = "VIRAT Video Dataset usage agreement; not for redistribution without it"
+    citation: str = _CITATION
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """The videos of VIRAT below ``data``, each with its preferred annotation.

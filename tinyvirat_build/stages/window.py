@@ -66,10 +66,13 @@ def snap(extent: Floats, settings: Crop) -> Floats:
     """The size of the windows ``(2, C)`` for the sizes that they have to hold ``(2, C)``.
 
     Square or not, enlarged to ``min_side``, and up to the next of ``sides``; a window over the
-    largest of these keeps its own side.
+    largest of these keeps its own side. In the end a width of ``avoid_widths`` grows to the next
+    even one that is not among them, and a square with it.
 
     >>> snap(np.array([[8.0, 56.0], [4.0, 30.0]]), Crop(sides=(56, 112), snap="above")).tolist()
     [[56.0, 112.0], [56.0, 112.0]]
+    >>> snap(np.array([[22.0, 24.0], [8.0, 8.0]]), Crop(avoid_widths=(24, 26))).tolist()
+    [[22.0, 28.0], [22.0, 28.0]]
     """
     if settings.shape == "square":
         extent = np.broadcast_to(extent.max(axis=0), extent.shape)
@@ -81,6 +84,9 @@ def snap(extent: Floats, settings: Crop) -> Floats:
         side: Literal["left", "right"] = "left" if settings.snap == "at_least" else "right"
         step = np.searchsorted(steps, found, side=side)
         found = np.where(step < len(steps), steps[np.minimum(step, len(steps) - 1)], found)
+    for width in sorted(settings.avoid_widths):  # upwards, so that none grows to another
+        grown = found + 2 * (found[0] == width)
+        found = grown if settings.shape == "square" else np.stack([grown[0], found[1]])
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from tinyvirat_build.geometry.arrays import Floats
+from tinyvirat_build.sources.demo.cameras import Take
 from tinyvirat_build.sources.demo.world import Event, Person, Scene
 
 KPF_KINDS: Final = ("activities", "geom", "types")
@@ -63,20 +64,15 @@ def write_annotation(scene: Scene, boxes: Floats, folder: Path) -> None:
 def _kpf(scene: Scene, boxes: Floats) -> tuple[list[str], list[str], list[str]]:
     take = scene.take
     write = _WRITERS[take.style]
-    counts = Counter(e.name for e in scene.events)
-    metas = [take.video_id, *(f"{name} {n} instances" for name, n in sorted(counts.items()))]
     if "empty" in take.quirks:
-        metas.append(f"{take.video_id} was marked empty-37")
-        span = f"[{{tsr0: [0,{take.frames}]}}]"
-        empty = f"- {{ act: {{ act2: {{ empty_37: 1.0 }}, id2: 1, timespan: {span}, src: truth}}}}"
-        return [*map(write.meta, metas), empty], [write.meta(metas[0])], [write.meta(metas[0])]
+        return _empty(take)
     records = _records(scene)
-    activities = [*map(write.meta, metas), *map(write.activity, records)]
+    activities = [*_metas(scene, write), *map(write.activity, records)]
     tracks = {number: index for r in records if r.has_boxes for number, index in r.actors}
     spans = {number: (r.event.start, r.event.end) for r in records for number, _ in r.actors}
-    types = [write.meta(f"{take.video_id} types")]
+    types = write.head(take.video_id, "types")
     types += [write.type_of(n, _kind(scene, k)) for n, k in sorted(tracks.items())]
-    geometry = [write.meta(take.video_id)]
+    geometry = write.head(take.video_id, "geom")
     count = 0
     for number, index in sorted(tracks.items()):
         start, end = (0, take.frames) if write.shares_actors else spans[number]
@@ -86,6 +82,29 @@ def _kpf(scene: Scene, boxes: Floats) -> tuple[list[str], list[str], list[str]]:
             geometry.append(write.box(number, count, frame, seconds, box, keyframe))
             count += 1
     return activities, geometry, types
+
+
+def _metas(scene: Scene, write: _Writer) -> list[str]:
+    """The first lines of the activities: whose they are and how many there are of each name."""
+    counts = sorted(Counter(e.name for e in scene.events).items())
+    head = write.head(scene.take.video_id, "activities")
+    return head + [_meta(f"{name} {n} instances") for name, n in counts if head]
+
+
+def _meta(text: str) -> str:
+    return f'- {{ meta: "{text}" }}'
+
+
+def _empty(take: Take) -> tuple[list[str], list[str], list[str]]:
+    """The files of a clip without activities, as MEVA's evaluation level has them.
+
+    The mark stands in the place of the clip's name, also in the other two; the activity that is
+    none has no actors.
+    """
+    mark = _meta(f"{take.video_id} was marked empty-37")
+    span = f"[{{tsr0: [0,{take.frames}]}}]"
+    record = f"- {{ act: {{ act2: {{ empty_37: 1.0 }}, id2: 1, timespan: {span}, src: truth}}}}"
+    return [mark, record], [mark], [mark]
 
 
 def _rows(boxes: Floats, start: int, end: int) -> Iterable[tuple[int, tuple[int, ...]]]:
@@ -135,7 +154,8 @@ class _Writer(Protocol):
 
     shares_actors: bool  # whether an actor may take part in several activities
 
-    def meta(self, text: str) -> str: ...
+    def head(self, video_id: str, kind: str) -> list[str]:
+        """The first line of one of the three files, where the style has one."""
 
     def activity(self, record: _Record) -> str: ...
 
@@ -151,8 +171,8 @@ class _Kitware:
 
     shares_actors = False
 
-    def meta(self, text: str) -> str:
-        return f'- {{ meta: "{text}" }}'
+    def head(self, video_id: str, kind: str) -> list[str]:
+        return [_meta(video_id)]
 
     def activity(self, record: _Record) -> str:
         span = f"[{{tsr0: {_span(record.event)}}}]"
@@ -182,12 +202,12 @@ def _long(number: int) -> int:
 
 
 class _Training:
-    """The training files: one Python dict a line, keys in alphabetical order."""
+    """The training files: one Python dict a line, keys in alphabetical order, no meta line."""
 
     shares_actors = False
 
-    def meta(self, text: str) -> str:
-        return f"- {{'meta': '{text}'}}"
+    def head(self, video_id: str, kind: str) -> list[str]:
+        return []
 
     def activity(self, record: _Record) -> str:
         span = f"[{{'tsr0': {_span(record.event)}}}]"
@@ -215,8 +235,8 @@ class _Diva:
 
     shares_actors = True
 
-    def meta(self, text: str) -> str:
-        return f'- {{ meta: "{text}" }}'
+    def head(self, video_id: str, kind: str) -> list[str]:
+        return [_meta(f"{video_id} types" if kind == "types" else video_id)]
 
     def activity(self, record: _Record) -> str:
         span = f"[{{tsr0: {_span(record.event)}}}]"

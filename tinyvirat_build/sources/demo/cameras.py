@@ -70,7 +70,7 @@ _PLAN: Final[tuple[tuple[str, DemoCamera, Style, tuple[str, ...]], ...]] = (
     ("900100", _YARD, "virat-text", ()),
     ("13-15", _DOOR, "kitware", ("not_good", "unmapped")),
     ("13-20", _TOWER, "diva", ()),
-    ("13-10", _ROOF, "training", ("empty",)),
+    ("13-10", _ROOF, "kitware", ("empty",)),
     ("13-25", _CROSSING, "training", ()),
     ("13-30", _CROSSING, "kitware", ()),
     ("13-35", _PLAZA, "kitware", ()),
