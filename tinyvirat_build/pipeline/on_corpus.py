@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 
@@ -99,6 +99,7 @@ def publish(corpus: Corpus) -> StageResult:
         corpus.classes,
         corpus.sources,
         seed=settings.publish.seed,
+        bounds=asdict(settings.publish.quality),
     )
     pack = corpus.out / "pack"
     if not settings.encode.pack or not (pack / "pack.json").is_file():

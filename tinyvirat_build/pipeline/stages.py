@@ -110,16 +110,18 @@ STAGES: tuple[Stage, ...] = (
         f"{_CORPUS}:estimate", "Print what cutting would cost; write nothing.",
     ),
     Stage(
-        "cut", "file", ("clips_filtered:clip_id", "videos:fingerprint", "ffmpeg"), ("cuts",),
-        ("encode", "videos.max_held"),
+        "cut", "file",
+        ("clips_filtered:clip_id", "activities:activity_id,start,end,actors", "boxes",
+         "videos:fingerprint", "ffmpeg"),
+        ("cuts",), ("encode", "videos.max_held"),
         f"{_VIDEO}:cut", "Cut the clips out of the source videos, one decoding pass each.",
-        version=7, folder="clips", instead=f"{_VIDEO}:not_cut",
+        version=8, folder="clips", instead=f"{_VIDEO}:not_cut",
         there=f"{_VIDEO}:clips_there",
     ),
     Stage(
         "publish", "corpus", ("clips_filtered", "cuts"), ("clips",),
         ("publish", "encode.pack", "classes"),
-        f"{_CORPUS}:publish", "Write the dataset in the released layout.",
+        f"{_CORPUS}:publish", "Write the dataset in the released layout.", version=2,
         there=f"{_CORPUS}:dataset_there",
     ),
     Stage(

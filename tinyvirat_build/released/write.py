@@ -10,14 +10,15 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.records import SPLITS, Balance, StageResult, balance_frame
+from tinyvirat_build.records import QUALITY, SPLITS, Balance, StageResult, balance_frame
+from tinyvirat_build.released.bounds import beyond, quarantine
 from tinyvirat_build.released.layout import (
     ATTRIBUTION,
     CLASS_MAP,
@@ -65,13 +66,18 @@ def publish(
     sources: Sequence[Terms],
     *,
     seed: int,
+    bounds: Mapping[str, object],
 ) -> StageResult:
     """Write the released layout and the test truth; return the manifest ``clips``.
 
     Train and val are numbered in row order, test in an order shuffled by ``seed``, so that a
-    test number tells nothing of its source.
+    test number tells nothing of its source. A clip beyond one of ``bounds`` (the settings
+    ``publish.quality``) gets no number.
     """
-    manifest = number(join(clips, cuts), seed=seed)
+    joined = join(clips, cuts)
+    wanted = int(joined["reason"].isna().sum())
+    kept, issues = quarantine(joined, beyond(joined, bounds))
+    manifest = number(kept, seed=seed)
     partial = out / (FOLDER + store.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -88,9 +94,8 @@ def publish(
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     store.write_text(out / TRUTH, texts[TRUTH])
-    wanted = int(manifest["reason"].isna().sum())
-    balance = Balance("publish", "clips", wanted, len(published), 0)
-    return StageResult(manifest.drop(columns=["source_file"]), balance=balance_frame(balance))
+    balance = Balance("publish", "clips", wanted, len(published), len(issues))
+    return StageResult(manifest.drop(columns=["source_file"]), issues, balance_frame(balance))
 
 
 def released_texts(
@@ -114,7 +119,8 @@ def join(clips: pd.DataFrame, cuts: pd.DataFrame) -> pd.DataFrame:
     """The planned clips with what came of each, in the clips' order."""
     keys = ["source", "video_id", "annotation_set"]
     plain = [f.assign(**{k: f[k].astype(str) for k in keys}) for f in (clips, cuts)]
-    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "fps", "reason"]
+    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "fps"]
+    columns += [*QUALITY, "reason"]
     joined = plain[0].merge(
         plain[1][[*keys, "clip_id", *columns]], on=[*keys, "clip_id"], how="left", validate="1:1"
     )

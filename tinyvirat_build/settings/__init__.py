@@ -11,8 +11,9 @@ defaults here. ``Settings`` resolves, in this order: defaults, preset, the user'
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -156,11 +157,25 @@ class Encode:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """Bounds on what cutting measured of a clip; one beyond them is not published."""
+
+    min_motion: float | None = None  # mean absolute difference in luma between frames, in the boxes
+    min_brightness: float | None = None  # mean luma, 0 to 255
+    max_brightness: float | None = None
+    min_contrast: float | None = None  # standard deviation of luma
+    min_blur: float | None = None  # variance of the Laplacian: the less, the more blurred
+    max_frozen: float | None = None  # share of frames that equal the one before
+    infrared: Literal["keep", "drop"] = "keep"  # clips without colour
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """How the released layout is written."""
 
     public: bool = False  # leave the test labels out of the pack
     seed: int = 0  # shuffles the numbers of the test clips
+    quality: Quality = Quality()
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +345,9 @@ def _check(s: Settings) -> None:
         "filter.min_samples is 0 or more": s.filter.min_samples >= 0,
         "encode.quality is from 0 (best) to 51": 0 <= s.encode.quality <= 51,
         "videos.max_held is a share from 0 to 1": 0 <= s.videos.max_held <= 1,
+        "publish.quality has finite bounds": all(
+            not isinstance(b, float) or math.isfinite(b) for b in asdict(s.publish.quality).values()
+        ),
     }
     for rule, holds in rules.items():
         if not holds:
