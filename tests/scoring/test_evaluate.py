@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -194,6 +195,25 @@ def test_evaluates_every_clip(
         chosen = metrics.choose_thresholds(val.labels, val.scores)
         expected = np.full(4, best) if thresholds == "val" else chosen
         np.testing.assert_array_equal(found.thresholds, expected)
+
+
+def test_the_scores_of_every_clip_are_kept(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    arguments = ["evaluate", "--run", str(outs[0]), "--build", str(build), "--device", "cpu"]
+    assert CliRunner().invoke(main, [*arguments, "--out", str(tmp_path)]).exit_code == 0
+    table = pq.read_table(tmp_path / "scores-test.parquet")
+    found = evaluation.evaluate(opened(outs[:1]), build, device="cpu")
+    pack = open_pack(build)
+    assert table["clip_id"].to_pylist() == pack.clip_id[pack.of_split("test")].tolist()
+    assert table["truth"].to_pylist() == pack.labels[pack.of_split("test")].tolist()
+    assert table["scores"].to_pylist() == found.clips.scores.tolist()
+    told = {k.decode(): json.loads(v) for k, v in table.schema.metadata.items()}
+    assert told["classes"] == list(pack.classes)
+    assert told["build"] == pack.fingerprint
+    said = np.array(table["scores"].to_pylist()) >= told["thresholds"]
+    assert said.sum(axis=0).tolist() == found.scores.predicted.tolist()
 
 
 def test_an_ensemble_is_the_mean(trained: tuple[Path, list[Path]]) -> None:

@@ -135,11 +135,13 @@ def evaluate(
     from tinyvirat_build.train.runs import build_of, open_run
 
     opened = [open_run(folder) for folder in runs]
+    of, folder = build or build_of(runs[0]), out or runs[0] / f"evaluation-{split}"
     found = evaluation.evaluate(
-        opened, build or build_of(runs[0]), split=split, windows=windows,
-        thresholds=thresholds, flips=flips, device=device, name=name,
-        out=out or runs[0] / f"evaluation-{split}",
+        opened, of, split=split, windows=windows,
+        thresholds=thresholds, flips=flips, device=device, name=name, out=folder,
     )  # fmt: skip
+    # Those of several runs together are no single run's.
+    evaluation.write_scores(found, of, folder if out or len(runs) > 1 else runs[0])
     if as_json:
         echo(json.dumps(found.to_dict(), indent=1))
     else:
