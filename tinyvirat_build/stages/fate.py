@@ -76,10 +76,11 @@ def _of_video(
             reason[at][untold] = names.index(name)
     none_planned = trial and tables["tracks"].empty
     for i, (activity, labels) in enumerate(zip(spans.ids, spans.labels, strict=True)):
-        own = slice(spans.first[i], spans.first[i + 1])
-        codes, counts = np.unique(stage[own] * (len(names) + 1) + reason[own], return_counts=True)
-        for code, n in zip(codes.tolist(), counts.tolist(), strict=True):
-            place, why = divmod(code + 1, len(names) + 1)
+        frames = slice(spans.first[i], spans.first[i + 1])
+        code = stage[frames] * (len(names) + 1) + reason[frames] + 1
+        codes, counts = np.unique(code, return_counts=True)
+        for which, n in zip(codes.tolist(), counts.tolist(), strict=True):
+            place, why = divmod(which, len(names) + 1)
             if place == len(STAGES):
                 yield activity, labels, PUBLISHED, "", n
                 continue
@@ -148,17 +149,28 @@ def _reasons(
             yield reason, place, *spans[clip]
 
 
-def by_label(found: pd.DataFrame, classes: Sequence[str]) -> list[dict[str, object]]:
+def by_label(
+    found: pd.DataFrame, classes: Sequence[str], issues: pd.DataFrame
+) -> list[dict[str, object]]:
     """A row a label with its annotated frames, those published, and those lost by reason.
 
     An activity of several labels counts for each; the last row is that of activities without one.
+    A clip may be published without a label that was filtered: that label has lost its frames.
     """
+    noted = issues[(issues["reason"] == "rare_label") & (issues["action"] == "noted")]
+    rare = {str(record).removeprefix("label ") for record in noted["record"]}
     rows: list[dict[str, object]] = []
     for label in (*classes, None):
         mine = [label in own if label else not own for own in found["labels"]]
         part = found[np.array(mine, bool)]
         if part.empty:
             continue
+        if label in rare:
+            gone = part["stage"] == PUBLISHED
+            part = part.assign(
+                stage=part["stage"].mask(gone, "filter"),
+                reason=part["reason"].mask(gone, "rare_label"),
+            )
         lost = part[part["stage"] != PUBLISHED]
         sums = lost.groupby("reason", sort=True)["frames"].sum()
         rows.append(
