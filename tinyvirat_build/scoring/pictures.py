@@ -53,7 +53,7 @@ def shares(tree: Mapping[str, Any]) -> tuple[list[str], Floats]:
 def _confusion(tree: Mapping[str, Any], title: str) -> Figure:
     names, found = shares(tree)
     side = 0.9 + 0.17 * max(len(names), 6)
-    figure, axes = new(max(WIDTH, side + 0.9), max(2.6, side))
+    figure, axes = new(max(WIDTH, side + 0.9), max(2.6, side + 0.6))
     axes.pcolormesh(found, cmap=_BLUES, vmin=0, vmax=1, edgecolors="#e0e0e0", linewidth=0.3)
     ticks = np.arange(len(names)) + 0.5
     shown = [name.replace("$", r"\$") for name in names]
