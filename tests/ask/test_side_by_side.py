@@ -18,10 +18,12 @@ from click.testing import CliRunner
 import tinyvirat_build as tvb
 from tinyvirat_build.ask import side_by_side
 from tinyvirat_build.ask.compare import compare
+from tinyvirat_build.ask.reasons import Reasons
 from tinyvirat_build.ask.side_by_side import page
 from tinyvirat_build.ask.sides import Row, Side, load
 from tinyvirat_build.cli import main
 
+NOTHING = Reasons.of(None)  # a build of which nothing fell
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
@@ -44,9 +46,9 @@ def _table(text: str, title: str) -> dict[str, tuple[str, str, str]]:
 
 
 def test_the_numbers_are_those_of_both_sides() -> None:
-    a = Side("A", tuple(_row(i, "walk", *(["run"] * (i < 2))) for i in range(5)), whole=True)
+    a = Side("A", tuple(_row(i, "walk", *(["run"] * (i < 2))) for i in range(5)), NOTHING)
     more = [_row(2, "run"), *(_row(i, "walk", side=30) for i in range(7, 9))]
-    b = Side("B", (*a.rows[:2], *more), whole=True)
+    b = Side("B", (*a.rows[:2], *more), NOTHING)
     text = page(compare(a, b), a, b)
     assert _table(text, "Counts")["train"] == ("5", "5", "–")
     assert _table(text, "Classes") == {"run": ("2", "3", "+1"), "walk": ("5", "4", "−1")}
