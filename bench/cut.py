@@ -276,7 +276,7 @@ def parts(video: Path, index: VideoIndex, clips: pd.DataFrame, base: float) -> N
     profile, began = Profile(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         ours(video, index, clips, Path(folder), profile)
-    found = {k: getattr(profile, k) for k in ("decode", "crop", "encode", "write")}
+    found = {k: getattr(profile, k) for k in ("decode", "crop", "measure", "encode", "write")}
     found["else"] = time.process_time() - began - sum(found.values())
     print("  our time: " + ", ".join(f"{k} {v:.2f} s ({v / base:.2f})" for k, v in found.items()))
 

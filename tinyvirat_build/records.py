@@ -59,6 +59,16 @@ _clip_fields: Final = (
     ("released_id", _text),
 )
 
+_quality_fields: Final = (  # of video/quality.py; null where the clip was not cut
+    ("motion", pa.float64()),  # mean absolute difference of luma to the frame before, in the boxes
+    ("brightness", pa.float64()),  # mean luma, 0 to 255
+    ("contrast", pa.float64()),  # standard deviation of luma
+    ("blur", pa.float64()),  # variance of the Laplacian: the less, the more blurred
+    ("frozen", pa.float64()),  # share of frames that equal the one before
+    ("infrared", pa.bool_()),  # a grey picture
+)
+QUALITY: Final = tuple(name for name, _ in _quality_fields)
+
 SCHEMAS: Final[dict[str, pa.Schema]] = {
     "videos": _schema(
         ("path", _text),  # relative to the data root; null where no file was found
@@ -122,6 +132,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         ("pack_file", _text),  # raw planar YUV of the video's clips, relative to the build
         ("pack_offset", pa.int64()),
         ("fps", _text),  # the clip's own, a rational: "30000/1001"
+        *_quality_fields,
         ("reason", _text),  # null where all went well
     ),
     "clips": _schema(
@@ -136,6 +147,7 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         ("pack_file", _text),
         ("pack_offset", pa.int64()),
         ("fps", _text),
+        *_quality_fields,
         ("reason", _text),
     ),
     "issues": _schema(
@@ -226,6 +238,8 @@ REASONS: Final[dict[str, str]] = {
     "damaged": "pictures that the decoder mended, or that refer to such; shown as a player does",
     "disputed": "the ffmpeg program shows the clip otherwise: decoders differ at damage",
     "held": "a lost frame repeats the one before it",
+    # publish
+    "quality": "what was measured of the clip is beyond a bound of publish.quality",
 }
 
 

@@ -97,6 +97,9 @@ OTHER = {  # another value, where none follows from the one that the setting has
     "partition.lists": {"virat": "official"}, "videos.missing": "skip", "videos.max_held": 0.5,
     "encode.codec": "ffv1", "by_source": {"virat": {"chunk": {"length": 9}}},
     "expected": [{"input": "virat/kpf", "videos": 1, "activities": 1, "clips": 1}],
+    **{f"publish.quality.{bound}": 0.5 for bound in (
+        "min_motion", "min_brightness", "max_brightness", "min_contrast", "min_blur", "max_frozen",
+    )}, "publish.quality.infrared": "drop",
 }  # fmt: skip
 FIRST = {  # the first stage that a setting has redone; all after it follow
     "classes": "parse", "labels": "parse", "by_source": "chunk", "encode": "plan",

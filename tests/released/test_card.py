@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import tinyvirat_build as tvb
 from tinyvirat_build.errors import SettingsError
-from tinyvirat_build.records import SPLITS
+from tinyvirat_build.records import QUALITY, SPLITS
 from tinyvirat_build.released.about import About, licence_of
 from tinyvirat_build.released.card import DECORD_WIDTHS, card
 from tinyvirat_build.released.croissant import croissant
@@ -132,7 +132,8 @@ def _publish(out: Path, train: Any, test: Any) -> None:
     (out / "clips").mkdir()
     for i in range(n):
         (out / "clips" / str(i)).touch()
-    publish(out, pd.DataFrame(keys | plan), pd.DataFrame(keys | cuts), CLASSES, about())
+    made = pd.DataFrame(keys | cuts | dict.fromkeys(QUALITY))
+    publish(out, pd.DataFrame(keys | plan), made, CLASSES, about())
 
 
 # -- terms

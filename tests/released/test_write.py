@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from builds import bytes_of
 
+from tinyvirat_build.records import StageResult
 from tinyvirat_build.released.about import About
+from tinyvirat_build.released.bounds import beyond
 from tinyvirat_build.released.write import number, publish, released_texts
-from tinyvirat_build.settings import Settings
+from tinyvirat_build.settings import Quality, Settings
 
 
 class _Corpus:
@@ -53,6 +56,12 @@ def _clips(splits: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
             "pack_file": None,
             "pack_offset": None,
             "fps": "30",
+            "motion": range(n),
+            "brightness": 100.0,
+            "contrast": 9.0,
+            "blur": 50.0,
+            "frozen": 0.0,
+            "infrared": False,
             "reason": None,
         }
     )
@@ -70,15 +79,24 @@ def test_attribution_holds_no_control_character() -> None:
     assert "corpus: \\x1b[2JSome\\u202ebody.\n\\x9b1m\n" in found
 
 
-def _publish(out: Path, splits: list[str], lost: int | None = None) -> pd.DataFrame:
+def _publish(
+    out: Path, splits: list[str], lost: int | None = None, **bounds: object
+) -> pd.DataFrame:
+    return _published(out, splits, lost, **bounds).table
+
+
+def _published(
+    out: Path, splits: list[str], lost: int | None = None, **bounds: object
+) -> StageResult:
     clips, cuts = _clips(splits)
     (out / "clips").mkdir(parents=True, exist_ok=True)
     for i, file in enumerate(cuts["file"]):
         (out / file).write_text(str(i))
     if lost is not None:
         cuts.loc[lost, ["file", "reason"]] = [None, "timeout"]
-    about = About("1.2.3", Settings(), [_Corpus()])
-    return publish(out, clips, cuts, ("Opening", "Talking"), about).table
+    given = [f"publish.quality.{k}={v}" for k, v in bounds.items() if v is not None]
+    about = About("1.2.3", Settings.load(overrides=given), [_Corpus()])
+    return publish(out, clips, cuts, ("Opening", "Talking"), about)
 
 
 def test_the_released_layout(tmp_path: Path) -> None:
@@ -125,6 +143,28 @@ def test_a_clip_without_a_file_keeps_its_row_and_gets_no_number(tmp_path: Path) 
     assert manifest["reason"].tolist()[0] == "timeout"
     rows = json.loads((tmp_path / "TinyVIRAT_V2" / "tiny_train_v2.json").read_text())
     assert [r["id"] for r in rows] == ["000000"]
+
+
+def test_a_clip_beyond_a_bound_is_quarantined_and_counted(tmp_path: Path) -> None:
+    splits = ["train", "train", "val", "test", "test"]  # of motion 0, 1, 2, 3, 4
+    found = _published(tmp_path, splits, lost=0, min_motion=2.0, max_brightness=None)
+    assert found.table["reason"].tolist() == ["timeout", "quality", None, None, None]
+    assert found.table["id"].isna().tolist() == [True, True, False, False, False]
+    assert found.table[["path", "sha256", "pack_file", "pack_offset"]].iloc[1].isna().all()
+    assert found.table[["motion", "n_frames"]].iloc[1].tolist() == [1, 20]
+    assert found.issues[["record", "detail", "action"]].to_numpy().tolist() == [
+        [f"clip {1:016x}", "motion 1 < 2", "quarantined"]
+    ]
+    balance = found.balance.iloc[0]
+    assert balance[["records_in", "records_out", "dropped"]].tolist() == [4, 3, 1]
+    assert json.loads((tmp_path / "TinyVIRAT_V2" / "tiny_train_v2.json").read_text()) == []
+
+
+def test_bounds_are_off_unless_given_and_what_is_not_measured_is_beyond_none() -> None:
+    clips = pd.DataFrame({"motion": [None, 1.0], "frozen": [0.5, 1.0], "infrared": [None, True]})
+    assert beyond(clips, asdict(Quality())).tolist() == ["", ""]
+    given = asdict(Quality(min_motion=2.0, max_frozen=0.5, infrared="drop"))
+    assert beyond(clips, given).tolist() == ["", "motion 1 < 2; frozen 1 > 0.5; infrared"]
 
 
 def test_publishing_again_replaces_the_layout(tmp_path: Path) -> None:

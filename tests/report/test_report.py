@@ -19,15 +19,17 @@ import pytest
 from tinyvirat_build import store
 from tinyvirat_build.records import Balance, Issue, balance_frame, columns, empty, issues_frame
 from tinyvirat_build.report import publish_statistics
-from tinyvirat_build.report.figures import WIDTH, figures
+from tinyvirat_build.report.figures import CAPTIONS, WIDTH, figures
 from tinyvirat_build.report.frames import frames_at
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.sheets import CLIPS, contact_sheets
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, table1
 from tinyvirat_build.settings import Settings
+from tinyvirat_build.stages import fate
 from tinyvirat_build.stages.stats import stats
 
 CLASSES = ("Opening", "Talking", "Riding <b>")
+DRAWN_AS_PNG = {"figure2.png", "figure3.png"}
 TARGETS = (0.64, 0.13, 0.23)
 
 
@@ -67,11 +69,16 @@ def write_clip(path: Path, grey: int, n: int = 6) -> None:
 @pytest.mark.parametrize("clips", [manifest(), manifest(0)], ids=["some", "none"])
 def test_figures_are_the_same_bytes_again(clips: pd.DataFrame) -> None:
     drawn = figures(counted(clips))
-    assert sorted(drawn) == ["figure2.png", "figure2.svg", "figure3.png", "figure3.svg"]
+    names = {name.removesuffix(".svg").removesuffix("-dark") for name in drawn} - DRAWN_AS_PNG
+    assert names <= CAPTIONS.keys()
+    assert {"figure2", "figure3"} <= names
+    assert drawn.keys() >= DRAWN_AS_PNG
+    assert all(f"{name}-dark.svg" in drawn for name in names)
     assert drawn == figures(counted(clips))
     for name, content in drawn.items():
         if name.endswith("svg"):
             ET.fromstring(content)
+            assert (b"#e6e8ea" in content) == name.endswith("-dark.svg")
         else:
             width, _ = struct.unpack(">II", content[16:24])
             assert width == round(WIDTH * 300)
@@ -91,15 +98,17 @@ def test_the_bars_show_the_counts() -> None:
 
     from tinyvirat_build.report.figures import _resolutions, _samples
 
-    rows = counted(manifest())["per_class"]
+    rows = counted(manifest())["per_class"]  # the last has no clips, and is folded
     axes = Figure().subplots()
     _samples(axes, rows)
     for bars, split in zip(axes.containers, ("train", "val", "test"), strict=True):
-        assert [bar.get_width() for bar in bars] == [row[split] for row in rows]
+        assert [bar.get_width() for bar in bars] == [row[split] for row in rows[:2]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(CLASSES)
+    assert [text.get_text() for text in axes.texts] == ["without clips"]
     axes = Figure().subplots()
     _resolutions(axes, rows)
     widths = np.array([[bar.get_width() for bar in bars] for bars in axes.containers])
-    assert widths.sum(axis=0) == pytest.approx([100, 100, 0])
+    assert widths.sum(axis=0) == pytest.approx([100, 100])
 
 
 def test_table1_stands_beside_the_published_rows() -> None:
@@ -211,7 +220,8 @@ def test_a_balance_that_does_not_close_is_marked(tmp_path: Path) -> None:
 def test_the_statistics_of_a_build(tmp_path: Path) -> None:
     clips = manifest()
     clips.loc[11, ["id", "path", "n_frames", "held"]] = None
-    tables = {"clips": clips, "issues": empty("issues"), "balance": empty("balance")}
+    names = {*fate.READ, "issues", "balance", "videos"}
+    tables = {name: empty(name) for name in names} | {"clips": clips}
     (tmp_path / "build.yaml").write_text("limit: 5\nversions: {av: '18', ffmpeg: x86}\n")
     for name, table in tables.items():
         arrow = store.to_arrow(name, table)
@@ -219,10 +229,9 @@ def test_the_statistics_of_a_build(tmp_path: Path) -> None:
     result = publish_statistics(tmp_path, Settings.load(), CLASSES)
     assert (result["clips"], result["clips_without_file"]) == (11, 1)
     written = sorted(p.name for p in (tmp_path / "stats").iterdir())
-    assert written == [
-        "figure2.png", "figure2.svg", "figure3.png", "figure3.svg", "stats.json", "table1.csv",
-        "table1.md",
-    ]  # fmt: skip
+    drawn = set(figures(result))
+    assert {"figure2.png", "figure3-dark.svg", "lengths.svg"} <= drawn
+    assert written == sorted({*drawn, "stats.json", "table1.csv", "table1.md"})
     assert json.loads((tmp_path / "stats" / "stats.json").read_text()) == result
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "1 planned clip has no file" in page

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ from tinyvirat_build.cli import main  # noqa: E402
 from tinyvirat_build.errors import DataError, TrainError  # noqa: E402
 from tinyvirat_build.pack.read import open_pack  # noqa: E402
 from tinyvirat_build.scoring import evaluate as evaluation  # noqa: E402
-from tinyvirat_build.scoring import figures, metrics, submission, table2  # noqa: E402
+from tinyvirat_build.scoring import figures, metrics, pictures, submission, table2  # noqa: E402
 from tinyvirat_build.scoring.inference import reduce_windows, score_clips  # noqa: E402
 from tinyvirat_build.store import hash_file  # noqa: E402
 from tinyvirat_build.train import fit, runs  # noqa: E402
@@ -194,6 +195,25 @@ def test_evaluates_every_clip(
         chosen = metrics.choose_thresholds(val.labels, val.scores)
         expected = np.full(4, best) if thresholds == "val" else chosen
         np.testing.assert_array_equal(found.thresholds, expected)
+
+
+def test_the_scores_of_every_clip_are_kept(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    arguments = ["evaluate", "--run", str(outs[0]), "--build", str(build), "--device", "cpu"]
+    assert CliRunner().invoke(main, [*arguments, "--out", str(tmp_path)]).exit_code == 0
+    table = pq.read_table(tmp_path / "scores-test.parquet")
+    found = evaluation.evaluate(opened(outs[:1]), build, device="cpu")
+    pack = open_pack(build)
+    assert table["clip_id"].to_pylist() == pack.clip_id[pack.of_split("test")].tolist()
+    assert table["truth"].to_pylist() == pack.labels[pack.of_split("test")].tolist()
+    assert table["scores"].to_pylist() == found.clips.scores.tolist()
+    told = {k.decode(): json.loads(v) for k, v in table.schema.metadata.items()}
+    assert told["classes"] == list(pack.classes)
+    assert told["build"] == pack.fingerprint
+    said = np.array(table["scores"].to_pylist()) >= told["thresholds"]
+    assert said.sum(axis=0).tolist() == found.scores.predicted.tolist()
 
 
 def test_an_ensemble_is_the_mean(trained: tuple[Path, list[Path]]) -> None:
@@ -405,6 +425,55 @@ def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path
         figures.draw(results, tmp_path, tmp_path)
     with pytest.raises(TrainError, match="0 results"):
         figures.draw([], build, tmp_path)
+
+
+def test_confusions_and_curves_show_the_numbers(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    found = evaluation.evaluate(opened(outs[:1]), build, device="cpu", out=tmp_path)
+    results = str(tmp_path / "results.json")
+    arguments = ["figures", results, "--build", str(build), "--run", str(outs[0])]
+    told = [
+        CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / name)]).output
+        for name in ("first", "second")
+    ]
+    assert "confusion.svg" in told[0]
+    for name in ("confusion.svg", "confusion.png", "curves.svg", "curves.png"):
+        first, second = (tmp_path / again / name for again in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+    names, shares = pictures.shares(found.to_dict())
+    truth, said = found.clips.labels, found.clips.scores >= found.thresholds
+    for i, one in enumerate(names):
+        for j, other in enumerate(names):
+            a, b = CLASSES.index(one), CLASSES.index(other)
+            wrongly = truth[:, a] & said[:, b] & ((a == b) | ~truth[:, b])
+            assert shares[i, j] == pytest.approx(wrongly.sum() / truth[:, a].sum())
+    log = runs.read_log(outs[0])
+    (loss, *_) = pictures._curves({"run": log}).axes
+    (line,) = loss.lines
+    assert np.asarray(line.get_ydata()).tolist() == [float(row["loss"]) for row in log]
+    with pytest.raises(TrainError, match="no epoch"):
+        pictures.draw_curves({"empty": []}, tmp_path)
+
+
+def test_an_f1_of_nothing_is_written_as_a_number() -> None:
+    f1 = np.array([[0.5, 0.0], [0.0, 0.25]])
+    shown = figures.PerClass(("walk", "run"), ("a", "b"), f1, np.ones(2), np.ones(2, int))
+    (axes,) = figures._bars(shown).axes
+    assert [text.get_text() for text in axes.texts] == ["0", "0"]
+
+
+def test_every_class_of_a_crowd_is_named() -> None:
+    rng = np.random.default_rng(3)
+    f1 = rng.beta(1, 2, (2, 26))
+    sides = rng.normal(50, 9, 26)
+    names = tuple(f"activity_number_{c}" for c in range(26))
+    shown = figures.PerClass(names, ("a", "b"), f1, sides, np.arange(26))
+    (axes,) = figures._scatter(shown, sides, "side").axes
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert len(boxes) == 26
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_names_of_points_stay_inside_and_cover_no_line() -> None:

@@ -60,7 +60,8 @@ class Comparison:
     ``videos`` counts, per video, the rows of A, of B, and those that are equal in both.
     ``left_out`` is (rows, videos) of the other side that a single list does not name and that
     were not compared; ``other_split``, how many joined rows stand in another split;
-    ``by_content``, what came of rows that tell no start.
+    ``by_content``, what came of rows that tell no start; ``pairs``, the rows of A and B behind
+    each of ``differences``.
     """
 
     a: str
@@ -71,6 +72,7 @@ class Comparison:
     left_out: tuple[int, int] = (0, 0)
     other_split: int = 0
     by_content: ByContent | None = None
+    pairs: tuple[tuple[Row | None, Row | None], ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -155,28 +157,36 @@ def compare(a: Side, b: Side, *, listed: bool = False) -> Comparison:
     pairs = [(key, one, rows_b[key]) for key, one in rows_a.items() if key in rows_b]
     rest_a, rest_b = _rest(rows_a, rows_b), _rest(rows_b, rows_a)
     moved = _moved(rest_a, rest_b) if kind == "clip_id" else []
-    found: list[tuple[str, str, str, str, str, str]] = []
+    found: list[tuple[tuple[str, ...], Row | None, Row | None]] = []
     equal: Counter[str] = Counter()
     pairs += [(key, rest_a.pop(key), rest_b.pop(candidate)) for key, candidate in moved]
     for key, one, other in pairs:
         new = list(_differences(one, other, a, b))
         equal[key[0]] += not new
-        found += [(*key[:2], *difference) for difference in new]
+        found += [((*key[:2], *difference), one, other) for difference in new]
     if not (listed and b.reasons is None):
-        found += [(*k[:2], "only in A", _text(one), "", _why(b, one)) for k, one in rest_a.items()]
+        found += [
+            ((*k[:2], "only in A", _text(one), "", _why(b, one)), one, None)
+            for k, one in rest_a.items()
+        ]
     if not (listed and a.reasons is None):
-        found += [(*k[:2], "only in B", "", _text(one), _why(a, one)) for k, one in rest_b.items()]
+        found += [
+            ((*k[:2], "only in B", "", _text(one), _why(a, one)), None, one)
+            for k, one in rest_b.items()
+        ]
+    found.sort(key=lambda difference: difference[0])
     names = ["video_id", "clip", "difference", "a", "b", "reason"]
     splits = [(one.split, other.split) for _, one, other in pairs]
     return Comparison(
         a.name,
         b.name,
         equal.total(),
-        pd.DataFrame(sorted(found), columns=names),
+        pd.DataFrame([told for told, _, _ in found], columns=names),
         _videos(rows_a, rows_b, equal),
         left_out,
         sum(one != other for one, other in splits if one and other),
         None if content is None else _by_chance(a, b, kind, content),
+        tuple((one, other) for _, one, other in found),
     )
 
 
@@ -254,7 +264,7 @@ def _keyed(side: Side, kind: str, hidden: bool, content: Content | None) -> Rows
             )
         video = _HIDDEN if by_number else row.video_id
         name = None if by_number else getattr(row, kind)
-        if not name and content and not row.hides_video:
+        if not name and content and not by_number:
             name = content(row)
         name = name or (f"number {row.number}" if row.number else str(row.clip_id))
         found[video, name, times[video, name]] = row

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class Row:
     activities: tuple[str, ...] = ()
     span: tuple[int, int] | None = None  # in the source, half-open
     corners: tuple[tuple[int, int], ...] = ()  # of its window, frame by frame
+    file: Path | None = None  # of its clip, where the side says one; it may be missing
 
     @property
     def hides_video(self) -> bool:
@@ -112,6 +113,7 @@ def _load_build(path: Path) -> Side:
             tuple(row["activities"]),
             (int(row["start"]), int(row["end"])),
             tuple(zip(row["x"], row["y"], strict=True)),
+            path / clip if (clip := _known(row.get("path"))) else None,
         )
         for row in store.read_table(clips).to_dict("records")
     ]
@@ -149,7 +151,10 @@ def _load_json(path: Path) -> list[Row]:
             labels = frozenset(item["label"]) if "label" in item else None
             clip = _known(item.get("clip_id"))
             size = (width, height)
-            rows.append(Row(video, str(item["id"]), clip, clip, frames, size, labels, split))
+            place_of = _known(item.get("path"))
+            file = path.parent / "videos" / split / place_of if split and place_of else None
+            row = Row(video, str(item["id"]), clip, clip, frames, size, labels, split)
+            rows.append(replace(row, file=file))
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise AnnotationError(
                 f"row {place} lacks id, path or dim, or has bad ones ({e})",

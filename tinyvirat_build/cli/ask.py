@@ -153,16 +153,29 @@ def audit(out: Path, as_json: bool) -> None:
     is_flag=True,
     help="Exit status 1 only where the tables know no reason for a difference.",
 )
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write a page that shows both side by side, with pictures.",
+)  # fmt: skip
 @json_option
-def compare(a: Path, b: Path, listed: bool, explained: bool, as_json: bool) -> None:
+def compare(
+    a: Path, b: Path, listed: bool, explained: bool, html: Path | None, as_json: bool
+) -> None:
     """Compare two builds, or a build and a published list or tree (tiny_*_v2.json, CSV of rows).
 
     Exit status 1 on a difference.
     """
     from tinyvirat_build.ask import compare as comparisons
 
-    found = comparisons.compare(comparisons.load(a), comparisons.load(b), listed=listed)
+    sides = comparisons.load(a), comparisons.load(b)
+    found = comparisons.compare(*sides, listed=listed)
     echo(found.to_json() if as_json else found.render())
+    if html:
+        from tinyvirat_build.ask.side_by_side import page
+        from tinyvirat_build.store import write_text
+
+        write_text(html, page(found, *sides))
+        echo(f"wrote {html}", err=True)
     failed = found.unexplained > 0 if explained else found.differs
     click.get_current_context().exit(1 if failed else 0)
 

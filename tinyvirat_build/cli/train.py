@@ -135,11 +135,13 @@ def evaluate(
     from tinyvirat_build.train.runs import build_of, open_run
 
     opened = [open_run(folder) for folder in runs]
+    of, folder = build or build_of(runs[0]), out or runs[0] / f"evaluation-{split}"
     found = evaluation.evaluate(
-        opened, build or build_of(runs[0]), split=split, windows=windows,
-        thresholds=thresholds, flips=flips, device=device, name=name,
-        out=out or runs[0] / f"evaluation-{split}",
+        opened, of, split=split, windows=windows,
+        thresholds=thresholds, flips=flips, device=device, name=name, out=folder,
     )  # fmt: skip
+    # Those of several runs together are no single run's.
+    evaluation.write_scores(found, of, folder if out or len(runs) > 1 else runs[0])
     if as_json:
         echo(json.dumps(found.to_dict(), indent=1))
     else:
@@ -214,21 +216,35 @@ def _tell_problems(error: SubmissionError, *, as_json: bool) -> None:
     echo(f"{told}mend the file", fg="red", err=True)
 
 
-@click.command(short_help="Draw the paper's Figures 4 to 6.")
+@click.command(short_help="Draw the paper's Figures 4 to 6, confusions and training curves.")
 @click.argument("results", type=click.Path(path_type=Path), nargs=-1, required=True)
 @build_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
     help="The folder of the figures.",
 )  # fmt: skip
-def figures(results: tuple[Path, ...], build: Path, out: Path) -> None:
+@click.option(
+    "--run", "runs", type=click.Path(path_type=Path), metavar="RUN", multiple=True,
+    help="A run whose training curves are drawn too; may repeat.",
+)  # fmt: skip
+def figures(results: tuple[Path, ...], build: Path, out: Path, runs: tuple[Path, ...]) -> None:
     """Draw the paper's Figures 4 to 6 from one to five results.json of evaluate.
 
-    F1 a class, against the class's mean resolution, and against its training clips.
+    F1 a class, against the class's mean resolution, and against its training clips; which labels
+    are said for which, a picture for each of the results.
     """
-    from tinyvirat_build.scoring.figures import draw
+    from tinyvirat_build.scoring import pictures
+    from tinyvirat_build.scoring.figures import draw, told_apart
 
-    for file in draw(results, build, out):
+    files = draw(results, build, out) + pictures.draw_confusions(results, out)
+    if runs:
+        from tinyvirat_build.train.runs import open_run, read_log
+
+        opened = [open_run(folder) for folder in runs]
+        names = told_apart([run.name for run in opened], [r.folder / "log.csv" for r in opened])
+        logs = {name: read_log(r.folder) for name, r in zip(names, opened, strict=True)}
+        files += pictures.draw_curves(logs, out)
+    for file in files:
         echo(f"wrote {file}")
 
 

@@ -31,6 +31,7 @@ from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
 from tinyvirat_build.stages import merge as merges
 from tinyvirat_build.stages import segment as segments
+from tinyvirat_build.stages.clip_boxes import boxes_in_windows
 from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.told import indexed, no_cuts, refused, told
@@ -163,6 +164,8 @@ def _cut(video: Video, clips: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame,
         return no_cuts(clips, e.reason), ""
     before = store.HashMemory.stamp(path)
     pack = folder / "clips.yuv" if settings.encode.pack else None
+    boxes = boxes_in_windows(clips, video["activities"], video["boxes"])
+    clips = clips.assign(boxes=pd.Series(boxes, dtype=object, index=clips.index))
     try:
         cuts = cut_agreed(
             path, packets, clips, folder, settings.encode,

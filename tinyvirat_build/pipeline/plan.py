@@ -68,6 +68,15 @@ class Known:
             planned=self.planned, sources=self.sources, trial=request.limit is not None,
         )  # fmt: skip
 
+    def counts(self, table: str, columns: list[str], task: Task) -> object:
+        """What of one video's rows of an earlier step's table counts in a key.
+
+        A table that counts whole may have a row for every frame: it is hashed as it lies.
+        """
+        if columns or table in task.rows:
+            return keys.columns_of(self.rows_of(table, task), columns)
+        return store.unit_digest(task.held[table], [table])
+
     def rows_of(self, table: str, task: Task) -> pa.Table | pd.DataFrame:
         """One video's rows of a table that an earlier step wrote."""
         if table in task.rows:
@@ -112,7 +121,7 @@ def _units(task: Task, stages: Sequence[Stage], known: Known) -> Iterator[Unit]:
     for stage in stages:
         inputs = keys.inputs_of_video(task.entry, task.settings, known.hashes)
         inputs |= {
-            read: functools.partial(keys.columns_of, known.rows_of(name, task), columns)
+            read: functools.partial(known.counts, name, columns, task)
             for read, (name, columns) in zip(stage.reads, stage.reads_of().items(), strict=True)
             if name in task.rows or name in task.held
         }

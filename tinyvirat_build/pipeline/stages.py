@@ -110,17 +110,19 @@ STAGES: tuple[Stage, ...] = (
         f"{_CORPUS}:estimate", "Print what cutting would cost; write nothing.",
     ),
     Stage(
-        "cut", "file", ("clips_filtered:clip_id", "videos:fingerprint", "ffmpeg"), ("cuts",),
-        ("encode", "videos.max_held"),
+        "cut", "file",
+        ("clips_filtered:clip_id", "activities:activity_id,start,end,actors", "boxes",
+         "videos:fingerprint", "ffmpeg"),
+        ("cuts",), ("encode", "videos.max_held"),
         f"{_VIDEO}:cut", "Cut the clips out of the source videos, one decoding pass each.",
-        version=7, folder="clips", instead=f"{_VIDEO}:not_cut",
+        version=8, folder="clips", instead=f"{_VIDEO}:not_cut",
         there=f"{_VIDEO}:clips_there",
     ),
     Stage(
         "publish", "corpus", ("clips_filtered", "cuts", "release", "trial"), ("clips",),
         ("publish", "encode", "classes", "preset"),
         f"{_CORPUS}:publish", "Write the dataset in the released layout.",
-        version=2, there=f"{_CORPUS}:dataset_there",
+        version=3, there=f"{_CORPUS}:dataset_there",
     ),
     Stage(
         "stats", "corpus", ("clips", "issues", "balance"), (), (),

@@ -13,14 +13,16 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.records import SPLITS, Balance, StageResult, balance_frame
+from tinyvirat_build.records import QUALITY, SPLITS, Balance, StageResult, balance_frame
 from tinyvirat_build.released.about import About, Terms
+from tinyvirat_build.released.bounds import beyond, quarantine
 from tinyvirat_build.released.card import card
 from tinyvirat_build.released.croissant import croissant
 from tinyvirat_build.released.layout import (
@@ -60,9 +62,14 @@ def publish(
     """Write the released layout and the test truth; return the manifest ``clips``.
 
     Train and val are numbered in row order, test in an order shuffled by ``publish.seed``, so that
-    a test number tells nothing of its source.
+    a test number tells nothing of its source. A clip beyond one of the bounds of
+    ``publish.quality`` gets no number.
     """
-    manifest = number(join(clips, cuts), seed=about.settings.publish.seed)
+    settings = about.settings.publish
+    joined = join(clips, cuts)
+    wanted = int(joined["reason"].isna().sum())
+    kept, issues = quarantine(joined, beyond(joined, asdict(settings.quality)))
+    manifest = number(kept, seed=settings.seed)
     partial = out / (FOLDER + store.PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -81,11 +88,11 @@ def publish(
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     store.write_text(out / TRUTH, texts[TRUTH])
-    wanted = int(manifest["reason"].isna().sum())
-    balance = Balance("publish", "clips", wanted, len(published), 0)
+    balance = Balance("publish", "clips", wanted, len(published), len(issues))
     return StageResult(
         manifest.drop(columns=["source_file"]),
-        balance=balance_frame(balance),
+        issues,
+        balance_frame(balance),
         parts={Path(name).name: text.encode() for name, text in told.items()},
     )
 
@@ -130,7 +137,8 @@ def join(clips: pd.DataFrame, cuts: pd.DataFrame) -> pd.DataFrame:
     """The planned clips with what came of each, in the clips' order."""
     keys = ["source", "video_id", "annotation_set"]
     plain = [f.assign(**{k: f[k].astype(str) for k in keys}) for f in (clips, cuts)]
-    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "fps", "reason"]
+    columns = ["file", "n_frames", "held", "sha256", "pack_file", "pack_offset", "fps"]
+    columns += [*QUALITY, "reason"]
     joined = plain[0].merge(
         plain[1][[*keys, "clip_id", *columns]], on=[*keys, "clip_id"], how="left", validate="1:1"
     )

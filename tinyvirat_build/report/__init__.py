@@ -14,6 +14,7 @@ from tinyvirat_build.report.figures import figures
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
 from tinyvirat_build.settings import Settings
+from tinyvirat_build.stages import fate
 from tinyvirat_build.stages.stats import stats
 
 
@@ -25,7 +26,7 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
     """
     tables = {
         name: store.read_table(out / "tables" / f"{name}.parquet")
-        for name in ("clips", "issues", "balance")
+        for name in ("clips", "issues", "balance", "videos")
     }
     counted = stats(
         tables["clips"],
@@ -33,7 +34,9 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
         targets=settings.partition.targets,
         balance=tables["balance"],
         issues=tables["issues"],
+        videos=tables["videos"],
     )
+    counted["fate"] = _fate(out, tables["issues"], classes)
     folder = out / "stats"
     store.write_json(folder / "stats.json", counted, indent=1)
     markdown, csv = table1(counted)
@@ -45,6 +48,14 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
     made_of = _made_of(out, settings)
     write_report(out, tables, counted, settings.to_yaml(), out, made_of=made_of, drawn=drawn)
     return counted
+
+
+def _fate(out: Path, issues: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """What became of every annotated frame: by stage and, beside it, by label."""
+    trial = yaml.safe_load((out / "build.yaml").read_text("utf-8"))["limit"] is not None
+    files = {name: out / "tables" / f"{name}.parquet" for name in fate.READ}
+    found = fate.fates(store.read_by_video(files), issues, trial=trial)
+    return {"funnel": fate.funnel(found), "labels": fate.by_label(found, classes, issues)}
 
 
 def _made_of(out: Path, settings: Settings) -> str:

@@ -8,7 +8,8 @@ same bytes, for equal versions of matplotlib.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,8 @@ from tinyvirat_build.store import atomic_path
 
 WIDTH: Final = 3.4  # inches
 WIDE: Final = 7.0  # inches: room for the names of 26 classes
-_COLOURS: Final = ("#0072b2", "#e69f00", "#404040", "#009e73", "#cc79a7")  # Okabe and Ito; grey
+COLOURS: Final = ("#0072b2", "#e69f00", "#404040", "#009e73", "#cc79a7")  # Okabe and Ito; grey
+_UNSEEN: Final = 0.005  # F1 whose bar is too short to be seen
 _MARKS: Final = ("o", "s", "^", "D", "v")
 _STYLE: Final[dict[str, Any]] = {
     "font.size": 7,
@@ -76,21 +78,33 @@ def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:
         PackError: the build has no pack.
     """
     shown = read_results(results, build)
+    with styled():
+        drawn = {
+            "figure4": _bars(shown),
+            "figure5": _scatter(shown, shown.sides, "mean side of the training clips (pixels)"),
+            "figure6": _scatter(shown, shown.samples, "training clips", log=True),
+        }
+        return save(drawn, out)
+
+
+def styled() -> AbstractContextManager[None]:
+    """The style of all figures, whatever the user's own is."""
+    found: AbstractContextManager[None] = matplotlib.style.context(["default", _STYLE])
+    return found
+
+
+def save(drawn: Mapping[str, Figure], out: Path) -> list[Path]:
+    """Write figures by their names, as SVG and PNG (300 dpi); return the files' paths."""
     files = []
-    with matplotlib.style.context(["default", _STYLE]):
-        for name, figure in (
-            ("figure4", _bars(shown)),
-            ("figure5", _scatter(shown, shown.sides, "mean side of the training clips (pixels)")),
-            ("figure6", _scatter(shown, shown.samples, "training clips", log=True)),
+    for name, figure in drawn.items():
+        for kind, metadata in (
+            ("svg", {"Date": None, "Creator": None}),
+            ("png", {"Software": None}),
         ):
-            for kind, metadata in (
-                ("svg", {"Date": None, "Creator": None}),
-                ("png", {"Software": None}),
-            ):
-                file = out / f"{name}.{kind}"
-                with atomic_path(file) as temporary:
-                    figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
-                files.append(file)
+            file = out / f"{name}.{kind}"
+            with atomic_path(file) as temporary:
+                figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
+            files.append(file)
     return files
 
 
@@ -100,9 +114,9 @@ def read_results(results: Sequence[Path], build: Path) -> PerClass:
     Raises:
         DataError, TrainError: see :func:`draw`.
     """
-    if not 1 <= len(results) <= len(_COLOURS):
-        raise TrainError(f"{len(results)} results; give one to {len(_COLOURS)} results.json")
-    trees = [_read(file) for file in results]
+    if not 1 <= len(results) <= len(COLOURS):
+        raise TrainError(f"{len(results)} results; give one to {len(COLOURS)} results.json")
+    trees = [read(file) for file in results]
     classes = tuple(trees[0]["classes"])
     for file, tree in zip(results, trees, strict=True):
         if tuple(tree["classes"]) != classes or tree["split"] != trees[0]["split"]:
@@ -140,7 +154,12 @@ def told_apart(names: Sequence[str], files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(shown)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """A results.json of ``evaluate``.
+
+    Raises:
+        DataError: it cannot be read, or is none.
+    """
     try:
         tree: dict[str, Any] = json.loads(file.read_text("utf-8"))
         _ = tree["name"], tree["split"], tree["origin"]["sha256"]
@@ -154,7 +173,8 @@ def _read(file: Path) -> dict[str, Any]:
     return tree
 
 
-def _new(width: float, height: float) -> tuple[Figure, Axes]:
+def new(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one part; width and height in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
@@ -167,11 +187,17 @@ def _legend(figure: Figure, models: Sequence[str]) -> None:
 def _bars(shown: PerClass) -> Figure:
     """Figure 4: a bar a model for each class, the class of the best F1 on top."""
     order = np.argsort(-shown.f1.max(axis=0, initial=0), kind="stable")
-    figure, axes = _new(WIDTH, 0.75 + (0.1 + 0.09 * len(shown.models)) * max(len(order), 1))
+    row = 0.1 + 0.09 * len(shown.models)  # inches
+    figure, axes = new(WIDTH, 0.75 + row * max(len(order), 1))
     thick = 0.8 / len(shown.models)
     for m, model in enumerate(shown.models):
         place = np.arange(len(order)) + (m - (len(shown.models) - 1) / 2) * thick
-        axes.barh(place, shown.f1[m, order], thick, color=_COLOURS[m], label=model)
+        axes.barh(place, shown.f1[m, order], thick, color=COLOURS[m], label=model)
+        for i in np.flatnonzero(shown.f1[m, order] < _UNSEEN):  # else it looks as if left out
+            axes.annotate(
+                f"{shown.f1[m, order[i]]:.2g}", (0, place[i]), (2, 0), textcoords="offset points",
+                va="center", fontsize=min(6.0, 0.8 * thick * row * 72), color=COLOURS[m],
+            )  # fmt: skip
     axes.set_yticks(range(len(order)), [shown.classes[c] for c in order])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) - 0.45, -0.55)
@@ -186,7 +212,7 @@ def _bars(shown: PerClass) -> Figure:
 
 def _scatter(shown: PerClass, x: npt.NDArray[Any], label: str, *, log: bool = False) -> Figure:
     """Figures 5 and 6: F1 over a property of the class; one mark a model, a name a class."""
-    figure, axes = _new(WIDE, 3.2)
+    figure, axes = new(WIDE, 3.2)
     if log:
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(max(x.min(initial=10) * 0.7, 0), max(x.max(initial=1), 10) * 1.5)
@@ -205,7 +231,7 @@ def _scatter(shown: PerClass, x: npt.NDArray[Any], label: str, *, log: bool = Fa
     for m, model in enumerate(shown.models):
         size = 3 + 1.2 * (len(shown.models) - 1 - m)  # equal values show around the later mark
         axes.plot(
-            x, shown.f1[m], _MARKS[m], color=_COLOURS[m], markersize=size, label=model,
+            x, shown.f1[m], _MARKS[m], color=COLOURS[m], markersize=size, label=model,
             clip_on=False,
         )  # fmt: skip
     _legend(figure, shown.models)
@@ -217,9 +243,16 @@ def _scatter(shown: PerClass, x: npt.NDArray[Any], label: str, *, log: bool = Fa
 
 
 _OFFSETS: Final = tuple(  # points; nearest first
-    (dx, dy, side)
-    for dy in (0, 5, -5, 10, -10, 15, -15, 20, -20, 26, -26, 32, -32, 40, -40)
-    for dx, side in ((4, "left"), (-4, "right"))
+    sorted(
+        (
+            (sign * dx, dy, side)
+            for dy in (0, *(up * step for step in range(5, 90, 5) for up in (1, -1)))
+            for dx in (4, 20, 40, 65, 95)
+            for sign, side in ((1, "left"), (-1, "right"))
+            if dy or dx == 4
+        ),
+        key=lambda at: (abs(at[0]) + 1.5 * abs(at[1]), at),
+    )
 )
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -158,12 +159,26 @@ class Encode:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """Bounds on what cutting measured of a clip; one beyond them is not published."""
+
+    min_motion: float | None = None  # mean absolute difference in luma between frames, in the boxes
+    min_brightness: float | None = None  # mean luma, 0 to 255
+    max_brightness: float | None = None
+    min_contrast: float | None = None  # standard deviation of luma
+    min_blur: float | None = None  # variance of the Laplacian: the less, the more blurred
+    max_frozen: float | None = None  # share of frames that equal the one before
+    infrared: Literal["keep", "drop"] = "keep"  # clips without colour
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """How the released layout is written."""
 
     public: bool = False  # leave the test labels out of the pack
     seed: int = 0  # shuffles the numbers of the test clips
     date: str = "2026-01-01"  # datePublished in croissant.json; never the clock's
+    quality: Quality = Quality()
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +358,9 @@ def _check(s: Settings) -> None:
         "encode.quality is from 0 (best) to 51": 0 <= s.encode.quality <= 51,
         "publish.date is a day such as 2026-01-31": _is_day(s.publish.date),
         "videos.max_held is a share from 0 to 1": 0 <= s.videos.max_held <= 1,
+        "publish.quality has finite bounds": all(
+            not isinstance(b, float) or math.isfinite(b) for b in asdict(s.publish.quality).values()
+        ),
     }
     for rule, holds in rules.items():
         if not holds:

@@ -15,6 +15,7 @@ import pandas as pd
 from tinyvirat_build import geometry
 from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.records import KEYS, SPLITS
+from tinyvirat_build.stages import counts
 
 RESOLUTIONS: Final = ("0–20", "20–40", "40–60", "60–80", "80–100", "100–128")
 BEYOND: Final = "over 128"  # only where crop.max_side allows it
@@ -28,6 +29,7 @@ def stats(
     targets: Sequence[float],
     balance: pd.DataFrame | None = None,
     issues: pd.DataFrame | None = None,
+    videos: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Count a table of partitioned clips, as plain values ready for JSON.
 
@@ -36,6 +38,7 @@ def stats(
     frames of its file or, before cutting, of its plan. A class's ``share`` in a split is the part
     of its clips that lie there; ``drift`` compares it with the target. ``frames_shared`` are the
     frames by which ``frames`` counts more than the segments have, since chunks share them.
+    ``videos`` tell cameras and hours.
     """
     has_file = clips["id"].notna().to_numpy(dtype=bool) if "id" in clips else None
     used = clips if has_file is None else clips[has_file]
@@ -76,6 +79,11 @@ def stats(
             for i, label in enumerate(classes)
         ],
         "drift": _drift(member, in_split, targets, classes),
+        "cooccurrence": counts.cooccurrence(member, classes),
+        "lengths": counts.whole_numbers(frames, in_split),
+        "side_counts": counts.whole_numbers(side, in_split),
+        **counts.places(used, videos, in_split),
+        "quality": counts.quality(used, in_split),
         "funnel": [] if balance is None else _funnel(balance),
         "issues": [] if issues is None else _reasons(issues),
     }
@@ -128,9 +136,9 @@ def _drift(
 ) -> dict[str, Any]:
     """The share of all clips and of each class's clips in each split, beside the target."""
     together = np.concatenate([member, np.ones((len(member), 1), dtype=bool)], axis=1)
-    counts = in_split.astype(np.int64) @ together.astype(np.int64)
-    total = counts.sum(axis=0)
-    shares = np.round(counts / np.maximum(total, 1), 4)
+    clips = in_split.astype(np.int64) @ together.astype(np.int64)
+    total = clips.sum(axis=0)
+    shares = np.round(clips / np.maximum(total, 1), 4)
     return {
         "targets": dict(zip(SPLITS, map(float, targets), strict=True)),
         "all": dict(zip(SPLITS, shares[:, -1].tolist(), strict=True)),
@@ -144,11 +152,11 @@ def _drift(
 
 def _funnel(balance: pd.DataFrame) -> list[dict[str, Any]]:
     """The balance summed over videos, a row for each stage and unit in the order of the table."""
-    counts = ["records_in", "records_out", "dropped"]
+    names = ["records_in", "records_out", "dropped"]
     keys = balance[["stage", "unit"]].astype(str)
-    sums = balance[counts].groupby([keys["stage"], keys["unit"]], sort=False).sum()
+    sums = balance[names].groupby([keys["stage"], keys["unit"]], sort=False).sum()
     return [
-        {"stage": stage, "unit": unit, **dict(zip(counts, map(int, row), strict=True))}
+        {"stage": stage, "unit": unit, **dict(zip(names, map(int, row), strict=True))}
         | {"closes": bool(row[0] == row[1] + row[2])}
         for (stage, unit), row in zip(sums.index, sums.to_numpy(), strict=True)
     ]
@@ -166,9 +174,9 @@ def _reasons(issues: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _resolution(group: Ints) -> dict[str, int]:
-    counts = np.bincount(group, minlength=len(RESOLUTIONS) + 1)
-    names = RESOLUTIONS if not counts[-1] else (*RESOLUTIONS, BEYOND)
-    return {name: int(n) for name, n in zip(names, counts, strict=False)}
+    clips = np.bincount(group, minlength=len(RESOLUTIONS) + 1)
+    names = RESOLUTIONS if not clips[-1] else (*RESOLUTIONS, BEYOND)
+    return {name: int(n) for name, n in zip(names, clips, strict=False)}
 
 
 def _spread(values: Ints) -> dict[str, Any]:
@@ -187,5 +195,5 @@ def _mean(values: Ints) -> float | None:
     return round(float(values.mean()), 2) if len(values) else None
 
 
-def _named(names: Sequence[str], counts: Ints) -> Mapping[str, int]:
-    return {name: int(n) for name, n in zip(names, counts, strict=True)}
+def _named(names: Sequence[str], clips: Ints) -> Mapping[str, int]:
+    return {name: int(n) for name, n in zip(names, clips, strict=True)}

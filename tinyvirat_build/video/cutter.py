@@ -27,13 +27,15 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.errors import VideoError
-from tinyvirat_build.geometry.arrays import Bytes
+from tinyvirat_build.geometry.arrays import Bytes, Ints
+from tinyvirat_build.records import QUALITY
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.decoding import DamagedError, Decoding, Profile
 from tinyvirat_build.video.encode import encode_clip
 from tinyvirat_build.video.index import VideoIndex
+from tinyvirat_build.video.quality import Measured, measure
 from tinyvirat_build.video.rate import clip_rate
 from tinyvirat_build.video.spans import (
     Estimate,
@@ -55,6 +57,7 @@ COLUMNS: Final = (
     "pack_file",
     "pack_offset",
     "fps",
+    *QUALITY,
     "reason",
 )
 _PAST_END: Final = 1  # frames beyond the last one: exporters that count from 1 write so many
@@ -67,11 +70,13 @@ class _Clip:
     end: int
     window: Window
     fps: Fraction
+    boxes: Ints  # of its actors, (4, T)
     reason: str | None = None
     offset: int = 0
     held: int = 0
     damaged: int = 0  # frames that the decoder mended, or that may refer to such
     sha256: str = ""
+    quality: Measured | None = None
     frame: Bytes = field(default_factory=lambda: np.empty(0, np.uint8))
     planes: tuple[Bytes, ...] = ()
 
@@ -105,7 +110,8 @@ def cut_video(
 ) -> pd.DataFrame:
     """Cut every clip of one video, exactly, decoding each needed group of pictures once.
 
-    ``clips`` are rows of ``clips_planned`` (``clip_id, start, end, width, height, x, y``). Each
+    ``clips`` are rows of ``clips_planned`` (``clip_id, start, end, width, height, x, y``), with
+    the actors' ``boxes`` ``(4, T)`` in the window, or else the whole window for them. Each
     becomes ``<clip_id>.mp4`` in ``out_dir``, a frame short where it is planned one past the
     video's last. ``pack_path`` takes the clips' raw planes: clip after clip in the order given,
     frame after frame, Y, U and V of the enclosing even window in 4:2:0
@@ -147,23 +153,26 @@ def cut_video(
     return _table(wanted, Path(pack_path).name if pack_path is not None else None)
 
 
-def _clip(index: VideoIndex, clip_id: str, start: int, end: int, *place: Any) -> _Clip:
+def _clip(
+    index: VideoIndex, clip_id: str, start: int, end: int, boxes: Ints | None, *place: Any
+) -> _Clip:
     if start < index.n_frames < end <= index.n_frames + _PAST_END:
         end = index.n_frames
     window = Window.of(*place, tall=index.tall)
-    return _Clip(clip_id, start, end, window, clip_rate(index, start, end))
+    if boxes is None:
+        boxes = np.tile([[0], [0], [window.width], [window.height]], end - start)
+    return _Clip(clip_id, start, end, window, clip_rate(index, start, end), boxes)
 
 
-def _rows(
-    clips: pd.DataFrame,
-) -> Iterator[tuple[str, int, int, int, int, Sequence[int], Sequence[int]]]:
+def _rows(clips: pd.DataFrame) -> Iterator[tuple[str, int, int, Ints | None, *tuple[Any, ...]]]:
     names = ("clip_id", "start", "end", "width", "height", "x", "y")
-    for clip_id, start, end, width, height, x, y in zip(
-        *(clips[n].tolist() for n in names), strict=True
+    boxes = clips["boxes"].tolist() if "boxes" in clips else [None] * len(clips)
+    for own, clip_id, start, end, width, height, x, y in zip(
+        boxes, *(clips[n].tolist() for n in names), strict=True
     ):
         if not len(x) == len(y) == end - start > 0:
             raise ValueError(f"clip {clip_id}: {end - start} frames, {len(x)} corners")
-        yield str(clip_id), int(start), int(end), int(width), int(height), x, y
+        yield str(clip_id), int(start), int(end), own, int(width), int(height), x, y
 
 
 def _refusal(clip: _Clip, index: VideoIndex, max_held: float) -> str | None:
@@ -213,6 +222,12 @@ def _frames(raw: int, clip: _Clip) -> Bytes:
     return np.frombuffer(data, np.uint8).reshape(clip.n_frames, -1)
 
 
+def _quality(clip: _Clip, data: Bytes) -> Measured:
+    window = clip.window
+    planes = window.planes(data) if window.even else window.full_chroma(data)
+    return measure(planes, window.left, window.top, clip.boxes)
+
+
 def _partial(out: Path, clip: _Clip) -> Path:
     return out / f"{clip.clip_id}.mp4{PARTIAL}"
 
@@ -240,7 +255,7 @@ def _table(clips: Sequence[_Clip], pack: str | None) -> pd.DataFrame:
         (c.clip_id, *[None] * (len(COLUMNS) - 2), c.reason)
         if c.reason
         else (c.clip_id, f"{c.clip_id}.mp4", c.n_frames, c.held, c.damaged, c.sha256)
-        + (pack, c.offset if pack else None, str(c.fps), None)
+        + (pack, c.offset if pack else None, str(c.fps), *(c.quality or ()), None)
         for c in clips
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
@@ -277,6 +292,8 @@ class _Job:
             began = process_time()
             data = _frames(self.raw, clip)
             read = process_time()
+            clip.quality = _quality(clip, data)
+            measured = process_time()
             try:
                 file = encode_clip(
                     data, clip.window, clip.fps, index.colour, self.encode, index.sar
@@ -287,7 +304,8 @@ class _Job:
                 encoded = process_time()
                 clip.sha256 = hashlib.sha256(file).hexdigest()
                 _partial(self.out, clip).write_bytes(file)
-                profile.encode += encoded - read
+                profile.measure += measured - read
+                profile.encode += encoded - measured
                 profile.write += process_time() - encoded + read - began
         if clip.reason is not None:
             _partial(self.out, clip).unlink(missing_ok=True)

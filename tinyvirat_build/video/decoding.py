@@ -36,6 +36,7 @@ class Profile:
 
     decode: float = 0.0
     crop: float = 0.0
+    measure: float = 0.0
     encode: float = 0.0
     write: float = 0.0
     frames: int = 0
