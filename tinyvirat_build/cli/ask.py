@@ -137,7 +137,7 @@ def verify(
 @json_option
 def audit(out: Path, as_json: bool) -> None:
     """Audit a build: are its labels complete, do its splits leak, are clips short or held."""
-    from tinyvirat_build.ask import audit as audits
+    from tinyvirat_build import audit as audits
     from tinyvirat_build.builds import open_build
 
     found = open_build(out).audit(quiet=False)

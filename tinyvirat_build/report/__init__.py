@@ -11,39 +11,43 @@ import yaml
 
 from tinyvirat_build import store
 from tinyvirat_build.report.figures import figures
+from tinyvirat_build.report.gallery import Given
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.stats import stats
 
 
-def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) -> dict[str, Any]:
-    """Write ``out/stats`` (stats.json, table1, figures) and ``out/report.html``; return the stats.
+def publish_statistics(
+    out: Path, settings: Settings, classes: Sequence[str], given: Given
+) -> dict[str, Any]:
+    """Write ``out/stats`` (stats.json, table1, figures) and the report; return the stats.
 
-    ``out`` is a build whose build.yaml is written, and its tables ``clips``, ``issues`` and
-    ``balance``.
+    ``out`` is a build whose build.yaml and tables are written; ``given`` is what the report is
+    told beside them. Of a build without any file the plan is counted.
     """
-    tables = {
-        name: store.read_table(out / "tables" / f"{name}.parquet")
-        for name in ("clips", "issues", "balance")
-    }
+    names = ("clips", "issues", "balance", "videos")
+    tables = {name: store.read_table(out / "tables" / f"{name}.parquet") for name in names}
+    clips = tables["clips"]
+    planned = bool(clips["id"].isna().all())
     counted = stats(
-        tables["clips"],
+        clips.drop(columns=["id", "n_frames"]) if planned else clips,
         classes=classes,
         targets=settings.partition.targets,
         balance=tables["balance"],
         issues=tables["issues"],
     )
+    counted["clips_without_file"] = int(clips["id"].isna().sum())
     folder = out / "stats"
     store.write_json(folder / "stats.json", counted, indent=1)
     markdown, csv = table1(counted)
     store.write_text(folder / "table1.md", markdown)
     store.write_text(folder / "table1.csv", csv)
-    drawn = figures(counted)
-    for name, content in drawn.items():
+    for name, content in figures(counted).items():
         store.write_bytes(folder / name, content)
-    made_of = _made_of(out, settings)
-    write_report(out, tables, counted, settings.to_yaml(), out, made_of=made_of, drawn=drawn)
+    write_report(
+        out, tables, counted, settings.to_yaml(), given, made_of=_made_of(out, settings)
+    )  # fmt: skip
     return counted
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.report.frames import frames_at
+from tinyvirat_build.video.frames import frames_at
 
 CLIPS: Final = 4  # of each class
 FRAMES: Final = 3  # of each clip: the first, the middle, the last
