@@ -32,8 +32,8 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "pack": "errors geometry records released store",
     "audit": "errors geometry records stages store video",
     "report": "audit errors geometry records settings stages store video",
-    "pipeline": "audit engine errors geometry labels pack records released report settings sources stages store "
-    "video",
+    "pipeline": "audit engine errors geometry labels pack records released report settings "
+    "sources stages store video",
     "ask": "audit engine errors formats geometry labels pack pipeline records released report settings "
     "sources stages store video",
     "builds": "ask audit engine errors labels pipeline records report settings store",

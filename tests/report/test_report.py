@@ -20,12 +20,12 @@ from tinyvirat_build import store
 from tinyvirat_build.records import Balance, Issue, balance_frame, columns, empty, issues_frame
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.figures import WIDTH, figures
-from tinyvirat_build.video.frames import frames_at
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.sheets import CLIPS, contact_sheets
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, table1
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.stats import stats
+from tinyvirat_build.video.frames import frames_at
 
 CLASSES = ("Opening", "Talking", "Riding <b>")
 TARGETS = (0.64, 0.13, 0.23)

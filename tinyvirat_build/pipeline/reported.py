@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import av
 import cv2
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from tinyvirat_build import report, store
 from tinyvirat_build.audit import findings
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.audited import audit_tables
-from tinyvirat_build.pipeline.folder import table_path, unit_path
+from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, Key, StageResult

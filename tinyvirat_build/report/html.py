@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -53,20 +53,24 @@ def write_report(
             *videos.videos(out / "tables"),
         ),
     )
-    text = _environment().get_template("report.html").render(
-        root="",
-        data=DATA,
-        title="Report of a TinyVIRAT build",
-        made_of=made_of,
-        stats=stats,
-        splits=SPLITS,
-        remedy=given.remedy,
-        tiles=_tiles(stats),
-        table1=(HEADER, [*PUBLISHED, build_row(stats, "this build")]),
-        classes=_classes(stats),
-        reasons=REASONS,
-        figures=_figures(out, figures),
-        settings=settings_yaml,
+    text = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            root="",
+            data=DATA,
+            title="Report of a TinyVIRAT build",
+            made_of=made_of,
+            stats=stats,
+            splits=SPLITS,
+            remedy=given.remedy,
+            tiles=_tiles(stats),
+            table1=(HEADER, [*PUBLISHED, build_row(stats, "this build")]),
+            classes=_classes(stats),
+            reasons=REASONS,
+            figures=_figures(out, figures),
+            settings=settings_yaml,
+        )
     )
     path = out / "report.html"
     store.write_text(path, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -56,9 +56,9 @@ def _change(before: Sequence[str], after: Sequence[str]) -> str:
 
 
 def clip_cuts(
-    clips: Iterable[Mapping[str, Any]],
-    chunks: Iterable[Mapping[str, Any]],
-    segments: Mapping[int, Mapping[str, Any]],
+    clips: Iterable[Mapping[Hashable, Any]],
+    chunks: Iterable[Mapping[Hashable, Any]],
+    segments: Mapping[int, Mapping[Hashable, Any]],
     why: Mapping[int, tuple[str, str]],
 ) -> list[tuple[str, str]]:
     """Why each clip of one video begins and ends, in the order of ``clips``.

@@ -30,11 +30,11 @@ def videos(tables: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def video(rows: Mapping[str, pd.DataFrame], issues: pd.DataFrame) -> dict[str, Any]:
     """One video's activities, actors, segments, windows and issues."""
-    clips, segments = rows["clips"], rows["segments"]
+    clips, segments = rows["clips"].to_dict("records"), rows["segments"]
     why = segment_cuts(segments)
     lost = losses(issues, REASONS)
     by_id = {int(s["segment_id"]): s for s in segments.to_dict("records")}
-    cuts = clip_cuts(clips.to_dict("records"), rows["chunks"].to_dict("records"), by_id, why)
+    cuts = clip_cuts(clips, rows["chunks"].to_dict("records"), by_id, why)
     return {
         "activities": [_activity(a) for a in rows["activities"].to_dict("records")],
         "actors": list(_actors(rows["actors"], rows["boxes"])),
@@ -59,7 +59,7 @@ def video(rows: Mapping[str, pd.DataFrame], issues: pd.DataFrame) -> dict[str, A
                 "near": list(c["seen_activities"] or ()),
                 "why": list(cut),
             }
-            for c, cut in zip(clips.to_dict("records"), cuts, strict=True)
+            for c, cut in zip(clips, cuts, strict=True)
         },
         "issues": [
             [_plain(i[name]) for name in _TOLD] for i in issues.to_dict("records")
@@ -93,7 +93,7 @@ def _runs(values: tuple[int, ...]) -> list[int]:
     found = np.asarray(values, np.int64)
     starts = np.flatnonzero(np.r_[True, found[1:] != found[:-1]][: len(found)])
     counts = np.diff(np.r_[starts, len(found)])
-    return np.stack([found[starts], counts], axis=1).ravel().tolist()  # type: ignore[no-any-return]
+    return np.stack([found[starts], counts], axis=1).ravel().tolist()
 
 
 def _actors(actors: pd.DataFrame, boxes: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -118,9 +118,10 @@ def _courses(frames: Ints, sides: Floats) -> list[list[float]]:
     """The boxes at which an actor's course bends, run by run of frames without a gap."""
     gap = np.diff(frames) != 1
     bends = np.zeros(len(frames), bool)
-    bends[1:-1] = np.abs(sides[2:] - 2 * sides[1:-1] + sides[:-2]).max(axis=1, initial=0) > _STRAIGHT
+    away = np.abs(sides[2:] - 2 * sides[1:-1] + sides[:-2]).max(axis=1, initial=0)
+    bends[1:-1] = away > _STRAIGHT
     first, last = np.r_[True, gap], np.r_[gap, True]
     kept = bends | first | last
-    table = np.round(np.c_[frames, sides], 1)[kept]
+    table: Floats = np.column_stack([frames, sides]).astype(np.float64).round(1)[kept]
     parts = np.split(table, np.flatnonzero(first[kept])[1:])
     return [[int(v) if v == int(v) else float(v) for v in part.ravel()] for part in parts]

@@ -27,14 +27,10 @@
     return made;
   }
 
-  function svg(tag, attributes = {}, title = "") {
+  function svg(tag, attributes = {}, title = "", text = "") {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    if (title) {
-      const told = document.createElementNS("http://www.w3.org/2000/svg", "title");
-      told.textContent = title;
-      made.append(told);
-    }
+    made.append(...(title ? [svg("title", {}, "", title)] : []), text);
     return made;
   }
 
@@ -42,8 +38,6 @@
   const count = (n) => n.toLocaleString("en");
   const BOX = 128; // pixels of a picture in the grid
   let head, C = {}, order = [], place = new Map(), scores = null;
-
-  // ---- one clip in words -------------------------------------------------------------------
 
   const video = (i) => head.videos[C.video[i]];
   const labels = (i) => C.labels[i].map((c) => head.classes[c]);
@@ -79,21 +73,16 @@
     return worst;
   }
 
-  // ---- filters and order -------------------------------------------------------------------
-
   const checked = () => [...document.querySelectorAll("#class-list input:checked")].map((x) => +x.value);
   const numbers = (id) => [[`${id}-min`, -Infinity], [`${id}-max`, Infinity]].map(([x, none]) => ($(x).value === "" ? none : +$(x).value));
 
   function found(i, text) {
-    if (!text) return true;
-    return C.id[i].startsWith(text) || [C.number[i], C.released[i], C.path[i], video(i).id].some((t) => t.toLowerCase().includes(text));
+    return !text || C.id[i].startsWith(text) || [C.number[i], C.released[i], C.path[i], video(i).id].some((t) => t.toLowerCase().includes(text));
   }
 
   function state(i, wanted) {
-    if (wanted === "file") return C.number[i] !== "";
-    if (wanted === "held") return C.held[i] > 0;
-    if (wanted === "damaged") return C.damaged[i] > 0;
-    return C.reason[i] === wanted.slice(7);
+    const known = { file: C.number[i] !== "", held: C.held[i] > 0, damaged: C.damaged[i] > 0 };
+    return known[wanted] ?? C.reason[i] === wanted.slice(7);
   }
 
   function matches() {
@@ -154,17 +143,15 @@
     $("told").textContent = `${count(order.length)} of ${count(C.id.length)} clips`;
     const classes = checked();
     $("classes-told").textContent = classes.length ? classes.map((c) => head.classes[c]).join(", ") : "all";
-    const set = [...$("more").querySelectorAll("select, input")].filter((x) => x.value !== "").length;
-    $("more-told").textContent = set ? `(${set} set)` : "";
+    const set = [...$("more").querySelectorAll("select, input")].filter((x) => x.value !== "");
+    $("more-told").textContent = set.length ? `(${set.length} set)` : "";
     at = 0;
     $("grid").scrollTop = 0;
-    clear();
+    [...shown.keys()].forEach(drop);
     draw();
   }
 
-  function options(id, values) {
-    for (const [value, told] of values) $(id).append(el("option", { value }, told));
-  }
+  const options = (id, values) => $(id).append(...values.map(([value, told]) => el("option", { value }, told)));
 
   function counted(of, known = []) {
     const counts = new Map(known.map((k) => [k, 0]));
@@ -183,7 +170,7 @@
     options("state", [["file", "there"], ["held", "has held frames"], ["damaged", "has damaged frames"],
       ...Object.keys(head.reasons).map((r) => [`reason-${r}`, `none: ${r}, ${head.reasons[r]}`])].map(([v, t]) => [v, `${t} (${count(has(v))})`]));
     options("sort", Object.entries(sorts()).map(([value, [told]]) => [value, told]));
-    const own = new Map(counted((i) => labels(i)).map(([k, told]) => [k, told]));
+    const own = new Map(counted(labels));
     head.classes.forEach((label, c) => {
       if (own.has(label)) $("class-list").append(el("label", {}, el("input", { type: "checkbox", value: c }), ` ${own.get(label)}`));
     });
@@ -194,15 +181,9 @@
     }
   }
 
-  // ---- the grid: only what is in view exists -----------------------------------------------
-
   const shown = new Map();
   let at = 0, columns = 1, wide = 1, high = 1, later = 0;
   const still = matchMedia("(prefers-reduced-motion: reduce)");
-
-  function clear() {
-    for (const key of [...shown.keys()]) drop(key);
-  }
 
   function drop(key) {
     const cell = shown.get(key);
@@ -216,7 +197,7 @@
     const grid = $("grid");
     columns = Math.max(1, Math.floor(grid.clientWidth / 152));
     wide = grid.clientWidth / columns;
-    high = scores ? 226 : 208;
+    high = scores ? 234 : 218;
     $("rows").style.height = `${Math.ceil(order.length / columns) * high}px`;
     const first = Math.max(0, Math.floor(grid.scrollTop / high)) * columns;
     const last = Math.min(order.length, Math.ceil((grid.scrollTop + grid.clientHeight) / high) * columns);
@@ -256,12 +237,13 @@
     const marks = [];
     if (C.held[i]) marks.push(`${C.held[i]} held`);
     if (C.damaged[i]) marks.push(`${C.damaged[i]} damaged`);
-    for (const kind of new Set(C.found[i].map(([one]) => one))) if (kind !== "held") marks.push(kind);
+    marks.push(...new Set(C.found[i].map(([kind]) => kind).filter((kind) => kind !== "held")));
     const made = el("button", { type: "button", className: "clip", tabIndex: k === at ? 0 : -1 },
       el("span", { className: "film" }, picture(i, BOX)),
       el("span", { className: "labels" }, labels(i).join(", ")),
       worst ? el("span", { className: "bad" }, `${worst.truth ? "missed" : "saw"} ${worst.label} ${worst.score.toFixed(2)}`) : "",
-      el("span", { className: "dim" }, `${name(i)} · ${C.width[i]}×${C.height[i]} ${factor(scale(i, BOX))} · ${C.frames[i]} fr.`),
+      el("span", { className: "dim" }, `${name(i)} · ${C.frames[i]} frames`),
+      el("span", { className: "dim" }, `${C.width[i]}×${C.height[i]} pixels ${factor(scale(i, BOX))}`),
       el("span", { className: "marks" }, marks.join(", ")));
     made.ariaLabel = `${labels(i).join(", ")}; ${name(i)}; ${C.width[i]} by ${C.height[i]} pixels, ${C.frames[i]} frames; ${marks.join(", ")}`;
     made.onclick = () => open(i);
@@ -282,15 +264,13 @@
     if (focus) shown.get(at)?.focus({ preventScroll: true });
   }
 
-  function keys(event) {
+  function gridKeys(event) {
     const page = Math.max(1, Math.floor($("grid").clientHeight / high)) * columns;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
     if (by === undefined) return;
     event.preventDefault();
     move(at + by);
   }
-
-  // ---- one clip's panel --------------------------------------------------------------------
 
   let now = null; // the clip that is open, with its video's data, film, frame
 
@@ -336,11 +316,11 @@
         el("div", {},
           el("div", { className: "film large" }, shownFilm),
           el("div", { className: "controls" },
-            button("back", "−1", "Step back (left arrow)", () => seek(now.frame - step(i))),
+            button("back", `−${step(i)}`, "Step back (left arrow)", () => seek(now.frame - step(i))),
             button("play", "Play", "Play or pause (space)", play),
-            button("forth", "+1", "Step on (right arrow)", () => seek(now.frame + step(i))),
+            button("forth", `+${step(i)}`, "Step on (right arrow)", () => seek(now.frame + step(i))),
             bar, el("output", { id: "frame" })),
-          el("p", { className: "dim" }, !now.film ? "" : step(i) > 1 ? `Preview ${factor(scale(i, room))}: every ${step(i)} frames, lossy. ` : C.film[i] === 1 ? `The clip itself ${factor(scale(i, room))}. ` : `Preview ${factor(scale(i, room))}, lossy. `,
+          el("p", { className: "dim" }, now.film ? `${C.film[i] === 1 ? "The clip itself" : step(i) > 1 ? `A preview, lossy, of every ${step(i)} frames` : "A preview, lossy"}, ${factor(scale(i, room))}. ` : "",
             C.path[i] ? el("a", { href: address(C.path[i]), id: "mp4" }, C.path[i]) : "")),
         facts(i, told)),
       el("h3", {}, "In its source"),
@@ -400,8 +380,8 @@
   }
 
   function table(header, rows) {
-    return el("div", { className: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...header.map((h) => el("th", { className: "text" }, h)))),
-      el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((c) => el("td", { className: "text" }, String(c ?? ""))))))));
+    const line = (tag, cells) => el("tr", {}, ...cells.map((c) => el(tag, { className: "text" }, String(c ?? ""))));
+    return el("div", { className: "scroll" }, el("table", {}, el("thead", {}, line("th", header)), el("tbody", {}, ...rows.map((r) => line("td", r)))));
   }
 
   function records(i, told) {
@@ -417,8 +397,6 @@
       issues.length ? table(["stage", "reason", "action", "count", "record", "file and line", "detail"], issues.map(([s, r, a, n, rec, f, l, d]) => [s, r, a, n, rec, where(f, l), d])) : el("p", { className: "dim" }, "No issue concerns it."));
   }
 
-  // ---- frame by frame ----------------------------------------------------------------------
-
   function follow() {
     const { film: own, i } = now, mine = now;
     if (!own) return tick(0);
@@ -428,23 +406,17 @@
       tick(Math.round(meta.mediaTime * rate(i)));
       own.requestVideoFrameCallback(seen);
     };
-    if (own.requestVideoFrameCallback) own.requestVideoFrameCallback(seen);
-    else own.ontimeupdate = () => now === mine && tick(Math.floor(own.currentTime * rate(i) + 1e-3));
+    own.requestVideoFrameCallback(seen);
     own.onplay = own.onpause = () => { if (now === mine) $("play").textContent = own.paused ? "Play" : "Pause"; };
     own.onloadeddata = () => now === mine && tick(now.frame);
     if (!still.matches) own.play().catch(() => {});
   }
 
   function play() {
-    const mine = now;
     if (now.film) return now.film.paused ? now.film.play() : now.film.pause();
     $("play").textContent = now.timer ? "Play" : "Pause";
-    if (now.timer) {
-      clearInterval(now.timer);
-      now.timer = 0;
-      return;
-    }
-    now.timer = setInterval(() => now === mine && tick(now.frame < now.last ? now.frame + 1 : 0), 1000 / rate(now.i));
+    clearInterval(now.timer);
+    now.timer = now.timer ? 0 : setInterval(() => tick(now.frame < now.last ? now.frame + 1 : 0), 1000 / rate(now.i));
   }
 
   function seek(frame) {
@@ -466,20 +438,13 @@
 
   // The box of an actor at a frame, straight between two that are known; null in a gap.
   function boxAt(actor, t) {
-    for (const run of actor.runs) {
-      const n = run.length / 5;
-      if (t < run[0] || t > run[5 * (n - 1)]) continue;
-      let low = 0, high = n - 1;
-      while (high - low > 1) {
-        const mid = (low + high) >> 1;
-        if (run[5 * mid] <= t) low = mid;
-        else high = mid;
-      }
-      const [a, b] = [run.slice(5 * low, 5 * low + 5), run.slice(5 * high, 5 * high + 5)];
-      const part = b[0] > a[0] ? (t - a[0]) / (b[0] - a[0]) : 0;
-      return [1, 2, 3, 4].map((k) => a[k] + part * (b[k] - a[k]));
-    }
-    return null;
+    const run = actor.runs.find((r) => r[0] <= t && t <= r[r.length - 5]);
+    if (!run) return null;
+    let a = 0;
+    while (a + 5 < run.length && run[a + 5] <= t) a += 5;
+    const b = Math.min(a + 5, run.length - 5);
+    const part = b > a ? (t - run[a]) / (run[b] - run[a]) : 0;
+    return [1, 2, 3, 4].map((k) => run[a + k] + part * (run[b + k] - run[a + k]));
   }
 
   function prepare(v) {
@@ -487,9 +452,8 @@
     now.who = new Map();
     for (const a of now.of.activities) for (const actor of a.actors) now.who.set(actor, [...(now.who.get(actor) ?? []), a]);
     if (!v.still) return;
-    const back = new Image();
+    const back = el("img", { src: address(v.still[1]) });
     back.onload = () => { mine.back = back; if (now === mine) paint(); };
-    back.src = address(v.still[1]);
   }
 
   function paint() {
@@ -522,25 +486,40 @@
     pen.beginPath();
     now.xs.forEach((px, n) => pen.lineTo(px + w / 2, now.ys[n] + h / 2));
     pen.stroke();
-    pen.font = `${(12 * dense) / k}px system-ui, sans-serif`;
-    const mine = new Set(told.own);
+    const mine = new Set(told.own), near = new Set(told.near), names = [];
     for (const actor of now.of.actors) {
       const box = boxAt(actor, t);
       if (!box) continue;
       const doing = (now.who.get(actor.id) ?? []).filter((a) => a.start <= t && t < a.end);
-      const own = doing.some((a) => mine.has(a.id)), names = [...new Set(doing.flatMap((a) => a.labels))];
-      line(own ? "#e69f00" : names.length ? "#56b4e9" : "#9aa0a6", own ? 2 : 1.25);
+      const own = doing.some((a) => mine.has(a.id)), said = [...new Set(doing.flatMap((a) => a.labels))].join(", ");
+      line(own ? "#e69f00" : said ? "#56b4e9" : "#9aa0a6", own ? 2 : 1.25);
       pen.strokeRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
-      if (names.length && !own) {
-        pen.fillStyle = "#9ad4f5";
-        pen.fillText(names.join(", "), box[0], box[1] - (3 * dense) / k);
-      }
+      if (said && !own) names.push({ said, box, first: doing.some((a) => near.has(a.id)) ? 0 : 1 });
     }
     line("#ffffff", 2);
     pen.strokeRect(x, y, w, h);
+    write(pen, names, dense / k, view, [x, y, x + w, y + h]);
   }
 
-  // ---- the track in time -------------------------------------------------------------------
+  // Names beside their boxes, the neighbours' first; none over another or over the window.
+  function write(pen, names, px, view, window) {
+    const taken = [];
+    pen.font = `${12 * px}px system-ui, sans-serif`;
+    for (const { said, box } of names.sort((a, b) => a.first - b.first)) {
+      const wide = pen.measureText(said).width, left = Math.min(box[0], view[0] + view[2] - wide - 2 * px);
+      for (const base of [box[1] - 4 * px, box[3] + 12 * px]) {
+        const own = [left, base - 11 * px, left + wide, base + 2 * px];
+        if ([window, ...taken].some((o) => own[0] < o[2] && o[0] < own[2] && own[1] < o[3] && o[1] < own[3])) continue;
+        taken.push(own);
+        pen.strokeStyle = "#000c";
+        pen.lineWidth = 3 * px;
+        pen.strokeText(said, left, base);
+        pen.fillStyle = "#b5dff7";
+        pen.fillText(said, left, base);
+        break;
+      }
+    }
+  }
 
   function timeline() {
     const { i, of, told } = now, holder = $("line");
@@ -554,7 +533,7 @@
     const wide = Math.max(240, holder.clientWidth), left = wide < 500 ? 0 : 170, row = left ? 20 : 34;
     const x = (now.toX = (t) => left + ((Math.min(Math.max(t, t0), t1) - t0) / Math.max(1, t1 - t0)) * (wide - left - 2));
     const rows = bars.length + 2, made = svg("svg", { width: wide, height: rows * row + 20, role: "img" }, `Activities, segments and clips from frame ${t0} to ${t1}`);
-    const text = (px, py, said, kind = "") => { const t = svg("text", { x: px, y: py, class: kind }); t.textContent = said; made.append(t); };
+    const text = (px, py, said, kind = "") => made.append(svg("text", { x: px, y: py, class: kind }, "", said));
     const bar = (n, a, b, kind, title) => made.append(svg("rect", { x: x(a), y: n * row + (left ? 3 : 17), width: Math.max(1, x(b) - x(a) - 1), height: 14, class: kind }, title));
     const short = (said) => (left && said.length > 24 ? `${said.slice(0, 23)}…` : said);
     bars.forEach((a, n) => {
@@ -578,8 +557,6 @@
     const losses = segments.flatMap((s) => s.lost.map(([a, b, why]) => `Frames ${count(a)} to ${count(b - 1)} are in no clip – ${why}`));
     holder.replaceChildren(made, ...losses.map((l) => el("p", { className: "dim" }, l)));
   }
-
-  // ---- beginning ---------------------------------------------------------------------------
 
   function panelKeys(event) {
     if (event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
@@ -606,7 +583,7 @@
     $("filters").oninput = () => requestAnimationFrame(apply);
     $("filters").onreset = () => setTimeout(apply);
     $("grid").onscroll = () => requestAnimationFrame(draw);
-    $("grid").onkeydown = keys;
+    $("grid").onkeydown = gridKeys;
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
     $("panel").onclose = () => { shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
