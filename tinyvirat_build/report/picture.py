@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -87,8 +87,10 @@ def _draw_source(axes: Axes, scene: Drawn) -> None:
     doing = activities[(activities["start"] <= frame) & (activities["end"] > frame)]
     boxes = scene.rows["boxes"]
     # Who does several things at once may have a box in each, at one place.
-    places = boxes[boxes["frame"] == frame].groupby(["x1", "y1", "x2", "y2"])["actor_id"]
-    for (x1, y1, x2, y2), actors in places:
+    there = boxes[boxes["frame"] == frame].groupby(["x1", "y1", "x2", "y2"])["actor_id"]
+    places: Iterable[tuple[Any, Any]] = there
+    for corners, actors in places:
+        x1, y1, x2, y2 = map(float, corners)
         does = [a for a in doing.to_dict("records") if {*actors.astype(str)} & {*a["actors"]}]
         names = sorted({label for a in does for label in a["labels"]})
         mine = any(a["activity_id"] in own for a in does)

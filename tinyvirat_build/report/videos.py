@@ -105,7 +105,7 @@ def _actors(actors: pd.DataFrame, boxes: pd.DataFrame) -> Iterator[dict[str, Any
     order = np.lexsort((frames, names.astype(str)))
     names, frames, sides = names[order], frames[order], sides[order]
     starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]][: len(names)])
-    for low, high in zip(starts, np.r_[starts[1:], len(names)], strict=True):
+    for low, high in zip(starts, np.r_[starts[1:], len(names)][: len(starts)], strict=True):
         name = str(names[low])
         yield {
             "id": name,
