@@ -298,14 +298,12 @@
 
   function show() {
     const { i, of } = now, v = video(i), told = of.clips[C.id[i]];
-    now.told = told;
-    now.xs = spread(told.x);
-    now.ys = spread(told.y);
-    now.last = Math.floor((C.frames[i] - 1) / step(i)) * step(i);
+    const last = Math.floor((C.frames[i] - 1) / step(i)) * step(i);
+    Object.assign(now, { told, last, xs: spread(told.x), ys: spread(told.y) });
     const room = Math.max(64, Math.min(448, document.documentElement.clientWidth - 48));
     const shownFilm = picture(i, room);
     now.film = shownFilm.tagName === "VIDEO" ? shownFilm : null;
-    const bar = el("input", { type: "range", id: "seek", min: 0, max: now.last, step: step(i), value: 0, ariaLabel: "Frame" });
+    const bar = el("input", { type: "range", id: "seek", min: 0, max: last, step: step(i), value: 0, ariaLabel: "Frame" });
     const canvas = el("canvas", { id: "source-frame", role: "img" });
     canvas.ariaLabel = `The window of ${C.width[i]} by ${C.height[i]} pixels in the picture of ${v.width} by ${v.height}, with the boxes of all actors`;
     const button = (id, text, label, act) => el("button", { type: "button", id, ariaLabel: label, title: label, onclick: act }, text);
@@ -399,7 +397,8 @@
 
   function follow() {
     const { film: own, i } = now, mine = now;
-    if (!own) return tick(0);
+    tick(0);
+    if (!own) return;
     own.src = film(i);
     const seen = (_, meta) => {
       if (now !== mine) return;
@@ -408,7 +407,7 @@
     };
     own.requestVideoFrameCallback(seen);
     own.onplay = own.onpause = () => { if (now === mine) $("play").textContent = own.paused ? "Play" : "Pause"; };
-    own.onloadeddata = () => now === mine && tick(now.frame);
+    own.onloadeddata = () => now === mine && paint();
     if (!still.matches) own.play().catch(() => {});
   }
 
@@ -473,11 +472,9 @@
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(k, 0, 0, k, -view[0] * k, -view[1] * k);
     pen.imageSmoothingEnabled = !now.close;
-    if (now.back) {
-      pen.globalAlpha = 0.75;
-      pen.drawImage(now.back, 0, 0, v.width, v.height);
-      pen.globalAlpha = 1;
-    }
+    pen.globalAlpha = 0.75;
+    if (now.back) pen.drawImage(now.back, 0, 0, v.width, v.height);
+    pen.globalAlpha = 1;
     pen.imageSmoothingEnabled = false;
     if (now.film?.readyState >= 2) pen.drawImage(now.film, x, y, w, h);
     const line = (colour, thick) => { pen.strokeStyle = colour; pen.lineWidth = (thick * dense) / k; };
