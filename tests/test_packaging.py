@@ -15,6 +15,7 @@ def test_every_data_file_is_shipped_inside_the_wheel() -> None:
     package = REPO / "tinyvirat_build"
     shipped = {p.resolve() for pattern in patterns for p in package.glob(pattern) if p.is_file()}
     data = {p.resolve() for p in (REPO / "annotations").rglob("*") if p.is_file()}
+    data |= {p.resolve() for p in (package / "report" / "templates").iterdir()}
     assert data <= shipped
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +18,7 @@ from pages import read_clips
 
 import tinyvirat_build as tvb
 from tinyvirat_build.ask.errors_of_run import report_errors
+from tinyvirat_build.video.frames import frames_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -152,6 +155,46 @@ def test_filters_agree_with_the_tables(shown: tvb.Build, browse: Callable[..., P
     page.keyboard.press("ArrowRight")
     page.keyboard.press("End")
     expect(page.locator(".clip:focus")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_clip_that_browsers_play_goes_frame_by_frame(
+    demo: tvb.Build, demo_data: Path, browse: Callable[..., Page], tmp_path: Path
+) -> None:
+    settings = DEMO | {"report.previews": "auto", "encode.codec": "vp9-lossless"}
+    build = tvb.build("demo", tmp_path, data=demo_data, settings=settings, limit=2, workers=2)
+    page = browse(build.path / "report.html")
+    assert not (build.path / "report" / "previews").exists()
+    clip = build.clips[build.clips["n_frames"] > 20].iloc[0]
+    page.fill("#search", clip["clip_id"])
+    page.locator(".clip").click()
+    page.locator("#play", has_text="Pause").click()
+    page.locator("#seek").fill("0")
+    frames = frames_at(build.path / clip["path"], range(12))
+    for number in range(1, 12):
+        page.locator("#forth").click()
+        assert frame(page) == number
+        page.locator("#panel video").evaluate(SOUGHT)
+        seen = picture(page.locator("#panel video").screenshot(), clip["width"], clip["height"])
+        apart = [np.abs(seen - f.astype(np.int64)).mean() for f in frames]
+        assert apart[number] == min(apart) < 4
+
+
+# A canvas with a file of the disk may not be read, so that the screen is looked at.
+SOUGHT = """async (v) => {
+  if (v.seeking) await new Promise((done) => v.addEventListener("seeked", done, { once: true }));
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+
+
+def picture(png: bytes, width: int, height: int) -> Any:
+    """The pixels ``(height, width, 3)`` of a clip that is shown enlarged."""
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    rows, columns = (
+        ((np.arange(n) + 0.5) * size / n).astype(int)
+        for n, size in zip((height, width), image.shape, strict=False)
+    )
+    return image[np.ix_(rows, columns)].astype(np.int64)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from tinyvirat_build import report, store
 from tinyvirat_build.audit import findings
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.audited import audit_tables
-from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, Key, StageResult
@@ -64,7 +64,8 @@ def _remedy(corpus: Corpus, clips: pd.DataFrame) -> str:
     return (
         f"Of {len(missing):,} clips there are no pictures, as {len(videos):,} source videos are "
         f"not in the data folder ({', '.join(videos[:3])}{', …' if len(videos) > 3 else ''}): "
-        f"{how}, put them anywhere below the data folder, and run tinyvirat-build all again."
+        f"{how} (docs/guide.md, Get the data, says where), put them anywhere below the data folder, "
+        "and run tinyvirat-build all again."
     )
 
 
@@ -115,4 +116,7 @@ def there(corpus: Corpus) -> bool:
     own = (f"{FOLDER}/report.js", f"{FOLDER}/report.css", f"{DATA}/head.js")
     if not all((corpus.out / name).is_file() for name in (*names, *own)):
         return False
-    return corpus.settings.report.previews == "none" or (corpus.out / previews.PREVIEWS).is_dir()
+    if corpus.settings.report.previews == "none" or (corpus.out / previews.PREVIEWS).is_dir():
+        return True
+    clips = store.read_table(table_path(corpus.out, "clips"), ["path", "width", "height"])
+    return previews.wanted(clips, corpus.settings.encode.codec).empty

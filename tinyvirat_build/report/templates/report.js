@@ -227,7 +227,7 @@
   function picture(i, room) {
     const f = scale(i, room);
     const size = { width: C.width[i] * f, height: C.height[i] * f };
-    if (!film(i)) return el("div", { className: "none" }, C.reason[i] ? `no picture: ${C.reason[i]}` : "no picture");
+    if (!film(i)) return el("div", { className: "none" }, C.reason[i] ? `no picture: ${head.reasons[C.reason[i]]}` : "no picture");
     return el("video", { ...size, muted: true, loop: true, playsInline: true, preload: "auto", tabIndex: -1, ariaHidden: "true" });
   }
 
