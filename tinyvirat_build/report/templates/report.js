@@ -241,7 +241,7 @@
     const made = el("button", { type: "button", className: "clip", tabIndex: k === at ? 0 : -1 },
       el("span", { className: "film" }, picture(i, BOX)),
       el("span", { className: "labels" }, labels(i).join(", ")),
-      worst ? el("span", { className: "bad" }, `${worst.truth ? "missed" : "saw"} ${worst.label} ${worst.score.toFixed(2)}`) : "",
+      worst ? el("span", { className: "bad" }, `${worst.score.toFixed(2)} ${worst.truth ? "for its" : "for"} ${worst.label}`) : "",
       el("span", { className: "dim" }, `${name(i)} · ${C.frames[i]} frames`),
       el("span", { className: "dim" }, `${C.width[i]}×${C.height[i]} pixels ${factor(scale(i, BOX))}`),
       el("span", { className: "marks" }, marks.join(", ")));
@@ -502,7 +502,8 @@
   function write(pen, names, px, view, window) {
     const taken = [];
     pen.font = `${12 * px}px system-ui, sans-serif`;
-    for (const { said, box } of names.sort((a, b) => a.first - b.first)) {
+    const inside = (b) => b[2] > view[0] && b[0] < view[0] + view[2] && b[3] > view[1] && b[1] < view[1] + view[3];
+    for (const { said, box } of names.filter((n) => inside(n.box)).sort((a, b) => a.first - b.first)) {
       const wide = pen.measureText(said).width, left = Math.min(box[0], view[0] + view[2] - wide - 2 * px);
       for (const base of [box[1] - 4 * px, box[3] + 12 * px]) {
         const own = [left, base - 11 * px, left + wide, base + 2 * px];
