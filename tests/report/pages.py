@@ -30,7 +30,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         own = {name: value or "" for name, value in attrs}
         self.attributes += [(tag, name, value) for name, value in own.items()]
-        if tag == "section":
+        if tag == "section" or (tag == "h3" and "id" in own):
             self.section = own["id"]
         if tag == "tr":
             self.rows.setdefault(self.section, []).append([])

@@ -64,8 +64,8 @@ def _remedy(corpus: Corpus, clips: pd.DataFrame) -> str:
     return (
         f"Of {len(missing):,} clips there are no pictures, as {len(videos):,} source videos are "
         f"not in the data folder ({', '.join(videos[:3])}{', …' if len(videos) > 3 else ''}): "
-        f"{how} (docs/guide.md, Get the data, says where), put them anywhere below the data folder, "
-        "and run tinyvirat-build all again."
+        f"{how} (docs/guide.md, Get the data, says where), put them anywhere below the data "
+        "folder, and run tinyvirat-build all again."
     )
 
 

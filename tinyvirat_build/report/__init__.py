@@ -43,11 +43,11 @@ def publish_statistics(
     markdown, csv = table1(counted)
     store.write_text(folder / "table1.md", markdown)
     store.write_text(folder / "table1.csv", csv)
-    for name, content in figures(counted).items():
+    drawn = figures(counted)
+    for name, content in drawn.items():
         store.write_bytes(folder / name, content)
-    write_report(
-        out, tables, counted, settings.to_yaml(), given, made_of=_made_of(out, settings)
-    )  # fmt: skip
+    made_of = _made_of(out, settings)
+    write_report(out, tables, counted, settings.to_yaml(), given, made_of=made_of, drawn=drawn)
     return counted
 
 

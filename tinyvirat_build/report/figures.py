@@ -20,6 +20,11 @@ from matplotlib.ticker import StrMethodFormatter
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.stages.stats import BEYOND, RESOLUTIONS
 
+CAPTIONS: Final = {
+    "figure2": "Samples of each class in each split (logarithmic axis).",
+    "figure3": "Share of each class's samples by resolution.",
+}
+
 WIDTH: Final = 3.4  # inches
 _SPLIT_COLOURS: Final = ("#0072b2", "#e69f00", "#404040")  # Okabe and Ito: blue, orange; grey
 _STYLE: Final[dict[str, Any]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,14 +14,12 @@ import pandas as pd
 from tinyvirat_build import store
 from tinyvirat_build.records import REASONS, SPLITS
 from tinyvirat_build.report import gallery, videos
+from tinyvirat_build.report.figures import CAPTIONS
 from tinyvirat_build.report.gallery import Given
 from tinyvirat_build.report.scripts import DATA, templates, write_own, write_scripts
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, build_row
 
-CAPTIONS: Final = {
-    "figure2": "Samples of each class in each split (logarithmic axis).",
-    "figure3": "Share of each class's samples by resolution.",
-}
+_FATE: Final = ("funnel", "losses")  # the figures that stand beside the funnel's tables
 _DARK: Final = "-dark"  # ends the name of a figure's dark variant
 
 
@@ -33,14 +31,14 @@ def write_report(
     given: Given,
     *,
     made_of: str = "",
-    figures: Mapping[str, str] = CAPTIONS,
+    drawn: Collection[str] = (),
 ) -> Path:
     """Write ``out/report.html`` and what it shows below ``out/report``; return the page's path.
 
     ``tables``: ``clips`` (the manifest), ``videos`` and ``issues``; the others are read, video by
     video. ``stats`` is what :func:`stats` returned, ``made_of`` a line about preset and versions,
-    ``figures`` the captions of the drawings in ``out/stats``. The same input gives the same bytes;
-    the page asks nothing of the network.
+    ``drawn`` the names of the files of figures in ``out/stats``. The same input gives the same
+    bytes; the page asks nothing of the network.
     """
     classes = [row["label"] for row in stats["per_class"]]
     write_own(out)
@@ -68,7 +66,8 @@ def write_report(
             table1=(HEADER, [*PUBLISHED, build_row(stats, "this build")]),
             classes=_classes(stats),
             reasons=REASONS,
-            figures=_figures(out, figures),
+            figures=[f for f in _figures(drawn) if f["name"] not in _FATE],
+            fate=_fate(stats, [f for f in _figures(drawn) if f["name"] in _FATE]),
             settings=settings_yaml,
         )
     )
@@ -107,20 +106,25 @@ def _environment() -> jinja2.Environment:
     return found
 
 
-def _figures(out: Path, captions: Mapping[str, str]) -> list[dict[str, str | None]]:
-    """The drawings that are there: file, its dark variant, caption."""
-    found = []
-    for name, caption in captions.items():
-        light, dark = (f"stats/{name}{end}.svg" for end in ("", _DARK))
-        if (out / light).is_file():
-            found.append(
-                {
-                    "file": light,
-                    "dark": dark if (out / dark).is_file() else None,
-                    "caption": caption,
-                }
-            )
-    return found
+def _figures(drawn: Collection[str]) -> list[dict[str, str | None]]:
+    """The figures that were drawn: name, file, its dark variant, caption."""
+    return [
+        {
+            "name": name,
+            "file": f"stats/{name}.svg",
+            "dark": f"stats/{name}{_DARK}.svg" if f"{name}{_DARK}.svg" in drawn else None,
+            "caption": caption,
+        }
+        for name, caption in CAPTIONS.items()
+        if f"{name}.svg" in drawn
+    ]
+
+
+def _fate(stats: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What became of the annotated frames of each label: reasons, and a row a label."""
+    rows = stats.get("fate", {}).get("labels", [])
+    reasons = sorted({reason for row in rows for reason in row["lost"]})
+    return {"figures": figures, "rows": rows, "reasons": reasons}
 
 
 def _tiles(stats: Mapping[str, Any]) -> list[tuple[str, str]]:
