@@ -94,12 +94,13 @@ OTHER = {  # another value, where none follows from the one that the setting has
     "crop.snap": "above", "crop.labels": "window", "crop.names": "meva-current-to-2019",
     "crop.grid": "truncate", "partition.targets": [0.5, 0.25, 0.25], "partition.group": "video",
     "partition.lists": {"virat": "official"}, "videos.missing": "skip", "videos.max_held": 0.5,
-    "encode.codec": "ffv1", "by_source": {"virat": {"chunk": {"length": 9}}},
+    "encode.codec": "ffv1", "report.previews": "none",
+    "by_source": {"virat": {"chunk": {"length": 9}}},
     "expected": [{"input": "virat/kpf", "videos": 1, "activities": 1, "clips": 1}],
 }  # fmt: skip
 FIRST = {  # the first stage that a setting has redone; all after it follow
     "classes": "parse", "labels": "parse", "by_source": "chunk", "encode": "plan",
-    "videos.max_held": "cut",
+    "videos.max_held": "cut", "report": "stats",
     # Which files are read, and what the preset is called and expects: no stage's own affair.
     **dict.fromkeys(("preset", "expected", "videos.missing", "meva", "virat", "demo"), ""),
 }  # fmt: skip
