@@ -25,8 +25,7 @@ import numpy as np
 import pandas as pd
 
 import tinyvirat_build as tvb
-from tinyvirat_build import geometry
-from tinyvirat_build.ask import audit
+from tinyvirat_build import audit, geometry
 from tinyvirat_build.ask.sweep import sweep
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.settings import Settings

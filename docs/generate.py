@@ -201,7 +201,8 @@ OUT/TinyVIRAT_V2/       the dataset in the released layout: the only folder to g
 OUT/truth/test.json     the test labels, in rows of the train format
 OUT/pack/               the training pack
 OUT/stats/              table1.md, table1.csv, stats.json, figures
-OUT/report.html         one page with all of it
+OUT/report.html         all of it to look at, with the gallery of clips
+OUT/report/             what the page reads: its program, style, data, previews and stills
 OUT/log/                timings and what this machine remembers; no part of what a build is
 ```
 

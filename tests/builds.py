@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-DEMO = {"demo.scale": 0.1, "filter.min_samples": 1}
+DEMO = {"demo.scale": 0.1, "filter.min_samples": 1, "report.previews": "none"}
 """The settings of the demo that tests share."""
 DEMO_SETS = [f"--set={name}={value}" for name, value in DEMO.items()]
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinyvirat_build import open_build
-from tinyvirat_build.labels import load_classes
-from tinyvirat_build.report.sheets import contact_sheets
+from tinyvirat_build.report import previews
 from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
@@ -85,7 +84,7 @@ def main(out: Path, data: Path) -> None:
     works: dict[str, Callable[[], object]] = {
         "index": lambda: index_video(video).to_bytes(),
         "cut": cut,
-        "sheets": lambda: list(contact_sheets(clips, out, load_classes(build.settings.classes))),
+        "previews": lambda: [previews.encode(r, out) for r in own.to_dict("records")],
     }
     for name, work in works.items():
         print(name, *sorted(outcomes(work, ROOMS)))

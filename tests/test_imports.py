@@ -30,16 +30,18 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "video": "errors geometry records settings store",
     "released": "errors geometry labels records settings store",
     "pack": "errors geometry records released store",
-    "report": "errors geometry records settings stages store",
-    "pipeline": "engine errors labels pack records released report settings sources stages store "
-    "video",
-    "ask": "engine errors formats geometry labels pack pipeline records released report settings "
+    "audit": "errors geometry records stages store video",
+    "report": "audit errors geometry records settings stages store video",
+    "pipeline": "audit engine errors geometry labels pack records released report settings "
     "sources stages store video",
-    "builds": "ask engine errors labels pipeline records report settings store",
+    "ask": "audit engine errors formats geometry labels pack pipeline records released report "
+    "settings sources stages store video",
+    "builds": "ask audit engine errors labels pipeline records report settings store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",
     "train": "errors geometry loader pack records scoring settings store",
-    "cli": "ask builds engine errors pack pipeline records scoring settings sources store train",
+    "cli": "ask audit builds engine errors pack pipeline records scoring settings sources store "
+    "train",
 }
 
 

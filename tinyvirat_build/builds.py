@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from tinyvirat_build import engine, store
-from tinyvirat_build.ask.audit import Audit, audit
 from tinyvirat_build.ask.verify import Report, verify
+from tinyvirat_build.audit import Audit
 from tinyvirat_build.errors import BuildError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline import folder
+from tinyvirat_build.pipeline.audited import audit_tables
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
-from tinyvirat_build.records import SCHEMAS, columns
+from tinyvirat_build.records import SCHEMAS
 from tinyvirat_build.report import draw_figures
 from tinyvirat_build.settings import Settings
 
@@ -139,18 +140,8 @@ class Build(OpenedBuild):
         Args:
             quiet: no progress bars.
         """
-        published = self.published
-        clips = "clips" if published else "clips_filtered"
-        heavy = ("x", "y", "activities", "seen_activities")
-        light = [name for name in columns(clips) if name not in heavy]
-        tables = {n: self.table(n) for n in ("videos", "issues", "balance")}
-        files = {n: self.table_file(n) for n in (clips, "activities", "boxes")}
-        by_video = store.read_by_video(files)
-        return audit(
-            tables | {"clips": self.table(clips, light)},
-            ((rows[clips], rows["activities"], rows["boxes"]) for _, rows in by_video),
-            classes=load_classes(self.settings.classes),
-            targets=self.settings.partition.targets,
-            root=self.path if published else None,
-            quiet=quiet,
-        )
+        clips = "clips" if self.published else "clips_filtered"
+        for name in (clips, "videos", "issues", "balance", "activities", "boxes"):
+            self.table_file(name)  # up to date, or an error that says what to run
+        classes = load_classes(self.settings.classes)
+        return audit_tables(self.path, clips, self.settings, classes, quiet=quiet)

@@ -92,6 +92,8 @@ SCHEMAS: Final[dict[str, pa.Schema]] = {
         ("actors", _texts),
         ("status", _text),
         ("file_order", _int),  # position in the annotation file
+        ("file", _text),  # the annotation file's name
+        ("line", _int),  # where the record begins in it, from 1; null where the format has no lines
     ),
     "actors": _schema(("actor_id", _text), ("type", _text)),
     "boxes": _schema(
@@ -287,7 +289,8 @@ class Balance:
 class VideoAnnotation:
     """What a reader delivers of one video: tables without keys and labels, and its issues.
 
-    ``activities``: activity_id, name, start, end, actors (tuple of str), status, file_order.
+    ``activities``: activity_id, name, start, end, actors (tuple of str), status, file_order,
+    file, line.
     ``boxes``: actor_id (categorical), frame, x1, y1, x2, y2, keyframe; dense, ordered by actor
     and frame, as annotated: not yet clipped to the picture, axes already in order.
     ``actors``: actor_id, type.

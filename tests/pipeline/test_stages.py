@@ -95,7 +95,8 @@ OTHER = {  # another value, where none follows from the one that the setting has
     "crop.snap": "above", "crop.labels": "window", "crop.names": "meva-current-to-2019",
     "crop.grid": "truncate", "partition.targets": [0.5, 0.25, 0.25], "partition.group": "video",
     "partition.lists": {"virat": "official"}, "videos.missing": "skip", "videos.max_held": 0.5,
-    "encode.codec": "ffv1", "by_source": {"virat": {"chunk": {"length": 9}}},
+    "encode.codec": "ffv1", "report.previews": "none",
+    "by_source": {"virat": {"chunk": {"length": 9}}},
     "expected": [{"input": "virat/kpf", "videos": 1, "activities": 1, "clips": 1}],
     **{f"publish.quality.{bound}": 0.5 for bound in (
         "min_motion", "min_brightness", "max_brightness", "min_contrast", "min_blur", "max_frozen",
@@ -103,7 +104,7 @@ OTHER = {  # another value, where none follows from the one that the setting has
 }  # fmt: skip
 FIRST = {  # the first stage that a setting has redone; all after it follow
     "classes": "parse", "labels": "parse", "by_source": "chunk", "encode": "plan",
-    "videos.max_held": "cut", "preset": "publish",  # whose card names it
+    "videos.max_held": "cut", "preset": "publish", "report": "stats",  # the card names the preset
     # Which files are read, and what the preset expects: no stage's own affair.
     **dict.fromkeys(("expected", "videos.missing", "meva", "virat", "demo"), ""),
 }  # fmt: skip

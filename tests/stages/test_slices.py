@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.ask.audit.leakage import shared
+from tinyvirat_build.audit.leakage import shared
 from tinyvirat_build.records import KEYS, columns
 from tinyvirat_build.settings import Partition
 from tinyvirat_build.stages.partition import assign_groups, partition

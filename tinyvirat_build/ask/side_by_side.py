@@ -21,7 +21,7 @@ from tinyvirat_build import report
 from tinyvirat_build.ask.compare import DIFFERENCES, Comparison
 from tinyvirat_build.ask.sides import Row, Side
 from tinyvirat_build.records import REASONS, SPLITS
-from tinyvirat_build.report.frames import frames_at
+from tinyvirat_build.video.frames import frames_at
 
 ROWS: Final = 100  # shown of each kind of difference
 PICTURES: Final = 24  # of those, rows that have pictures

@@ -19,8 +19,7 @@ import pyarrow as pa
 import yaml
 from tqdm import tqdm
 
-from tinyvirat_build import engine, store
-from tinyvirat_build.ask import audit
+from tinyvirat_build import audit, engine, store
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline.folder import unit_path

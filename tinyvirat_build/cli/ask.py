@@ -137,7 +137,7 @@ def verify(
 @json_option
 def audit(out: Path, as_json: bool) -> None:
     """Audit a build: are its labels complete, do its splits leak, are clips short or held."""
-    from tinyvirat_build.ask import audit as audits
+    from tinyvirat_build import audit as audits
     from tinyvirat_build.builds import open_build
 
     found = open_build(out).audit(quiet=False)
@@ -181,14 +181,51 @@ def compare(
 
 
 @click.command(short_help="Show where a clip comes from.")
-@click.argument("clip_id")
+@click.argument("name")
 @out_option
-def inspect(clip_id: str, out: Path) -> None:
-    """Show where a clip comes from: source, frames, window, activities, labels."""
-    from tinyvirat_build.ask.inspect import describe_clip
+@data_option
+@click.option(
+    "--picture", type=click.Path(path_type=Path), metavar="FILE.png",
+    help="Draw its window on the source's frame, its frames and its track in time.",
+)  # fmt: skip
+@json_option
+def inspect(name: str, out: Path, data: Path | None, picture: Path | None, as_json: bool) -> None:
+    """Show where a clip comes from: source, frames, window, activities, labels.
+
+    NAME is a clip id or its beginning, a released id, a number with its split (test/00225), or a
+    path as the lists have it (TinyVIRAT_V2/videos/test/00225.mp4).
+    """
+    from tinyvirat_build.ask.inspect import clip_facts, describe_clip, draw_picture
     from tinyvirat_build.builds import open_build
 
-    echo(describe_clip(open_build(out), clip_id))
+    build = open_build(out)
+    facts = clip_facts(build, name)
+    echo(json.dumps(facts, indent=1) if as_json else describe_clip(facts))
+    if picture:
+        draw_picture(build, name, picture, data)
+        echo(f"wrote {picture}", err=as_json)
+
+
+@click.command(short_help="Write the report anew, or that of a run's errors.")
+@out_option
+@click.option(
+    "--run", type=click.Path(path_type=Path), metavar="DIR",
+    help="A run that `evaluate` has scored: the clips that it gets most wrong, by class.",
+)  # fmt: skip
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True,
+    help="Which of the run's scores.",
+)  # fmt: skip
+def report(out: Path, run: Path | None, split: str) -> None:
+    """Say where the report of a build is; with --run, write a page of the clips that it misses.
+
+    The page, RUN/errors-SPLIT.html, is the gallery of the build with the scores beside it.
+    """
+    from tinyvirat_build.ask.errors_of_run import report_errors
+    from tinyvirat_build.builds import open_build
+
+    build = open_build(out)
+    echo(f"wrote {report_errors(build, run, split)}" if run else str(build.report_page()))
 
 
 @click.command()
@@ -251,4 +288,4 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     click.get_current_context().exit(1 if report.faults else 0)
 
 
-COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, config, pack]
+COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, report, config, pack]

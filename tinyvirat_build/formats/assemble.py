@@ -126,7 +126,7 @@ def assemble(
         a = _distinct(a, seen, copies, file, issues)
         issue = _coverage(a, runs, no_geometry, file, issues)
         seen[a.activity_id] = a
-        row = (a.activity_id, a.name, a.start, a.end, a.actors, a.status, order)
+        row = (a.activity_id, a.name, a.start, a.end, a.actors, a.status, order, file, a.line)
         if issue is None:
             rows.append(row)
             continue
@@ -162,10 +162,10 @@ def _strings(values: Sequence[str]) -> pd.Index[str]:
 
 
 def _activity_table(
-    rows: list[tuple[str, str, int, int, tuple[str, ...], str, int]],
+    rows: list[tuple[str, str, int, int, tuple[str, ...], str, int, str | None, int | None]],
 ) -> pd.DataFrame:
-    ids, names, starts, ends, actors, statuses, order = (
-        zip(*rows, strict=True) if rows else ((),) * 7
+    ids, names, starts, ends, actors, statuses, order, files, lines = (
+        zip(*rows, strict=True) if rows else ((),) * 9
     )
     objects = np.empty(len(rows), object)
     objects[:] = actors
@@ -178,6 +178,8 @@ def _activity_table(
             "actors": objects,
             "status": _strings(statuses),
             "file_order": np.array(order, np.int32),
+            "file": pd.Series(files, dtype=object),
+            "line": pd.array(lines, dtype="Int32"),
         }
     )
 

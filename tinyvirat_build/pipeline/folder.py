@@ -24,7 +24,17 @@ from tinyvirat_build.video.opening import ffmpeg_version
 
 FORMAT: Final = 1  # of the build folder
 _NOTED: Final = "log/tables.json"
-FOLDERS: Final = ("tables", "units", "clips", layout.FOLDER, "truth", "pack", "stats", "log")
+FOLDERS: Final = (
+    "tables",
+    "units",
+    "clips",
+    layout.FOLDER,
+    "truth",
+    "pack",
+    "stats",
+    "report",
+    "log",
+)
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
 
 

@@ -1,4 +1,4 @@
-"""What the stages do on the whole corpus: splits, rare labels, costs, the dataset, its report.
+"""What the stages do on the whole corpus: splits, rare labels, costs, the dataset.
 
 Each function is a stage's ``run`` in the table of stages, or says whether its files are there.
 """
@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import pandas as pd
 
-from tinyvirat_build import report
 from tinyvirat_build.errors import PackError, VideoError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pack.write import write_pack
@@ -119,15 +118,3 @@ def dataset_there(corpus: Corpus) -> bool:
         except PackError:
             return False
     return True
-
-
-def stats(corpus: Corpus) -> StageResult:
-    """Write statistics, figures and the report; no table."""
-    report.publish_statistics(corpus.out, corpus.settings, corpus.classes)
-    return StageResult(pd.DataFrame())
-
-
-def report_there(corpus: Corpus) -> bool:
-    """Whether the report and its tables are still on disk."""
-    names = ("report.html", "stats/stats.json", "stats/table1.md", "stats/table1.csv")
-    return all((corpus.out / name).is_file() for name in names)

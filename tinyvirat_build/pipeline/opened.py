@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from tinyvirat_build import sources, store
 from tinyvirat_build.errors import BuildError, DataError, SettingsError
+from tinyvirat_build.geometry.arrays import Bools
 from tinyvirat_build.pipeline import folder
-from tinyvirat_build.records import SCHEMAS, Key
+from tinyvirat_build.records import SCHEMAS, SPLITS, Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry
 
@@ -126,16 +129,63 @@ class OpenedBuild:
                 found[e.key] = e
         return found
 
-    def clip(self, clip_id: str) -> pd.Series[Any]:
-        """One row of the manifest, by clip id or by the start of one.
+    def clip(self, name: str) -> pd.Series[Any]:
+        """One row of the manifest, or of the plan where nothing is published.
+
+        ``name`` is a clip id or its beginning, a released id, a number with its split
+        (``test/00225``) or alone where it is but one clip's, or a path of the released layout.
 
         Raises:
-            BuildError: no clip or several clips begin so.
+            BuildError: it names no clip, or several.
         """
         clips = self.table("clips" if self.published else "clips_planned")
-        rows = clips[clips["clip_id"].str.startswith(clip_id)]
+        rows = clips[_named(clips, name)]
         if len(rows) != 1:
+            listed = ", ".join(rows["clip_id"][:5]) + (", …" if len(rows) > 5 else "")
             raise BuildError(
-                f"{len(rows)} clips begin with {clip_id!r} in {self.path}; give the whole clip id"
+                f"{len(rows)} clips of {self.path} are named {name!r}{listed and f': {listed}'}; "
+                "give a clip id or its beginning, a released id, a number with its split "
+                "(test/00225), or a path of the released layout"
             )
         return rows.iloc[0]
+
+    def report_page(self) -> Path:
+        """The page of the report.
+
+        Raises:
+            BuildError: it is not written yet.
+        """
+        page = self.path / "report.html"
+        if not page.is_file():
+            raise BuildError(
+                f"{page} is not there yet; run `tinyvirat-build all --out {self.path}`"
+            )
+        return page
+
+
+def _named(clips: pd.DataFrame, name: str) -> Bools:
+    """Which clips a name may mean."""
+
+    def equals(column: str, value: str) -> Bools:
+        return np.array([v == value for v in clips[column]], bool)
+
+    if not name:
+        return np.zeros(len(clips), bool)
+    found: Bools = np.array([c.startswith(name) for c in clips["clip_id"]], bool)
+    found |= equals("released_id", name)
+    if "path" not in clips:
+        return found
+    numbered = re.fullmatch(rf"(?:({'|'.join(SPLITS)})[/: ])?(\d+)", name)
+    if numbered:
+        split, number = numbered.groups()
+        if split is None:  # as it is written, for a clip id may begin with digits
+            inside = equals("id", number)
+        else:
+            inside = np.array([isinstance(i, str) and int(i) == int(number) for i in clips["id"]])
+        found |= inside & equals("split", split) if split else inside
+        return found
+    path = PurePosixPath(name).as_posix()
+    whole = [isinstance(p, str) and f"/{path}".endswith(f"/{p}") for p in clips["path"]]
+    part = [isinstance(p, str) and "/" in path and p.endswith(f"/{path}") for p in clips["path"]]
+    found |= np.array(whole, bool) | np.array(part, bool)
+    return found

@@ -61,6 +61,7 @@ class Stage:
 
 _VIDEO: Final = "tinyvirat_build.pipeline.on_video"
 _CORPUS: Final = "tinyvirat_build.pipeline.on_corpus"
+_REPORT: Final = "tinyvirat_build.pipeline.reported"
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -72,7 +73,7 @@ STAGES: tuple[Stage, ...] = (
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),
         ("activities", "boxes", "actors"), ("parse",),
         f"{_VIDEO}:parse", "Read the annotation files into activities and boxes.",
-        version=4, beyond_limit=True, instead=f"{_VIDEO}:not_parsed",
+        version=5, beyond_limit=True, instead=f"{_VIDEO}:not_parsed",
     ),
     Stage(
         "merge", "video", ("activities", "boxes"), ("tracks",), ("merge",),
@@ -125,9 +126,12 @@ STAGES: tuple[Stage, ...] = (
         version=3, there=f"{_CORPUS}:dataset_there",
     ),
     Stage(
-        "stats", "corpus", ("clips", "issues", "balance"), (), (),
-        f"{_CORPUS}:stats", "Write statistics, figures and the report.",
-        version=2, there=f"{_CORPUS}:report_there",
+        "stats", "corpus",
+        ("clips", "issues", "balance", "videos", "activities", "boxes", "actors", "tracks",
+         "segments", "chunks", "clips_planned", "clips_partitioned", "clips_filtered"),
+        (), ("report",),
+        f"{_REPORT}:stats", "Write statistics, figures and the report.",
+        version=3, there=f"{_REPORT}:there",
     ),
 )  # fmt: skip
 

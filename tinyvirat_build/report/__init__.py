@@ -11,6 +11,7 @@ import yaml
 
 from tinyvirat_build import store
 from tinyvirat_build.report.figures import figures
+from tinyvirat_build.report.gallery import Given
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
 from tinyvirat_build.settings import Settings
@@ -18,18 +19,20 @@ from tinyvirat_build.stages import fate
 from tinyvirat_build.stages.stats import stats
 
 
-def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) -> dict[str, Any]:
-    """Write ``out/stats`` (stats.json, table1, figures) and ``out/report.html``; return the stats.
+def publish_statistics(
+    out: Path, settings: Settings, classes: Sequence[str], given: Given
+) -> dict[str, Any]:
+    """Write ``out/stats`` (stats.json, table1, figures) and the report; return the stats.
 
-    ``out`` is a build whose build.yaml is written, and its tables ``clips``, ``issues`` and
-    ``balance``.
+    ``out`` is a build whose build.yaml and tables are written; ``given`` is what the report is
+    told beside them. Of a build without any file the plan is counted.
     """
-    tables = {
-        name: store.read_table(out / "tables" / f"{name}.parquet")
-        for name in ("clips", "issues", "balance", "videos")
-    }
+    names = ("clips", "issues", "balance", "videos")
+    tables = {name: store.read_table(out / "tables" / f"{name}.parquet") for name in names}
+    clips = tables["clips"]
+    planned = bool(clips["id"].isna().all())
     counted = stats(
-        tables["clips"],
+        clips.drop(columns=["id", "n_frames"]) if planned else clips,
         classes=classes,
         targets=settings.partition.targets,
         balance=tables["balance"],
@@ -37,6 +40,7 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
         videos=tables["videos"],
     )
     counted["fate"] = _fate(out, tables["issues"], classes)
+    counted["clips_without_file"] = int(clips["id"].isna().sum())
     folder = out / "stats"
     store.write_json(folder / "stats.json", counted, indent=1)
     markdown, csv = table1(counted)
@@ -46,7 +50,7 @@ def publish_statistics(out: Path, settings: Settings, classes: Sequence[str]) ->
     for name, content in drawn.items():
         store.write_bytes(folder / name, content)
     made_of = _made_of(out, settings)
-    write_report(out, tables, counted, settings.to_yaml(), out, made_of=made_of, drawn=drawn)
+    write_report(out, tables, counted, settings.to_yaml(), given, made_of=made_of, drawn=drawn)
     return counted
 
 

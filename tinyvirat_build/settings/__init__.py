@@ -182,6 +182,13 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporting:
+    """How the report is written."""
+
+    previews: Literal["auto", "none"] = "auto"  # small films of clips that no browser plays
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
     """What a preset plans of a known input; the closing summary tells a build that differs."""
 
@@ -210,6 +217,7 @@ class Settings:
     videos: Videos = Videos()
     encode: Encode = Encode()
     publish: Publish = Publish()
+    report: Reporting = Reporting()
     by_source: dict[str, Any] = field(default_factory=dict)  # source -> its own planning settings
     expected: tuple[Expected, ...] = ()  # what the preset plans of known inputs; changes nothing
 

@@ -27,6 +27,7 @@ class Camera:
     width: int
     height: int
     fps: str
+    indoor: bool | None = None  # where it is known
 
 
 @functools.cache
@@ -34,7 +35,12 @@ def cameras() -> Mapping[str, Camera]:
     """The table of cameras that comes with the package, ``annotations/cameras.csv``."""
     with (annotations_dir() / "cameras.csv").open(encoding="utf-8", newline="") as file:
         return {
-            row["camera"]: Camera(int(row["width"]), int(row["height"]), row["fps"])
+            row["camera"]: Camera(
+                int(row["width"]),
+                int(row["height"]),
+                row["fps"],
+                {"yes": True, "no": False}.get(row["indoor"]),
+            )
             for row in csv.DictReader(file)
         }
 

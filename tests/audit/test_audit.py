@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvirat_build.ask.audit import (
+from tinyvirat_build.audit import (
     audit,
     completeness,
     duplicates,
@@ -26,7 +26,7 @@ from tinyvirat_build.ask.audit import (
     sights,
     unmapped_names,
 )
-from tinyvirat_build.ask.audit.duplicates import MAX_DISTANCE, hash_frames, near_pairs
+from tinyvirat_build.audit.duplicates import MAX_DISTANCE, hash_frames, near_pairs
 from tinyvirat_build.records import (
     KEYS,
     Balance,
@@ -36,7 +36,7 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
-from tinyvirat_build.report.frames import frames_at, packed_luma
+from tinyvirat_build.video.frames import frames_at, packed_luma
 
 TARGETS = (0.64, 0.13, 0.23)
 LABELS = [("a",), ("b",), ("a", "b"), ()]

@@ -8,25 +8,28 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from tinyvirat_build.ask.audit.completeness import (
+from tinyvirat_build.audit.completeness import (
     completeness,
     missing_pairs,
     sights,
     unmapped_names,
 )
-from tinyvirat_build.ask.audit.duplicates import duplicates
-from tinyvirat_build.ask.audit.leakage import shared, shares, short_or_held
-from tinyvirat_build.ask.audit.losses import PLANNING, lost_frames
-from tinyvirat_build.ask.audit.tables import LOADER_FRAMES, Audit
-from tinyvirat_build.ask.audit.text import render
+from tinyvirat_build.audit.duplicates import duplicates
+from tinyvirat_build.audit.findings import KINDS, findings
+from tinyvirat_build.audit.leakage import shared, shares, short_or_held
+from tinyvirat_build.audit.losses import PLANNING, lost_frames
+from tinyvirat_build.audit.tables import LOADER_FRAMES, Audit
+from tinyvirat_build.audit.text import render
 from tinyvirat_build.records import KEYS, empty
 
 __all__ = [
+    "KINDS",
     "PLANNING",
     "Audit",
     "audit",
     "completeness",
     "duplicates",
+    "findings",
     "lost_frames",
     "missing_pairs",
     "render",

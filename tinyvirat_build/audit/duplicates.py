@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.records import KEYS
-from tinyvirat_build.report.frames import frames_at, packed_luma
+from tinyvirat_build.video.frames import frames_at, packed_luma
 
 BITS: Final = 128  # 64 of the first frame, 64 of the middle one
 BANDS: Final = 8  # of 16 bits: of two hashes that differ in 7 bits, one band at least is equal

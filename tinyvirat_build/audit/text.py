@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tinyvirat_build.ask.audit.tables import LOADER_FRAMES, Audit
+from tinyvirat_build.audit.tables import LOADER_FRAMES, Audit
 from tinyvirat_build.records import SPLITS
 
 Form = Callable[[Any], str]

@@ -1,0 +1,164 @@
+"""How soon the gallery of many clips is usable in a browser, and what memory it takes.
+
+    python bench/report.py [--clips 30000]
+
+Makes a build of tables alone (synthetic clips, no pictures), writes its report, opens it in
+Chromium from disk, filters, sorts and scrolls. Needs the package playwright and Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from tinyvirat_build import store
+from tinyvirat_build.labels import load_classes
+from tinyvirat_build.records import Balance, balance_frame, columns, empty
+from tinyvirat_build.report import publish_statistics
+from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.settings import Settings
+
+PER_VIDEO = 60
+CLASSES = load_classes("tinyvirat-26")
+
+
+def tables(n: int) -> dict[str, pd.DataFrame]:
+    """The tables of ``n`` clips, 60 a video, each of one activity with one actor."""
+    rng = np.random.default_rng(0)
+    video = np.arange(n) // PER_VIDEO
+    key = {"source": "synthetic", "annotation_set": "x"}
+    names = np.array([f"2018-03-05.{v:05d}.bench.G{v % 30 + 100}" for v in range(video[-1] + 1)])
+    start = (np.arange(n) % PER_VIDEO) * 70
+    side = rng.integers(5, 65, n) * 2
+    labels = [tuple(CLASSES[c] for c in np.sort(rng.choice(26, k))) for k in rng.integers(1, 4, n)]
+    clips = pd.DataFrame(
+        dict.fromkeys(columns("clips"))
+        | key
+        | {
+            "video_id": names[video], "clip_id": [f"{i * 2654435761:016x}" for i in range(n)],
+            "segment_id": np.arange(n) % PER_VIDEO, "start": start, "end": start + 64,
+            "width": side, "height": side, "x": [(100,) * 64] * n, "y": [(100,) * 64] * n,
+            "actor_side": 10.0, "labels": pd.Series(labels, dtype=object),
+            "activities": [(f"a{i}",) for i in range(n)], "seen_activities": [()] * n,
+            "group": names[video], "split": np.where(video % 5 == 0, "test", "train"),
+            "id": [f"{i:06d}" for i in range(n)], "n_frames": 64, "held": 0, "fps": "30",
+            "path": [f"TinyVIRAT_V2/videos/train/{v}/{i:06d}.mp4"
+                     for i, v in enumerate(names[video])],
+            "sha256": "0" * 64,
+        }
+    )  # fmt: skip
+    activities = clips[["source", "video_id", "annotation_set", "start", "end", "labels"]].assign(
+        activity_id=[f"a{i}" for i in range(n)], name="walk", status="", file="a.yml",
+        line=np.arange(n) + 1, file_order=np.arange(n), actors=[(f"p{i}",) for i in range(n)],
+    )  # fmt: skip
+    segments = activities.drop(columns=["name", "actors"]).assign(
+        segment_id=clips["segment_id"], activities=clips["activities"], tracks=[()] * n
+    )
+    boxes = clips[["source", "video_id", "annotation_set"]].assign(
+        actor_id=[f"p{i}" for i in range(n)], frame=start, x1=100.0, y1=100.0, x2=120.0, y2=140.0,
+        keyframe=True,
+    )  # fmt: skip
+    videos = pd.DataFrame(
+        dict.fromkeys(columns("videos"))
+        | key
+        | {"video_id": names, "width": 1920, "height": 1080, "frames": 9000, "present": True,
+           "camera": [name[-4:] for name in names], "assumed": False, "fps": "30"}
+    )  # fmt: skip
+    return {
+        "clips": clips, "activities": activities, "segments": segments, "chunks": segments,
+        "boxes": boxes, "actors": empty("actors"), "videos": videos, "issues": empty("issues"),
+        "balance": balance_frame(Balance("cut", "clips", n, n, 0)),
+    }  # fmt: skip
+
+
+def write(out: Path, n: int) -> Path:
+    """Write the report of ``n`` clips below ``out``."""
+    (out / "build.yaml").write_text("limit: null\nversions: {}\n")
+    for name, table in tables(n).items():
+        arrow = store.to_arrow(name, table)
+        store.write_table(out / "tables" / f"{name}.parquet", name, [arrow], key="k")
+    began = time.perf_counter()
+    publish_statistics(out, Settings.load(), CLASSES, Given())
+    size = sum(f.stat().st_size for f in (out / "report").rglob("*")) / 2**20
+    print(f"report of {n:,} clips written in {time.perf_counter() - began:.1f} s, {size:.0f} MiB")
+    return out / "report.html"
+
+
+def memory(root: psutil.Process) -> float:
+    """What the browser's process and its children have for themselves, in MB."""
+    own = [root, *root.children(recursive=True)]
+    return sum(p.memory_full_info().uss for p in own) / 1e6
+
+
+def timed(what: str, *acts: Callable[[], object]) -> None:
+    began = time.perf_counter()
+    for act in acts:
+        act()
+    print(f"{what:<44}{time.perf_counter() - began:6.2f} s")
+
+
+def look(page_file: Path, chromium: str) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as run:
+        browser = run.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        (root,) = [
+            p for p in psutil.Process().children(recursive=True)
+            if "chromium" in p.name() and "--type=" not in " ".join(p.cmdline())
+        ][:1]  # fmt: skip
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.goto("about:blank")
+        print(f"memory of the browser, nothing open       {memory(root):8.0f} MB")
+
+        def opened() -> None:
+            page.goto(page_file.as_uri())
+            page.wait_for_selector(".clip")
+
+        timed("open, until the clips stand there", opened)
+        told = page.locator("#told")
+        one = re.compile("^1 of")
+        timed("search a number", lambda: page.fill("#search", "000225"),
+              lambda: expect(told).to_have_text(one))  # fmt: skip
+        timed("clear", lambda: page.fill("#search", ""),
+              lambda: expect(told).not_to_have_text(one))  # fmt: skip
+        timed("sort by side", lambda: page.select_option("#sort", "large"))
+        for part in (0.25, 0.5, 0.75, 1.0):
+            page.evaluate(
+                f"g = document.getElementById('grid'), g.scrollTop = {part} * g.scrollHeight"
+            )
+            page.wait_for_timeout(200)
+        print(f"cells that exist                          {page.locator('.clip').count():8,}")
+        timed("open a clip", lambda: page.locator(".clip").first.click(),
+              lambda: page.wait_for_selector("#source-frame"))  # fmt: skip
+        print(f"memory of the browser, with the gallery   {memory(root):8.0f} MB")
+        browser.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=30_000)
+    parser.add_argument("--out", type=Path, help="keep the report there")
+    parser.add_argument("--only-look", action="store_true", help="at the report that is in --out")
+    asked = parser.parse_args()
+    chromium = shutil.which("chromium")
+    with tempfile.TemporaryDirectory() as folder:
+        out = asked.out or Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        page = out / "report.html" if asked.only_look else write(out, asked.clips)
+        if chromium is None:
+            sys.exit("no chromium here; the page was not opened")
+        look(page, chromium)
+
+
+if __name__ == "__main__":
+    main()

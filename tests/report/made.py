@@ -1,0 +1,42 @@
+"""Tables of a build that is none, to make reports of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from tinyvirat_build import store
+from tinyvirat_build.records import columns, empty
+from tinyvirat_build.stages import fate
+
+CLASSES = ("Opening", "Talking", "Riding <b>")
+
+
+def manifest(n: int = 12) -> pd.DataFrame:
+    rows = []
+    for i in range(n):
+        split = ("train", "train", "val", "test")[i % 4]
+        rows.append(
+            dict.fromkeys(columns("clips"))
+            | {"source": "demo", "video_id": f"v{i % 4}", "annotation_set": "x", "group": f"g{i}",
+               "clip_id": f"{i:016x}", "start": 0, "end": 6, "width": 10 + 10 * i,
+               "height": 10 + 10 * i, "split": split, "id": f"{i:05d}", "n_frames": 6, "held": 0,
+               "labels": CLASSES[:2] if i % 5 == 0 else (CLASSES[i % 2],),
+               "path": f"videos/{i}.mp4", "x": (0,) * 6, "y": (0,) * 6, "activities": (),
+               "segment_id": i, "actor_side": 5.0}
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=columns("clips"))
+
+
+def write_tables(out: Path, clips: pd.DataFrame) -> None:
+    """The tables of a build of these clips alone."""
+    videos = clips[["source", "video_id", "annotation_set"]].drop_duplicates(ignore_index=True)
+    videos = videos.assign(width=640, height=360, assumed=True, fps="30", camera="", present=False)
+    names = {*fate.READ, "issues", "balance", "activities", "boxes", "actors"}
+    tables = {name: empty(name) for name in names} | {"clips": clips, "videos": videos}
+    (out / "build.yaml").write_text("limit: 5\nversions: {av: '18', ffmpeg: x86}\n")
+    for name, table in tables.items():
+        ordered = table.sort_values(["source", "video_id"], kind="stable", ignore_index=True)
+        arrow = store.to_arrow(name, ordered)
+        store.write_table(out / "tables" / f"{name}.parquet", name, [arrow], key="k")

@@ -1,0 +1,233 @@
+"""The gallery in a browser, from disk, with its policy on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from builds import DEMO, made_once
+from pages import read_clips
+
+import tinyvirat_build as tvb
+from tinyvirat_build.ask.errors_of_run import report_errors
+from tinyvirat_build.video.frames import frames_at
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+
+
+@pytest.fixture(scope="session")
+def shown(demo: tvb.Build, demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
+    """The small demo with previews."""
+
+    def make(out: Path) -> None:
+        shutil.copytree(demo.path, out)
+        settings = DEMO | {"report.previews": "auto"}
+        tvb.build("demo", out, data=demo_data, settings=settings, workers=2)
+
+    return tvb.open_build(made_once(tmp_path_factory, "demo-shown", make))
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Open a page of a report; at the end, nothing was said in the console."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is a system package; .ci/run installs it")
+    said: list[str] = []
+    asked: list[str] = []
+    with playwright.sync_playwright() as run:
+        browser = run.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+        def browse(file: Path, **context: Any) -> Page:
+            page = browser.new_context(**context).new_page()
+            page.on("console", lambda m: said.append(m.text))
+            page.on("pageerror", lambda e: said.append(str(e)))
+            page.on("request", lambda r: asked.append(r.url))
+            page.goto(file.as_uri())
+            expect(page.locator("body[data-ready=yes]")).to_be_attached(timeout=60_000)
+            return page
+
+        yield browse
+        browser.close()
+    assert said == []
+    assert all(url.startswith("file://") for url in asked)
+
+
+def frame(page: Page) -> int:
+    return int(page.locator("#frame").inner_text().split()[1])
+
+
+def test_a_clip_is_found_and_plays(shown: tvb.Build, browse: Callable[..., Page]) -> None:
+    page = browse(shown.path / "report.html")
+    clips = read_clips(shown.path)
+    k = max(range(len(clips["id"])), key=lambda i: clips["frames"][i])
+    told = page.locator("#told")
+    expect(told).to_have_text(f"{len(clips['id'])} of {len(clips['id'])} clips")
+    split = ("train", "val", "test")[clips["split"][k]]
+    page.select_option("#split", split)
+    page.fill("#search", clips["number"][k])
+    expect(told).to_have_text(f"1 of {len(clips['id'])} clips")
+    page.locator(".clip").click()
+    page.locator("#play", has_text="Pause").wait_for()
+    seen = {frame(page)}
+    while len(seen) < 4:  # it plays: the test's time limit is the end of it
+        page.wait_for_timeout(30)
+        seen.add(frame(page))
+    page.locator("#play").click()
+    page.locator("#play", has_text="Play").wait_for()
+    video = page.locator("#panel video")
+    assert video.evaluate("v => v.videoWidth") == clips["width"][k]
+    page.locator("#seek").fill("0")
+    before = frame(page)
+    page.keyboard.press("Escape")  # the dialog closes, and opens again with Enter
+    page.locator(".clip").focus()
+    page.keyboard.press("Enter")
+    page.locator("#play", has_text="Pause").wait_for()
+    page.locator("#play").click()
+    page.locator("#seek").fill("0")
+    page.locator("#forth").click()
+    step = -(-clips["frames"][k] // 16)
+    assert (before, frame(page)) == (0, step)
+    video.evaluate("v => v.seeking && new Promise((done) => { v.onseeked = done; })")
+    rate = clips["fps"][k]
+    assert video.evaluate("v => v.currentTime") == pytest.approx((step + 0.5) / float(rate))
+    drawn = page.locator("#source-frame").bounding_box()
+    assert drawn is not None
+    assert drawn["width"] > 300
+    assert page.locator("#line rect.now").count() == 2
+    assert page.locator("#mp4").get_attribute("href") == clips["path"][k]
+
+
+@pytest.mark.slow
+def test_filters_agree_with_the_tables(shown: tvb.Build, browse: Callable[..., Page]) -> None:
+    page = browse(shown.path / "report.html")
+    clips = shown.clips
+    told, total = page.locator("#told"), len(clips)
+
+    def holds(count: int) -> None:
+        expect(told).to_have_text(f"{count} of {total} clips")
+
+    label = clips["labels"].explode().value_counts().index[1]
+    page.locator("#classes summary").click()
+    page.locator("#class-list label", has_text=label).locator("input").check()
+    has = clips["labels"].map(lambda own: label in own)
+    holds(int(has.sum()))
+    page.select_option("#split", "train")
+    train = clips["split"].astype(str) == "train"
+    holds(int((has & train).sum()))
+    second = clips["labels"].explode().value_counts().index[0]
+    page.locator("#class-list label", has_text=second).locator("input").check()
+    page.locator("input[value=all]").check()
+    both = has & clips["labels"].map(lambda own: second in own)
+    holds(int((both & train).sum()))
+    page.locator("button[type=reset]").click()
+    holds(total)
+    page.locator("#more summary").click()
+    page.fill("#side-min", "40")
+    side = clips[["width", "height"]].max(axis=1)
+    holds(int((side >= 40).sum()))
+    page.fill("#length-max", "30")
+    holds(int(((side >= 40) & (clips["n_frames"] <= 30)).sum()))
+    page.locator("button[type=reset]").click()
+    video = clips["video_id"].astype(str)
+    page.fill("#search", video.iloc[0])
+    holds(int((video == video.iloc[0]).sum()))
+    page.fill("#search", clips["clip_id"].iloc[7][:10])
+    holds(1)
+    page.fill("#search", "")
+    page.select_option("#sort", "large")
+    first = page.locator(".clip").first
+    expect(first).to_contain_text(f"{side.max()}×")
+    page.locator("#grid").focus()
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    expect(page.locator(".clip:focus")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_clip_that_browsers_play_goes_frame_by_frame(
+    demo: tvb.Build, demo_data: Path, browse: Callable[..., Page], tmp_path: Path
+) -> None:
+    settings = DEMO | {"report.previews": "auto", "encode.codec": "vp9-lossless"}
+    build = tvb.build("demo", tmp_path, data=demo_data, settings=settings, limit=2, workers=2)
+    page = browse(build.path / "report.html")
+    assert not (build.path / "report" / "previews").exists()
+    clip = build.clips[build.clips["n_frames"] > 20].iloc[0]
+    page.fill("#search", clip["clip_id"])
+    page.locator(".clip").click()
+    page.locator("#play", has_text="Pause").click()
+    page.locator("#seek").fill("0")
+    frames = frames_at(build.path / clip["path"], range(12))
+    for number in range(1, 12):
+        page.locator("#forth").click()
+        assert frame(page) == number
+        page.locator("#panel video").evaluate(SOUGHT)
+        seen = picture(page.locator("#panel video").screenshot(), clip["width"], clip["height"])
+        apart = [np.abs(seen - f.astype(np.int64)).mean() for f in frames]
+        assert apart[number] == min(apart) < 4
+
+
+# A canvas with a file of the disk may not be read, so that the screen is looked at.
+SOUGHT = """async (v) => {
+  if (v.seeking) await new Promise((done) => v.addEventListener("seeked", done, { once: true }));
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+
+
+def picture(png: bytes, width: int, height: int) -> Any:
+    """The pixels ``(height, width, 3)`` of a clip that is shown enlarged."""
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    rows, columns = (
+        ((np.arange(n) + 0.5) * size / n).astype(int)
+        for n, size in zip((height, width), image.shape, strict=False)
+    )
+    return image[np.ix_(rows, columns)].astype(np.int64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out(
+    shown: tvb.Build, browse: Callable[..., Page], width: int, scheme: str
+) -> None:
+    size = {"width": width, "height": 800}
+    page = browse(shown.path / "report.html", viewport=size, color_scheme=scheme)
+    wide = "d => d.ownerDocument.documentElement.scrollWidth"
+    assert page.locator("body").evaluate(wide) <= width
+    page.locator(".clip").first.click()
+    page.locator("#source-frame").wait_for()
+    panel = page.locator("#panel")
+    assert panel.evaluate("d => d.scrollWidth") <= panel.evaluate("d => d.clientWidth")
+    colour = page.locator("body").evaluate("b => getComputedStyle(b).backgroundColor")
+    assert (colour == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+@pytest.mark.slow
+def test_a_runs_worst_clips_come_first(
+    shown: tvb.Build, browse: Callable[..., Page], tmp_path: Path
+) -> None:
+    clips = shown.clips[shown.clips["split"].astype(str) == "test"]
+    classes = list(json.loads((shown.path / "TinyVIRAT_V2" / "class_map.json").read_text()))
+    truth = [[int(c in own) for c in classes] for own in clips["labels"]]
+    worst = len(clips) // 2
+    near = [[abs(v - (0.97 if i == worst else 0.2)) for v in row] for i, row in enumerate(truth)]
+    columns = {"clip_id": clips["clip_id"].tolist(), "truth": truth, "scores": near}
+    pq.write_table(pa.table(columns), tmp_path / "scores-test.parquet")
+    page = browse(report_errors(shown, tmp_path, "test"))
+    expect(page.locator("#told")).to_have_text(f"{len(clips)} of {len(shown.clips)} clips")
+    page.locator(".clip").first.click()
+    expect(page.locator("#panel dl")).to_contain_text(clips["clip_id"].iloc[worst])
+    expect(page.locator("#panel")).to_contain_text("Scores")
