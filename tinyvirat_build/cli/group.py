@@ -123,14 +123,13 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
 def request_of(
     out: Path, sources: tuple[str, ...], data: Path | None, preset: str | None,
     config: Path | None, overrides: Sequence[str], *, limit: int | None = None,
-    workers: int | None = None, anew: bool = False, **running: Any,
+    anew: bool = False, **running: Any,
 ) -> Request:  # fmt: skip
     """What is asked for; what is not said is as the build in ``out`` has it, but not ``anew``.
 
     Raises:
         SettingsError: no source is asked for, and there is no build.
     """
-    from tinyvirat_build.engine import default_workers
     from tinyvirat_build.pipeline.opened import OpenedBuild
     from tinyvirat_build.pipeline.request import Request
     from tinyvirat_build.settings import Settings
@@ -145,8 +144,7 @@ def request_of(
         settings = build.settings.override(overrides)
     else:
         settings = Settings.load(preset, config, overrides)
-    workers = workers or default_workers()
-    return Request(sources, data, out, settings, workers, limit=limit, **running)
+    return Request(sources, data, out, settings, limit=limit, **running)
 
 
 class _Folder(click.Path):
@@ -185,6 +183,14 @@ workers_option = click.option(
 request_options = options(source_option, data_option, out_option, settings_options)
 running_options = options(
     workers_option,
+    click.option(
+        "--engine", type=click.Choice(["local", "ray"]), default="local",
+        help="Work on this machine, or on those of an existing Ray cluster.  [default: local]",
+    ),
+    click.option(
+        "--address", metavar="ADDRESS",
+        help="Where the Ray cluster is; default: the one that runs on this machine.",
+    ),
     click.option(
         "--timeout", type=click.FloatRange(min=1), default=1800.0, metavar="SECONDS",
         help="Time limit of one video's task.  [default: 1800]",

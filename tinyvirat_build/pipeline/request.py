@@ -22,11 +22,14 @@ class Request:
     data: Path | None
     out: Path
     settings: Settings
-    workers: int = field(default_factory=engine.default_workers)
+    workers: int | None = None  # at once; by default one a processor
     timeout: float = engine.DEFAULT_TIMEOUT
     limit: int | None = None
     rehash: bool = False
     quiet: bool = False
+    engine: str = "local"
+    address: str | None = None  # of a cluster, for an engine that has one
+    shard: tuple[int, int] | None = None  # cut the videos i of every n alone
     prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:
@@ -37,6 +40,11 @@ class Request:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is 1 or more, found {value}")
+        if self.shard and not 0 <= self.shard[0] < self.shard[1]:
+            raise SettingsError(
+                f"shard {self.shard[0]}/{self.shard[1]}: the shards of {self.shard[1]} are "
+                f"0/{self.shard[1]} to {self.shard[1] - 1}/{self.shard[1]}"
+            )
 
 
 @dataclass(slots=True)

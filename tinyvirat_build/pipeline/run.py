@@ -56,6 +56,7 @@ def run(
         MeansError: the disk is full, or no memory, file, thread or process can be had.
     """
     order_of(first), order_of(until)
+    engine.chosen(request.engine, request.address)  # told before any work
     folder.refuse_foreign(request.out)
     with store.locked(request.out, "building"):
         try:
@@ -189,7 +190,7 @@ def _do_videos(
         do_task(task)
     pooled = [t for t in stale if not (by_file and t.entry.video is None)]
     if asked[0].folder and cost is not None and pooled and not request.quiet:
-        tqdm.write(cost.describe(request.workers))
+        tqdm.write(cost.describe(request.workers or engine.processors(request.engine)))
     _pool(asked[0], pooled, request)
     known.hashes.save()
     for stage in asked:
@@ -209,7 +210,7 @@ def _pool(stage: Stage, tasks: Sequence[Task], request: Request) -> None:
     if not tasks:
         return
     by_clip = any(t.rows for t in tasks)
-    ended = engine.run_local(
+    ended = engine.chosen(request.engine, request.address)(
         do_task, tasks, workers=request.workers, timeout=request.timeout, preload=modules()
     )
     with tqdm(
