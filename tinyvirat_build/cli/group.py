@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -156,16 +157,31 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Shard(click.ParamType[tuple[int, int]]):
+    """One part of so many: ``i/n``, from 0 on."""
+
+    name = "shard"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        found = re.fullmatch(r"(\d+)/(\d+)", value)
+        if not found:
+            self.fail(f"{value!r} is no shard; give one of so many, e.g. 0/4 to 3/4", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+folder = _Folder(path_type=Path)
 source_option = click.option(
     "--source", "sources", multiple=True, metavar="NAME|FILE.yaml",
     help="meva, virat, demo, or the YAML file of your own corpus; may repeat.",
 )  # fmt: skip
 data_option = click.option(
-    "--data", type=_Folder(path_type=Path), metavar="DIR",
+    "--data", type=folder, metavar="DIR",
     help="Folder in which annotations and videos are found, at any depth.",
 )  # fmt: skip
 out_option = click.option(
-    "--out", type=_Folder(path_type=Path), metavar="DIR", required=True, help="The build folder."
+    "--out", type=folder, metavar="DIR", required=True, help="The build folder."
 )
 settings_options = options(
     click.option("--preset", metavar="NAME", help="A shipped preset; see `config --presets`."),
@@ -180,6 +196,10 @@ settings_options = options(
 workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
 )
+shard_option = click.option(
+    "--shard", type=_Shard(), metavar="I/N",
+    help="Plan everything, cut the videos I of every N (from 0 on); then merge-shards.",
+)  # fmt: skip
 request_options = options(source_option, data_option, out_option, settings_options)
 running_options = options(
     workers_option,

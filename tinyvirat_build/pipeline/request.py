@@ -47,6 +47,18 @@ class Request:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a shard, i of n, is of the whole: its videos and clips."""
+
+    shard: tuple[int, int]
+    videos: int
+    of_videos: int
+    clips: int
+    of_clips: int
+    quarantined: int  # clips of its own without a file
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a run did: the units worked on per stage, seconds per stage, and the estimate."""
@@ -57,6 +69,7 @@ class Outcome:
     quarantined: int = 0  # clips without a file
     unread: int = 0  # videos whose annotations could not be read
     planned: int | None = None  # clips, where planning came so far
+    part: Part | None = None  # of a shard
 
     @property
     def status(self) -> int:
