@@ -52,7 +52,7 @@ def build(
         workers: processes; default: one a processor.
         until: the last stage to run.
         limit: a trial: plan and cut only the first so many videos.
-        engine: ``local``, or ``ray`` for the machines of an existing Ray cluster.
+        engine: one of ``engine.NAMES``: ``local``, or one for the machines of an existing cluster.
         address: where that cluster is; default: the one that runs on this machine.
         quiet: no progress bars.
 

@@ -10,7 +10,7 @@ from tinyvirat_build import store
 from tinyvirat_build.ask.complete import completeness
 from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
 from tinyvirat_build.pipeline.folder import table_path
-from tinyvirat_build.pipeline.request import Outcome, Part
+from tinyvirat_build.pipeline.request import Outcome, Share
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.settings import Settings
@@ -44,7 +44,7 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     return "\n".join(lines)
 
 
-def _part(part: Part) -> list[str]:
+def _part(part: Share) -> list[str]:
     """What a shard did, and what is to be done next."""
     name = "{}/{}".format(*part.shard)
     cut = part.clips - part.quarantined

@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Share:
     """What a shard, i of n, is of the whole: its videos and clips."""
 
     shard: tuple[int, int]
@@ -69,7 +69,7 @@ class Outcome:
     quarantined: int = 0  # clips without a file
     unread: int = 0  # videos whose annotations could not be read
     planned: int | None = None  # clips, where planning came so far
-    part: Part | None = None  # of a shard
+    part: Share | None = None  # of a shard
 
     @property
     def status(self) -> int:

@@ -21,7 +21,7 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Part, Request, discover, entries_of, settled
+from tinyvirat_build.pipeline.request import Outcome, Share, Request, discover, entries_of, settled
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -267,14 +267,14 @@ def _finish(
     return known.ledger.finish(stage, keys, own, write=write)
 
 
-def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known: Known) -> Part:
+def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known: Known) -> Share:
     """Note what a shard has done of a stage: its issues and its balance, but no table."""
     assert known.request.shard is not None
     units = [u.path for t in own for u in t.units]
     known.ledger.hold(stage, [store.unit_key(u) or "" for u in units], units)
     cuts = [store.read_unit(u, ["cuts"])["cuts"]["reason"] for u in units]
     lost = sum(len(reasons) - reasons.null_count for reasons in cuts)
-    return Part(
+    return Share(
         known.request.shard, len(own), len(tasks), sum(map(_clips, own)), sum(map(_clips, tasks)),
         lost,
     )  # fmt: skip

@@ -61,7 +61,7 @@ def _refuse_unequal(folders: Sequence[Path]) -> None:
     Raises:
         BuildError: they do not.
     """
-    files = [folder / "build.yaml" for folder in folders]
+    files = [one / "build.yaml" for one in folders]
     trees = [_flat(yaml.safe_load(file.read_text("utf-8"))) for file in files]
     here = _flat({"versions": folder.versions()})
     others = [*zip(files[1:], trees[1:], strict=True), ("this machine", trees[0] | here)]
@@ -106,8 +106,7 @@ def _join(shards: Sequence[Path], request: Request) -> None:
         for one in shards:
             if one != request.out:
                 held.enter_context(store.locked(one, "building"))
-        if request.out not in shards:
-            _take_plan(shards[0], request.out)
+        _take_plan(shards[0], request.out)
         cut = writer_of("cuts")
         tasks = plan_videos(
             next(step for step in steps() if cut in step), look(request, cut.name, cut.name)
@@ -123,14 +122,16 @@ def _join(shards: Sequence[Path], request: Request) -> None:
 
 
 def _take_plan(shard: Path, out: Path) -> None:
-    """Copy all units before the cut, and the table of clips."""
+    """Copy all units before the cut and then the table of clips, unless they are there."""
+    source, target = (folder.table_path(one, _PLAN) for one in (shard, out))
+    if store.table_key(source) == store.table_key(target):
+        return
     for stage in stages_before(writer_of("cuts")):
-        source, target = shard / "units" / stage.name, out / "units" / stage.name
-        if source.exists():
-            with store.atomic_folder(target) as partial:
-                shutil.copytree(source, partial, dirs_exist_ok=True)
-    data = folder.table_path(shard, _PLAN).read_bytes()
-    store.write_bytes(folder.table_path(out, _PLAN), data)
+        units = shard / "units" / stage.name
+        if units.exists():
+            with store.atomic_folder(out / "units" / stage.name) as partial:
+                shutil.copytree(units, partial, dirs_exist_ok=True)
+    store.write_bytes(target, source.read_bytes())
 
 
 def _best(places: Sequence[Path], task: Task) -> Path | None:
