@@ -21,7 +21,7 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Share, Request, discover, entries_of, settled
+from tinyvirat_build.pipeline.request import Outcome, Request, Share, discover, entries_of, settled
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
