@@ -16,6 +16,7 @@ from tinyvirat_build.store.files import (
 from tinyvirat_build.store.lock import acquire, locked
 from tinyvirat_build.store.sums import changed_tables, is_noted
 from tinyvirat_build.store.tables import (
+    concat,
     count_rows,
     from_arrow,
     read_by_video,
@@ -38,7 +39,7 @@ from tinyvirat_build.store.units import (
 )
 
 __all__ = [
-    "PARTIAL", "HashMemory", "acquire", "atomic_folder", "atomic_path", "changed_tables",
+    "PARTIAL", "HashMemory", "acquire", "atomic_folder", "atomic_path", "changed_tables", "concat",
     "count_rows", "csv_text", "digest", "from_arrow", "has_part", "has_transient", "hash_file",
     "is_noted", "is_transient", "link_or_copy", "locked", "printable", "read_by_video",
     "read_table", "read_unit", "read_unit_bytes", "sync_folder", "table_key", "to_arrow",
