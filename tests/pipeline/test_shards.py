@@ -147,8 +147,8 @@ def test_what_cannot_be_joined_is_one_line(
 
 
 @pytest.mark.parametrize("name", ["4/4", "0/0", "a/4", "1", "-1/4", ""])
-def test_no_such_shard(name: str, demo_data: Path, tmp_path: Path) -> None:
-    result = shard(tmp_path / "out", demo_data, name)
+def test_no_such_shard(name: str, tmp_path: Path) -> None:
+    result = shard(tmp_path / "out", tmp_path, name)
     assert result.exit_code == 2
     assert len(result.output.splitlines()) == 1
     assert not (tmp_path / "out").exists()

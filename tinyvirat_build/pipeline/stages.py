@@ -112,7 +112,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "cut", "file", ("clips_filtered:clip_id", "videos:fingerprint", "ffmpeg"), ("cuts",),
         ("encode", "videos.max_held"),
-        f"{_VIDEO}:cut", "Cut the clips out of the source videos, one decoding pass each.",
+        f"{_VIDEO}:cut", "Cut the clips out of the videos, one decoding pass each.",
         version=7, folder="clips", instead=f"{_VIDEO}:not_cut",
         there=f"{_VIDEO}:clips_there",
     ),
