@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builds import bytes_of
+from builds import DEMO_SETS, bytes_of
 from swapped import swap
 
 import tinyvirat_build as tvb
@@ -101,3 +103,21 @@ def test_a_crash_and_a_hang_cost_one_video_each(
     monkeypatch.undo()
     assert run(_of(cluster, demo, demo_data, tmp_path / "out")).status == 0
     assert bytes_of(tmp_path / "out") == bytes_of(demo.path)
+
+
+def test_an_interrupt_is_one_line_and_loses_nothing(
+    cluster: Any, demo: tvb.Build, demo_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    args = [sys.executable, "-m", "tinyvirat_build", "all", "--source=demo", f"--data={demo_data}"]
+    args += [f"--out={out}", *DEMO_SETS, "--engine=ray", f"--address={cluster.address}", "--quiet"]
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
+    while not list(out.glob("units/parse/*/*/*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines() == ["interrupted; run the same command to go on"]
+    assert subprocess.run(args, check=False).returncode == 0
+    assert bytes_of(out) == bytes_of(demo.path)
