@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -97,6 +98,13 @@ def test_no_corpus_is_named_outside_its_room() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     assert node.value.lower() not in CORPORA, (name, node.lineno)
+
+
+def test_a_cluster_is_named_where_its_engine_is_chosen_alone() -> None:
+    naming = {
+        n for n, path in FILES.items() if re.search(r"\bray\b", path.read_text("utf-8"), re.I)
+    }
+    assert naming == {"engine", "engine.ray", "cli.group"}
 
 
 def test_no_two_classes_share_a_name() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyvirat_build import engine, store
+from tinyvirat_build import store
 from tinyvirat_build.ask.verify import Report, verify
 from tinyvirat_build.audit import Audit
+from tinyvirat_build.engine import default_workers
 from tinyvirat_build.errors import BuildError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline import folder
@@ -36,6 +37,8 @@ def build(
     workers: int | None = None,
     until: str = "stats",
     limit: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     quiet: bool = True,
 ) -> Build:
     """Build a dataset and return it; what is finished already is not done again.
@@ -50,6 +53,8 @@ def build(
         workers: processes; default: one a processor.
         until: the last stage to run.
         limit: a trial: plan and cut only the first so many videos.
+        engine: one of ``engine.NAMES``: ``local``, or one for the machines of an existing cluster.
+        address: where that cluster is; default: the one that runs on this machine.
         quiet: no progress bars.
 
     Raises:
@@ -61,8 +66,10 @@ def build(
         data=Path(data) if data is not None else None,
         out=Path(out),
         settings=Settings.load(preset, Path(config) if config else None, _overrides(settings)),
-        workers=engine.default_workers() if workers is None else workers,
+        workers=workers,
         limit=limit,
+        engine=engine,
+        address=address,
         quiet=quiet,
     )
     run(request, until=until)
@@ -115,7 +122,7 @@ class Build(OpenedBuild):
         """
         if (sample is not None and sample < 1) or (workers is not None and workers < 1):
             raise SettingsError("verify: sample and workers are 1 or more")
-        return verify(self, sample=sample, workers=workers or engine.default_workers(), quiet=True)
+        return verify(self, sample=sample, workers=workers or default_workers(), quiet=True)
 
     def draw_figures(self) -> list[Path]:
         """Draw Figures 2 and 3 of the paper into ``stats/``, from the plan if nothing is cut.

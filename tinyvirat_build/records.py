@@ -234,6 +234,7 @@ REASONS: Final[dict[str, str]] = {
     "decode_error": "the decoder failed",
     "encode_error": "the encoder failed",
     "timeout": "the task took longer than its limit",
+    "lost": "the machine of a cluster that worked on the video was lost, time and again",
     "crashed": "the worker process died",
     "failed": "the work on the video ended in an unforeseen error",
     "source_changed": "the source file changed during the build",

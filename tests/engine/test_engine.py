@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import signal
@@ -11,28 +10,10 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
+from trouble import work
 
 from tinyvirat_build.engine import run_local
 from tinyvirat_build.errors import DataError, MeansError
-
-
-def _work(task: tuple[str, int]) -> int:
-    kind, value = task
-    if kind == "crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if kind == "hang":
-        time.sleep(60)
-    if kind == "refuse":
-        raise DataError("no such thing")
-    if kind == "raise":
-        raise KeyError("no such key")
-    if kind == "unsendable":
-        raise ValueError(lambda: value)
-    if kind == "memory":
-        raise MemoryError
-    if kind == "full":
-        raise OSError(errno.ENOSPC, "No space left on device")
-    return value * value
 
 
 def _write_on(path: str) -> None:
@@ -52,7 +33,7 @@ def _crash_once(path: str) -> int:
 
 def test_a_crash_or_a_hang_costs_its_own_task() -> None:
     tasks = [("ok", 1), ("crash", 2), ("ok", 3), ("hang", 4), ("ok", 5)]
-    outcomes = {o.task: o for o in run_local(_work, tasks, workers=2, timeout=3)}
+    outcomes = {o.task: o for o in run_local(work, tasks, workers=2, timeout=3)}
     assert len(outcomes) == 5
     assert [outcomes["ok", i].result for i in (1, 3, 5)] == [1, 9, 25]
     assert [outcomes[t].failure.reason for t in (("crash", 2), ("hang", 4))] == [  # type: ignore[union-attr]
@@ -68,11 +49,11 @@ def test_a_crash_is_tried_once_more(tmp_path: Path) -> None:
 
 def test_the_users_error_is_raised() -> None:
     with pytest.raises(DataError, match="no such thing"):
-        list(run_local(_work, [("ok", 1), ("refuse", 2)], workers=2))
+        list(run_local(work, [("ok", 1), ("refuse", 2)], workers=2))
 
 
 def test_any_other_error_costs_its_own_task() -> None:
-    outcomes = {o.task: o for o in run_local(_work, [("ok", 1), ("raise", 2)], workers=2)}
+    outcomes = {o.task: o for o in run_local(work, [("ok", 1), ("raise", 2)], workers=2)}
     assert outcomes["ok", 1].result == 1
     failure = outcomes["raise", 2].failure
     assert failure is not None
@@ -81,7 +62,7 @@ def test_any_other_error_costs_its_own_task() -> None:
 
 def test_an_error_that_no_other_process_can_be_told_costs_its_own_task() -> None:
     tasks = [("unsendable", 0), *(("ok", n) for n in range(1, 9))]
-    outcomes = {o.task: o for o in run_local(_work, tasks, workers=2)}
+    outcomes = {o.task: o for o in run_local(work, tasks, workers=2)}
     failure = outcomes.pop(("unsendable", 0)).failure
     assert failure is not None
     assert failure.reason == "failed"
@@ -90,11 +71,11 @@ def test_an_error_that_no_other_process_can_be_told_costs_its_own_task() -> None
 
 def test_a_full_disk_ends_the_run() -> None:
     with pytest.raises(MeansError, match="no space left"):
-        list(run_local(_work, [("full", 1)], workers=1))
+        list(run_local(work, [("full", 1)], workers=1))
 
 
 def test_a_task_that_takes_all_memory_costs_its_own() -> None:
-    outcomes = {o.task: o for o in run_local(_work, [("ok", 1), ("memory", 2)], workers=2)}
+    outcomes = {o.task: o for o in run_local(work, [("ok", 1), ("memory", 2)], workers=2)}
     assert outcomes["ok", 1].result == 1
     failure = outcomes["memory", 2].failure
     assert failure is not None
@@ -109,7 +90,7 @@ def test_too_few_file_handles_are_told_before_the_work() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, before[1]))
     try:
         with pytest.raises(MeansError, match=r"too many open files; raise the limit \(ulimit -n\)"):
-            list(run_local(_work, [("ok", 1)], workers=1))
+            list(run_local(work, [("ok", 1)], workers=1))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
@@ -120,7 +101,7 @@ def test_a_server_that_is_ended_while_it_loads_is_one_line(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     forkserver._forkserver._stop()  # type: ignore[attr-defined]  # the one of the tests before
     with pytest.raises(MeansError, match="were ended from outside"):
-        list(run_local(_work, [("ok", 1)], workers=1, preload=["ends_the_server"]))
+        list(run_local(work, [("ok", 1)], workers=1, preload=["ends_the_server"]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the parent is forked")
@@ -144,13 +125,13 @@ def test_workers_end_with_the_process_that_runs_them(tmp_path: Path) -> None:
 
 
 def test_in_process_without_isolation() -> None:
-    assert [o.result for o in run_local(_work, [("ok", 2)], workers=1, isolate=False)] == [4]
+    assert [o.result for o in run_local(work, [("ok", 2)], workers=1, isolate=False)] == [4]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_task_is_left_out_however_many_there_are(workers: int) -> None:
     tasks = [("ok", i) for i in range(30)]
-    assert {o.task for o in run_local(_work, tasks, workers=workers)} == set(tasks)
+    assert {o.task for o in run_local(work, tasks, workers=workers)} == set(tasks)
 
 
 def test_an_interrupt_while_the_server_starts_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import shutil
 from fractions import Fraction
@@ -130,7 +131,7 @@ def test_copies_where_links_fail(build, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EXDEV, "across devices")
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     assert bytes_of(write_pack(folder, manifest, CLASSES)) == linked
     assert not (folder / "raw" / "a.yuv").samefile(folder / "pack" / "shards" / "00000.yuv")
 

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import platform
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -150,3 +156,73 @@ def test_tables_are_read_video_by_video(videos: list[tuple[int, int, int]], batc
             assert table["activities"].tolist() == [(f"{key.video_id}{i}",) for i in range(n)]
             assert set(table["video_id"]) <= {key.video_id}
             assert list(table["video_id"].cat.categories) == [key.video_id]
+
+
+@pytest.fixture(params=["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that has neither locks nor hard links."""
+    number = getattr(errno, request.param)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_two_builds_in_one_folder_without_locks(tmp_path: Path) -> None:
+    for _ in range(2):
+        with store.locked(tmp_path, "building"):
+            with (
+                pytest.raises(BuildError) as told,
+                store.locked(tmp_path, "building"),
+            ):
+                pass
+            assert str(told.value) == (
+                f"process {os.getpid()} on {platform.node()} is building in {tmp_path}; wait for "
+                f"it, or delete {tmp_path / '.lock-holder'} if it has ended"
+            )
+        assert not (tmp_path / ".lock-holder").exists()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_holder_that_was_killed_is_noticed_without_locks(tmp_path: Path) -> None:
+    holder = "import sys, os, fcntl, errno, pathlib\nfrom tinyvirat_build import store\n"
+    holder += "def refuse(*_): raise OSError(errno.ENOLCK, 'No locks available')\n"
+    holder += "fcntl.flock = refuse\n"
+    holder += "with store.locked(pathlib.Path(sys.argv[1]), 'building'): os._exit(9)\n"
+    assert (
+        subprocess.run([sys.executable, "-c", holder, str(tmp_path)], check=False).returncode == 9
+    )
+    assert (tmp_path / ".lock-holder").exists()
+    with store.locked(tmp_path, "building"):
+        pass
+
+
+def test_a_disk_that_fails_is_no_disk_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with (
+        pytest.raises(BuildError, match=r"cannot write to .*: Input/output error; give a writable"),
+        store.locked(tmp_path, "building"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK])
+def test_a_copy_where_there_are_no_hard_links(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_bytes(b"clip")
+    store.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"clip"
+    assert (tmp_path / "a").stat().st_nlink == 1

@@ -10,7 +10,7 @@ from tinyvirat_build import store
 from tinyvirat_build.ask.complete import completeness
 from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
 from tinyvirat_build.pipeline.folder import table_path
-from tinyvirat_build.pipeline.request import Outcome
+from tinyvirat_build.pipeline.request import Outcome, Share
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.settings import Settings
@@ -26,7 +26,7 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     estimates = STAGES[order_of(until)].scope == "estimate"
     if not estimates and not any(outcome.worked.values()):
         lines.append(f"Nothing to do: {out} is finished up to {until}.")
-    lines += _clips(out, until)
+    lines += _part(outcome.part) if outcome.part else _clips(out, until)
     lines += headlines(out, settings, until)
     if outcome.planned == 0:
         lines.append(
@@ -42,6 +42,18 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     spent = sum(outcome.seconds.values())
     lines.append(f"Disk {human_bytes(disk_used(out))} in {out}, time {human_time(spent)}.")
     return "\n".join(lines)
+
+
+def _part(part: Share) -> list[str]:
+    """What a shard did, and what is to be done next."""
+    name = "{}/{}".format(*part.shard)
+    cut = part.clips - part.quarantined
+    lost = f" ({part.quarantined:,} more without a file)" if part.quarantined else ""
+    return [
+        f"Shard {name}: {part.videos:,} of {part.of_videos:,} videos, {cut:,} of "
+        f"{part.of_clips:,} clips cut{lost}. Nothing is published yet: when all shards are done, "
+        "`tinyvirat-build merge-shards OUT…` joins their folders."
+    ]
 
 
 def _clips(out: Path, until: str) -> list[str]:

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tinyvirat_build.cli.group import (
+    data_option,
     echo,
+    folder,
     request_of,
     request_options,
     running_options,
+    shard_option,
 )
 from tinyvirat_build.pipeline.stages import STAGES, Stage
 
 if TYPE_CHECKING:
-    from tinyvirat_build.pipeline.request import Request
+    from tinyvirat_build.pipeline.request import Outcome, Request
+    from tinyvirat_build.settings import Settings
 
 
 @click.command("all", short_help="Build everything, from the annotations to the report.")
 @request_options
 @click.option("--until", default=STAGES[-1].name, metavar="STAGE", help="Stop after this stage.")
+@shard_option
 @running_options
 def all_(sources: tuple[str, ...], until: str, **asked: Any) -> None:
     """Build everything: parse, plan, cut, publish, statistics, report.
@@ -34,14 +39,40 @@ def all_(sources: tuple[str, ...], until: str, **asked: Any) -> None:
 
 
 def _run(request: Request, *, first: str, until: str) -> None:
-    from tinyvirat_build.ask import summary
-    from tinyvirat_build.pipeline.run import run
+    from tinyvirat_build.pipeline.run import last_of, run
 
+    until = last_of(request, until)
     outcome = run(request, first=first, until=until)
-    if not request.quiet:
-        text = summary.render(request.out, outcome, until=until, settings=request.settings)
-        echo(text)
+    _tell(request.out, outcome, until, request.settings, quiet=request.quiet)
+
+
+def _tell(out: Path, outcome: Outcome, until: str, settings: Settings, *, quiet: bool) -> None:
+    from tinyvirat_build.ask import summary
+
+    if not quiet:
+        echo(summary.render(out, outcome, until=until, settings=settings))
     click.get_current_context().exit(outcome.status)
+
+
+@click.command("merge-shards", short_help="Join the folders of `all --shard` into one build.")
+@click.argument("shards", nargs=-1, required=True, type=folder, metavar="OUT...")
+@click.option("--out", type=folder, metavar="DIR", help="Where to; default: the first OUT.")
+@data_option
+@click.option("--quiet", is_flag=True, help="No progress bars, no summary.")
+def merge_shards(
+    shards: tuple[Path, ...], out: Path | None, data: Path | None, quiet: bool
+) -> None:
+    """Join the folders that `all --shard` made into the build that one machine makes alone.
+
+    They must be of equal settings, versions and data, and hold every video; clips are linked where
+    the file system can, else copied. --data: by default as the first folder has it.
+    """
+    from tinyvirat_build.builds import open_build
+    from tinyvirat_build.pipeline.shards import merge
+
+    outcome = merge(shards, out, data=data, quiet=quiet)
+    target = out or shards[0]
+    _tell(target, outcome, STAGES[-1].name, open_build(target).settings, quiet=quiet)
 
 
 _figures_option = click.option(
@@ -65,4 +96,4 @@ def _stage_command(stage: Stage) -> click.Command:
     return _figures_option(command) if stage.name == "stats" else command
 
 
-COMMANDS = [all_, *map(_stage_command, STAGES)]
+COMMANDS = [all_, merge_shards, *map(_stage_command, STAGES)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,14 +124,13 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
 def request_of(
     out: Path, sources: tuple[str, ...], data: Path | None, preset: str | None,
     config: Path | None, overrides: Sequence[str], *, limit: int | None = None,
-    workers: int | None = None, anew: bool = False, **running: Any,
+    anew: bool = False, **running: Any,
 ) -> Request:  # fmt: skip
     """What is asked for; what is not said is as the build in ``out`` has it, but not ``anew``.
 
     Raises:
         SettingsError: no source is asked for, and there is no build.
     """
-    from tinyvirat_build.engine import default_workers
     from tinyvirat_build.pipeline.opened import OpenedBuild
     from tinyvirat_build.pipeline.request import Request
     from tinyvirat_build.settings import Settings
@@ -145,8 +145,7 @@ def request_of(
         settings = build.settings.override(overrides)
     else:
         settings = Settings.load(preset, config, overrides)
-    workers = workers or default_workers()
-    return Request(sources, data, out, settings, workers, limit=limit, **running)
+    return Request(sources, data, out, settings, limit=limit, **running)
 
 
 class _Folder(click.Path):
@@ -158,16 +157,31 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Shard(click.ParamType[tuple[int, int]]):
+    """One part of so many: ``i/n``, from 0 on."""
+
+    name = "shard"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        found = re.fullmatch(r"(\d+)/(\d+)", value)
+        if not found:
+            self.fail(f"{value!r} is no shard; give one of so many, e.g. 0/4 to 3/4", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+folder = _Folder(path_type=Path)
 source_option = click.option(
     "--source", "sources", multiple=True, metavar="NAME|FILE.yaml",
     help="meva, virat, demo, or the YAML file of your own corpus; may repeat.",
 )  # fmt: skip
 data_option = click.option(
-    "--data", type=_Folder(path_type=Path), metavar="DIR",
+    "--data", type=folder, metavar="DIR",
     help="Folder in which annotations and videos are found, at any depth.",
 )  # fmt: skip
 out_option = click.option(
-    "--out", type=_Folder(path_type=Path), metavar="DIR", required=True, help="The build folder."
+    "--out", type=folder, metavar="DIR", required=True, help="The build folder."
 )
 settings_options = options(
     click.option("--preset", metavar="NAME", help="A shipped preset; see `config --presets`."),
@@ -182,9 +196,21 @@ settings_options = options(
 workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
 )
+shard_option = click.option(
+    "--shard", type=_Shard(), metavar="I/N",
+    help="Plan everything, cut the videos I of every N (from 0 on); then merge-shards.",
+)  # fmt: skip
 request_options = options(source_option, data_option, out_option, settings_options)
 running_options = options(
     workers_option,
+    click.option(
+        "--engine", type=click.Choice(["local", "ray"]), default="local",
+        help="Work on this machine, or on those of an existing Ray cluster.  [default: local]",
+    ),
+    click.option(
+        "--address", metavar="ADDRESS",
+        help="Where the Ray cluster is; default: the one that runs on this machine.",
+    ),
     click.option(
         "--timeout", type=click.FloatRange(min=1), default=1800.0, metavar="SECONDS",
         help="Time limit of one video's task.  [default: 1800]",

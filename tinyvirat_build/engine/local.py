@@ -10,50 +10,38 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
-import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic
 
 import pebble
 
+from tinyvirat_build.engine.turns import (
+    DEFAULT_MEMORY,
+    DEFAULT_TIMEOUT,
+    Ended,
+    Failure,
+    Result,
+    Task,
+    in_this_process,
+    in_turn,
+)
 from tinyvirat_build.errors import MeansError, OutOfMemoryError, TinyviratError
 from tinyvirat_build.store.means import lacking, require
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
-
 _HANDLES: Final = 16  # files that the pool opens, and 4 for each worker
 _THREADS: Final = 6  # and processes that the pool starts, and 2 for each worker
-DEFAULT_TIMEOUT = 30 * 60.0  # seconds a task
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a task gave no result: ``timeout``, ``crashed`` or ``failed``, which is an exception."""
-
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ended(Generic[Task, Result]):
-    """A task with its result, or with its failure."""
-
-    task: Task
-    result: Result | None
-    failure: Failure | None = None
 
 
 class _Worker(ForkServerProcess):
@@ -140,76 +128,80 @@ def run_local(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
     *,
-    workers: int,
+    workers: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
+    memory: int = DEFAULT_MEMORY,
     isolate: bool = True,
     preload: Sequence[str] = (),
 ) -> Iterator[Ended[Task, Result]]:
-    """Yield each task's outcome as it ends, in any order.
+    """The engine of processes on this machine; see :class:`~tinyvirat_build.engine.turns.Engine`.
 
-    ``preload``: modules that the work needs and does not import when its own is, loaded once.
-    With ``isolate=False`` and one worker the tasks run in this process, where an error of the
-    program is raised as it is; otherwise each process takes one task at a time and a task that
-    crashes or outlasts ``timeout`` seconds is tried once more.
-
-    Raises:
-        TinyviratError: a task's own, since the user's data or settings are at fault.
-        MeansError: the disk is full, or no file, thread or process can be had.
-        OSError: the disk cannot be written.
+    They share its memory, so that ``memory`` is asked of no one.
     """
-    if not isolate and workers == 1:
-        for task in tasks:
-            yield Ended(task, work(task))
+    count = workers or default_workers()
+    if not isolate and count == 1:
+        yield from in_this_process(work, tasks)
         return
-    require(_HANDLES + 4 * workers, _THREADS + 2 * workers)
+    require(_HANDLES + 4 * count, _THREADS + 2 * count)
     with _server_there():
-        yield from _run_in_pool(work, tasks, workers, timeout, preload)
-
-
-def _run_in_pool(
-    work: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    workers: int,
-    timeout: float,
-    preload: Sequence[str],
-) -> Iterator[Ended[Task, Result]]:
-    context = _Context()
-    _start_server(context, [work.__module__, *preload])
-    attempts: dict[int, int] = dict.fromkeys(range(len(tasks)), 0)
-    pool = pebble.ProcessPool(
-        max_workers=max(1, min(workers, len(tasks))), initializer=_end_with_the_run, context=context
-    )
-    pending: dict[Any, int] = {}
-    waiting = iter(range(len(tasks)))
-
-    def submit(i: int) -> None:
-        attempts[i] += 1
-        pending[pool.schedule(_guarded, args=(work, tasks[i]), timeout=timeout)] = i
-
-    try:
-        # A short queue: an interrupt then leaves little behind, and memory stays flat.
-        for i in itertools.islice(waiting, 4 * workers):
-            submit(i)
-        while pending:
-            done, _ = concurrent.futures.wait(
-                pending, return_when=concurrent.futures.FIRST_COMPLETED
+        pool = Workers(work, max(1, min(count, len(tasks))), preload)
+        try:
+            yield from in_turn(
+                tasks,
+                begin=lambda task, _: pool.begin(task, timeout),
+                wait=_first_done,
+                end=pool.end,
+                ahead=lambda: 4 * count,
             )
-            for future in sorted(done, key=lambda f: pending[f]):
-                i = pending.pop(future)
-                ended = _ended(tasks[i], future)
-                retry = ended.failure and ended.failure.reason != "failed"
-                if retry and attempts[i] < 2:
-                    submit(i)
-                    continue
-                if (following := next(waiting, None)) is not None:
-                    submit(following)
-                yield ended
-        pool.close()  # type: ignore[no-untyped-call]
-    except BaseException:
-        pool.stop()  # type: ignore[no-untyped-call]
-        raise
-    finally:
-        pool.join()
+        except BaseException:
+            pool.stop()
+            raise
+        pool.close()
+
+
+class Workers(Generic[Task, Result]):
+    """Processes of this machine, each with one task at a time."""
+
+    def __init__(self, work: Callable[[Task], Result], count: int, preload: Sequence[str]) -> None:
+        context = _Context()
+        _start_server(context, [work.__module__, *preload])
+        self._work = work
+        self._pool = pebble.ProcessPool(
+            max_workers=count, initializer=_end_with_the_run, context=context
+        )
+
+    def begin(self, task: Task, timeout: float) -> Future[Result | Failure]:
+        """Have a task done within ``timeout`` seconds."""
+        future: Future[Result | Failure] = self._pool.schedule(
+            _guarded, args=(self._work, task), timeout=timeout
+        )
+        return future
+
+    @staticmethod
+    def end(future: Future[Result | Failure]) -> Result | Failure:
+        """What came of a task; an error that concerns all tasks is raised."""
+        try:
+            return future.result()
+        except concurrent.futures.TimeoutError:
+            return Failure("timeout", "the task outlasted its time limit")
+        except pebble.ProcessExpired as e:
+            return Failure("crashed", f"the worker died (exit code {e.exitcode})")
+        except OutOfMemoryError as e:
+            return Failure("crashed", str(e))
+
+    def close(self) -> None:
+        """End the processes, which are idle."""
+        self._pool.close()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def stop(self) -> None:
+        """End the processes, whatever they do."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+
+def _first_done(pending: Collection[Future[Any]]) -> Collection[Future[Any]]:
+    return concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED).done
 
 
 def _guarded(work: Callable[[Task], Result], task: Task) -> Result | Failure:
@@ -227,17 +219,3 @@ def _guarded(work: Callable[[Task], Result], task: Task) -> Result | Failure:
         if isinstance(e, OSError) and e.errno == errno.EROFS:
             raise
         return Failure("failed", " ".join(f"{type(e).__name__}: {e}".split()))
-
-
-def _ended(task: Task, future: concurrent.futures.Future[Result | Failure]) -> Ended[Task, Result]:
-    try:
-        result = future.result()
-    except concurrent.futures.TimeoutError:
-        return Ended(task, None, Failure("timeout", "the task outlasted its time limit"))
-    except pebble.ProcessExpired as e:
-        return Ended(task, None, Failure("crashed", f"the worker died (exit code {e.exitcode})"))
-    except OutOfMemoryError as e:
-        return Ended(task, None, Failure("crashed", str(e)))
-    if isinstance(result, Failure):
-        return Ended(task, None, result)
-    return Ended(task, result)

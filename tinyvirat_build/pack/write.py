@@ -32,7 +32,7 @@ from tinyvirat_build.pack.read import (
     shard_name,
 )
 from tinyvirat_build.records import SPLITS
-from tinyvirat_build.store import PARTIAL, hash_file, sync_folder, write_json
+from tinyvirat_build.store import PARTIAL, hash_file, link_or_copy, sync_folder, write_json
 from tinyvirat_build.store.means import raise_if_lacking
 
 MAX_SHARD: Final = 1 << 30  # bytes; a clip is never split, so one clip may exceed it
@@ -306,10 +306,7 @@ def _make_shard(
     checksum = None
     if part.ranges is None:
         checksum = known.get((stat.st_dev, stat.st_ino))
-        try:
-            target.hardlink_to(part.source)
-        except OSError:
-            shutil.copyfile(part.source, target)
+        link_or_copy(part.source, target)
     else:
         with target.open("wb") as out:
             out.writelines(part.pieces())

@@ -58,6 +58,11 @@ def unit_path(out: Path, stage: str, entry: Entry) -> Path:
     return of_video(out / "units" / stage, entry)
 
 
+def versions() -> dict[str, str]:
+    """The versions of this machine on which a build's bytes may depend."""
+    return {p: metadata.version(p) for p in _PACKAGES} | {"ffmpeg": ffmpeg_version()}
+
+
 def write_build_file(request: Request) -> bytes:
     """Write ``build.yaml``, and return what it held before, if anything.
 
@@ -71,7 +76,7 @@ def write_build_file(request: Request) -> bytes:
         "format": FORMAT,
         "sources": list(request.sources),
         "limit": request.limit,
-        "versions": {p: metadata.version(p) for p in _PACKAGES} | {"ffmpeg": ffmpeg_version()},
+        "versions": versions(),
         "settings": request.settings.to_dict(),
     }
     new = yaml.safe_dump(tree, sort_keys=False).encode()

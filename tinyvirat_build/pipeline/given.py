@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from tinyvirat_build import store
 from tinyvirat_build.pipeline.folder import table_path, unit_path
@@ -82,14 +81,14 @@ class Corpus(dict[str, pd.DataFrame]):
     def _all_activities(self, _: str) -> pd.DataFrame:
         """Of all videos, planned or not, and with those that fell for want of a box."""
         stage = writer_of("activities").name
-        parts = [
+        parts = (
             part
             for e in self.entries
             for part in store.read_unit(
                 unit_path(self.out, stage, e), ["activities", "without_geometry"]
             ).values()
-        ]
-        return store.from_arrow(pa.concat_tables(parts).unify_dictionaries())
+        )
+        return store.from_arrow(store.concat(parts))
 
     def by_video(self, name: str) -> dict[Key, pd.DataFrame]:
         """A table's rows, video by video."""

@@ -35,8 +35,12 @@ class Ledger:
                 if not self._table(name, store.digest(name, keys), parts, write=write):
                     return False
         if stage.writes:
-            self.keys[stage.name], self.units[stage.name] = list(keys), list(units)
+            self.hold(stage, keys, units)
         return True
+
+    def hold(self, stage: Stage, keys: Sequence[str], units: Sequence[Path]) -> None:
+        """Note units of a stage, whose issues and balance then count."""
+        self.keys[stage.name], self.units[stage.name] = list(keys), list(units)
 
     def key(self) -> str:
         """What the ledger depends on: every stage's keys, and what discovery found."""

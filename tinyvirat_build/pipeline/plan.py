@@ -49,7 +49,7 @@ class Known:
     of_source: Mapping[str, Settings]
     hashes: store.HashMemory
     ledger: Ledger
-    tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # read from units
+    tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # of a video's units
 
     @property
     def planned(self) -> Sequence[Entry]:
@@ -112,6 +112,7 @@ def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
         )
         stages = [s for s in step if s.beyond_limit or entry.key in planned]
         tasks.append(replace(task, units=tuple(_units(task, stages, known))))
+        known.tables.clear()  # one video's at a time, however many there are
     return tasks
 
 

@@ -22,11 +22,14 @@ class Request:
     data: Path | None
     out: Path
     settings: Settings
-    workers: int = field(default_factory=engine.default_workers)
+    workers: int | None = None  # at once; by default one a processor
     timeout: float = engine.DEFAULT_TIMEOUT
     limit: int | None = None
     rehash: bool = False
     quiet: bool = False
+    engine: str = "local"
+    address: str | None = None  # of a cluster, for an engine that has one
+    shard: tuple[int, int] | None = None  # cut the videos i of every n alone
     prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:
@@ -37,6 +40,23 @@ class Request:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is 1 or more, found {value}")
+        if self.shard and not 0 <= self.shard[0] < self.shard[1]:
+            raise SettingsError(
+                f"shard {self.shard[0]}/{self.shard[1]}: the shards of {self.shard[1]} are "
+                f"0/{self.shard[1]} to {self.shard[1] - 1}/{self.shard[1]}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a shard, i of n, is of the whole: its videos and clips."""
+
+    shard: tuple[int, int]
+    videos: int
+    of_videos: int
+    clips: int
+    of_clips: int
+    quarantined: int  # clips of its own without a file
 
 
 @dataclass(slots=True)
@@ -49,6 +69,7 @@ class Outcome:
     quarantined: int = 0  # clips without a file
     unread: int = 0  # videos whose annotations could not be read
     planned: int | None = None  # clips, where planning came so far
+    part: Share | None = None  # of a shard
 
     @property
     def status(self) -> int:

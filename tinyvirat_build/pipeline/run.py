@@ -21,7 +21,7 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, discover, entries_of, settled
+from tinyvirat_build.pipeline.request import Outcome, Request, Share, discover, entries_of, settled
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -56,6 +56,8 @@ def run(
         MeansError: the disk is full, or no memory, file, thread or process can be had.
     """
     order_of(first), order_of(until)
+    engine.chosen(request.engine, request.address)  # told before any work
+    until = last_of(request, until)
     folder.refuse_foreign(request.out)
     with store.locked(request.out, "building"):
         try:
@@ -66,6 +68,12 @@ def run(
             if (found := lacking(e)) is None:
                 raise
             raise found from e
+
+
+def last_of(request: Request, until: str) -> str:
+    """The last stage that a request may come to: a shard is of no use beyond the cut."""
+    cut = writer_of("cuts").name
+    return cut if request.shard and order_of(until) > order_of(cut) else until
 
 
 def _run(request: Request, first: str, until: str) -> Outcome:
@@ -127,7 +135,8 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
             known.ledger.write()
         whole = step[0].scope == "corpus"
         tasks = [] if whole else plan_videos(step, known)
-        units = [plan_corpus(step[0], known)] if whole else [u for t in tasks for u in t.units]
+        own = _of_shard(step, tasks, known.request)
+        units = [plan_corpus(step[0], known)] if whole else [u for t in own for u in t.units]
         stale = Counter(u.stage.name for u in units if u.stale)
         for stage in asked:
             outcome.worked[stage.name] = n = stale[stage.name]
@@ -144,7 +153,11 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
         if asked and whole:
             _do_corpus(units[0], known)
         elif asked:
-            _do_videos(asked, tasks, known, outcome.estimate)
+            _do_videos(asked, own, known, outcome.estimate)
+            _remove_others(asked, tasks, known.request.out)
+        if asked and known.request.shard and step[0].folder:
+            outcome.part = _finish_part(step[0], own, tasks, known)
+            return None
         for stage in step:
             ahead = stage not in asked
             if ahead and stale[stage.name]:
@@ -179,7 +192,7 @@ def _do_corpus(unit: Unit, known: Known) -> None:
 def _do_videos(
     asked: Sequence[Stage], tasks: Sequence[Task], known: Known, cost: Estimate | None
 ) -> None:
-    """Do what is stale of a step, one task a video, and delete what belongs to videos gone."""
+    """Do what is stale of a step, one task a video."""
     request = known.request
     cut = [replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks]
     stale = [t for t in cut if any(u.stale for u in t.units)]
@@ -188,16 +201,29 @@ def _do_videos(
     for task in (t for t in stale if by_file and t.entry.video is None):  # not worth a process
         do_task(task)
     pooled = [t for t in stale if not (by_file and t.entry.video is None)]
-    if asked[0].folder and cost is not None and pooled and not request.quiet:
-        tqdm.write(cost.describe(request.workers))
+    if asked[0].folder and cost is not None and pooled and not (request.quiet or request.shard):
+        tqdm.write(cost.describe(request.workers or engine.processors(request.engine)))
     _pool(asked[0], pooled, request)
     known.hashes.save()
+
+
+def _of_shard(step: Sequence[Stage], tasks: Sequence[Task], request: Request) -> Sequence[Task]:
+    """The tasks of a request's shard: of those that make files every n-th, else all."""
+    if request.shard is None or not step[0].folder:
+        return tasks
+    first, n = request.shard
+    return tasks[first::n]
+
+
+def _remove_others(asked: Sequence[Stage], tasks: Sequence[Task], out: Path) -> None:
+    """Delete what belongs to videos that are no part of this build any more."""
     for stage in asked:
-        named = {u.path for t in cut for u in t.units if u.stage == stage}
-        _remove_units(request.out / "units" / stage.name, named)
+        named = {u.path for t in tasks for u in t.units if u.stage == stage}
+        _remove_units(out / "units" / stage.name, named)
         if stage.folder:
-            root = request.out / stage.folder
-            _remove_folders(root, {folder.of_video(root, t.entry) for t in tasks})
+            _remove_folders(
+                out / stage.folder, {folder.of_video(out / stage.folder, t.entry) for t in tasks}
+            )
 
 
 def _clips(task: Task) -> int:
@@ -209,7 +235,7 @@ def _pool(stage: Stage, tasks: Sequence[Task], request: Request) -> None:
     if not tasks:
         return
     by_clip = any(t.rows for t in tasks)
-    ended = engine.run_local(
+    ended = engine.chosen(request.engine, request.address)(
         do_task, tasks, workers=request.workers, timeout=request.timeout, preload=modules()
     )
     with tqdm(
@@ -241,6 +267,19 @@ def _finish(
     return known.ledger.finish(stage, keys, own, write=write)
 
 
+def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known: Known) -> Share:
+    """Note what a shard has done of a stage: its issues and its balance, but no table."""
+    assert known.request.shard is not None
+    units = [u.path for t in own for u in t.units]
+    known.ledger.hold(stage, [store.unit_key(u) or "" for u in units], units)
+    cuts = [store.read_unit(u, ["cuts"])["cuts"]["reason"] for u in units]
+    lost = sum(len(reasons) - reasons.null_count for reasons in cuts)
+    return Share(
+        known.request.shard, len(own), len(tasks), sum(map(_clips, own)), sum(map(_clips, tasks)),
+        lost,
+    )  # fmt: skip
+
+
 def _remove_units(root: Path, named: Collection[Path]) -> None:
     """Delete a stage's units of videos that are no part of this build any more."""
     for unit in root.rglob("*"):
@@ -267,7 +306,9 @@ def _sum_up(known: Known, outcome: Outcome, *, writes: bool) -> None:
     outcome.unread = int(issues["count"][unread].sum())
     if until >= order_of(writer_of("clips_planned").name):
         outcome.planned = store.count_rows(folder.table_path(out, "clips_planned"))
-    if until >= order_of(writer_of("cuts").name):
+    if outcome.part is not None:
+        outcome.quarantined = outcome.part.quarantined
+    elif until >= order_of(writer_of("cuts").name):
         reasons = store.read_table(folder.table_path(out, "cuts"), ["reason"])["reason"]
         outcome.quarantined = int(reasons.notna().sum())
     store.write_json(out / "log" / "last-run.json", asdict(outcome), indent=1)

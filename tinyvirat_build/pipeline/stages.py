@@ -115,7 +115,7 @@ STAGES: tuple[Stage, ...] = (
         ("clips_filtered:clip_id", "activities:activity_id,start,end,actors", "boxes",
          "videos:fingerprint", "ffmpeg"),
         ("cuts",), ("encode", "videos.max_held"),
-        f"{_VIDEO}:cut", "Cut the clips out of the source videos, one decoding pass each.",
+        f"{_VIDEO}:cut", "Cut the clips out of the videos, one decoding pass each.",
         version=8, folder="clips", instead=f"{_VIDEO}:not_cut",
         there=f"{_VIDEO}:clips_there",
     ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import shutil
 from collections import Counter
@@ -78,7 +77,9 @@ def publish(
         rows = published[published["split"] == split].sort_values("id", kind="stable")
         (partial / "videos" / split).mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
-            _link(out / source, out / path.replace(FOLDER, partial.name, 1))
+            target = out / path.replace(FOLDER, partial.name, 1)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            store.link_or_copy(out / source, target)
     texts = released_texts(manifest, classes, about.sources)
     told = _told_texts(manifest, classes, about, texts)
     for name, text in (texts | told).items():
@@ -207,14 +208,6 @@ def _sums(published: pd.DataFrame, texts: Mapping[str, str]) -> str:
 
 def _json(rows: Any) -> str:
     return json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")) + "\n"
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
 
 
 def _licence(sources: Sequence[Terms]) -> str:

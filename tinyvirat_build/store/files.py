@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -53,9 +54,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` that takes its place once it is written; of an empty one, none does.
 
-    Its name is this process's own: a worker of a killed build may be about to end.
+    Its name is this process's own, of all machines that share the disk: a worker of a killed
+    build, or of a machine that is taken for lost, may be about to end.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    process = digest(platform.node(), os.getpid())[:8]
+    temporary = path.with_name(f"{path.name}.{process}{PARTIAL}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
@@ -66,6 +69,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     else:
         temporary.rmdir()
     sync_folder(path.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Have a file under a second name: a hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:  # of another file system, or of one without hard links
+        shutil.copyfile(source, target)
 
 
 def _umask() -> int:

@@ -190,9 +190,28 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
     ):
-        for group in _row_groups(parts, 1 << 17):
+        for group in _row_groups(_gathered(parts), 1 << 17):
             writer.write_table(group.unify_dictionaries().combine_chunks().cast(schema))
     note_sum(path, hash_file(path))
+
+
+def concat(parts: Iterable[pa.Table]) -> pa.Table:
+    """One table of many, one at least."""
+    return pa.concat_tables(list(_gathered(parts))).unify_dictionaries()
+
+
+def _gathered(parts: Iterable[pa.Table], rows: int = 1 << 14) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: one of few rows takes a hundred times their memory."""
+    held: list[pa.Table] = []
+    n = 0
+    for part in parts:
+        held.append(part)
+        n += part.num_rows
+        if n >= rows or len(held) == 256:
+            yield pa.concat_tables(held).unify_dictionaries().combine_chunks()
+            held, n = [], 0
+    if held:
+        yield pa.concat_tables(held).unify_dictionaries().combine_chunks()
 
 
 def _row_groups(parts: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ vehicles that start, stop and turn; annotated as KPF in three of its styles and 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import filelock
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from tinyvirat_build import store
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry
@@ -149,7 +150,8 @@ def _render_once(root: Path, settings: Settings, *, quiet: bool) -> None:
     """Render beside the place and move in at the end, so that the corpus is whole or absent."""
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(root.parent / f".{root.name}.lock"):
+        with contextlib.ExitStack() as held:
+            held.callback(store.acquire(root.parent / f".{root.name}.lock", wait=True).release)
             if _read_marker(root) == _wanted(settings):
                 return  # another process was faster
             if root.exists() and _read_marker(root) is None:
