@@ -7,7 +7,6 @@ has a file: a clip that could not be cut stays in ``tables/clips.parquet`` with 
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from collections.abc import Sequence
@@ -80,7 +79,7 @@ def publish(
         rows = published[published["split"] == split].sort_values("id", kind="stable")
         (partial / "videos" / split).mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
-            _link(out / source, out / path.replace(FOLDER, partial.name, 1))
+            store.link_or_copy(out / source, out / path.replace(FOLDER, partial.name, 1))
     texts = released_texts(manifest, classes, sources)
     for name in texts.keys() - {TRUTH}:
         (partial / Path(name).name).write_text(texts[name], "utf-8")
@@ -175,14 +174,6 @@ def _within(path: str, split: str) -> str:
 
 def _json(rows: Any) -> str:
     return json.dumps(rows, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")) + "\n"
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
 
 
 def _licence(sources: Sequence[Terms]) -> str:

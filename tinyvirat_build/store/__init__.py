@@ -7,6 +7,7 @@ from tinyvirat_build.store.files import (
     atomic_path,
     digest,
     hash_file,
+    link_or_copy,
     sync_folder,
     write_bytes,
     write_json,
@@ -39,7 +40,8 @@ from tinyvirat_build.store.units import (
 __all__ = [
     "PARTIAL", "HashMemory", "atomic_folder", "atomic_path", "changed_tables", "count_rows",
     "csv_text", "digest", "from_arrow", "has_part", "has_transient", "hash_file", "is_noted",
-    "is_transient", "locked", "printable", "read_by_video", "read_table", "read_unit",
-    "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest",
-    "unit_key", "write_bytes", "write_json", "write_table", "write_text", "write_unit",
+    "is_transient", "link_or_copy", "locked", "printable", "read_by_video", "read_table",
+    "read_unit", "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key",
+    "unit_digest", "unit_key", "write_bytes", "write_json", "write_table", "write_text",
+    "write_unit",
 ]  # fmt: skip

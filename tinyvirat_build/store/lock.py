@@ -13,8 +13,10 @@ from tinyvirat_build.store.means import lacking
 
 
 @contextlib.contextmanager
-def locked(folder: Path, work: str) -> Iterator[None]:
+def locked(folder: Path, work: str, option: str = "--out") -> Iterator[None]:
     """Hold a folder for one process; a second one is told of its ``work``.
+
+    ``option`` is the one that names another folder.
 
     Raises:
         BuildError: another process works here, or the folder cannot be written.
@@ -25,11 +27,11 @@ def locked(folder: Path, work: str) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as e:
         raise BuildError(
-            f"another process is {work} in {folder}; wait for it, or give another --out"
+            f"another process is {work} in {folder}; wait for it, or give another {option}"
         ) from e
     except OSError as e:
         raise lacking(e) or BuildError(
-            f"cannot write to {folder}: {e.strerror or e}; give a writable --out"
+            f"cannot write to {folder}: {e.strerror or e}; give a writable {option}"
         ) from e
     try:
         yield
