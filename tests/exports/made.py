@@ -18,12 +18,14 @@ CLASSES = ("Opening", "Talking", "activity_walking")
 KEYS = {"source": "corpus", "annotation_set": "kpf"}
 
 
+_SETTINGS = Settings.load(overrides=[f"classes=[{', '.join(CLASSES)}]"]).to_dict()
+_BUILD = yaml.safe_dump({"format": 1, "sources": ["corpus"], "limit": None, "settings": _SETTINGS})
+
+
 def made(out: Path, tables: dict[str, pd.DataFrame]) -> tvb.Build:
     """A build that holds some tables."""
-    settings = Settings.load(overrides=[f"classes=[{', '.join(CLASSES)}]"]).to_dict()
-    out.mkdir()
-    tree = {"format": 1, "sources": ["corpus"], "limit": None, "settings": settings}
-    (out / "build.yaml").write_text(yaml.safe_dump(tree))
+    out.mkdir(parents=True)
+    (out / "build.yaml").write_text(_BUILD)
     for name, table in tables.items():
         order = [c for c in columns(name) if c in table]
         parts = [store.to_arrow(name, table[order])] if len(table) else []

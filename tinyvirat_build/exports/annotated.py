@@ -40,7 +40,7 @@ class Annotated:
 
 
 @dataclass(slots=True)
-class Corpus:
+class CorpusText:
     """What the YAML file of a source says, gathered while its videos are read."""
 
     labels: dict[str, list[str]] = field(default_factory=dict)
@@ -86,6 +86,7 @@ def annotated(given: Given) -> Iterator[Annotated]:
     for key, rows in store.read_by_video(files):
         boxes, activities, actors = rows["boxes"], rows["activities"], rows["actors"]
         types = dict(zip(actors["actor_id"], actors["type"], strict=True))
+        boxes = boxes.assign(actor_id=boxes["actor_id"].cat.remove_unused_categories())
         words = [str(name) for name in boxes["actor_id"].cat.categories]
         named = {a for own in activities["actors"] for a in own}
         ids = sorted({*words, *types, *named})
@@ -107,7 +108,7 @@ def annotated(given: Given) -> Iterator[Annotated]:
         )
 
 
-def write_corpora(folder: Path, form: str, corpora: dict[str, Corpus], given: Given) -> None:
+def write_corpora(folder: Path, form: str, corpora: dict[str, CorpusText], given: Given) -> None:
     """Write ``SOURCE-FORMAT.yaml`` for each source, whose annotations lie in ``SOURCE/``."""
     for source, corpus in corpora.items():
         store.write_text(folder / f"{source}-{form}.yaml", corpus.text(form, source, given))

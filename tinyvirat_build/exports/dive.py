@@ -17,7 +17,7 @@ import orjson
 
 from tinyvirat_build import store
 from tinyvirat_build.errors import MAX_FRAME
-from tinyvirat_build.exports.annotated import Annotated, Corpus, annotated, write_corpora
+from tinyvirat_build.exports.annotated import Annotated, CorpusText, annotated, write_corpora
 from tinyvirat_build.exports.given import Given
 from tinyvirat_build.formats.assemble import RawBoxes, fill_gaps
 from tinyvirat_build.formats.dive import ACTIVITY, ACTIVITY_ID, ACTOR_ID, NO_TYPE
@@ -31,9 +31,9 @@ _MAX_ID: Final = 1 << 53  # DIVE's ids are JavaScript's numbers
 
 def write(folder: Path, given: Given) -> list[str]:
     """Write ``SOURCE/VIDEO.json`` and ``SOURCE-dive.yaml``."""
-    corpora: dict[str, Corpus] = {}
+    corpora: dict[str, CorpusText] = {}
     for source, videos in groupby(annotated(given), key=lambda v: v.key.source):
-        corpus = corpora.setdefault(source, Corpus())
+        corpus = corpora.setdefault(source, CorpusText())
         for video in videos:
             corpus.add(video)
             path = folder / source / f"{video.key.video_id}.json"

@@ -2,8 +2,8 @@
 
 An annotation is a box of a track that does an activity, its category; one of a track that does
 nothing just then has a category whose ``activity`` is false. What kwcoco has no place for stands
-under keys of our own, which its tools keep: ``activity_id`` of an annotation, ``actor_id`` and
-``type`` of a track.
+under keys of our own, which its tools keep: ``activity_id`` and ``ltrb`` of an annotation,
+``actor_id`` and ``type`` of a track.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 
 from tinyvirat_build import store
-from tinyvirat_build.exports.annotated import Annotated, Corpus, annotated, write_corpora
+from tinyvirat_build.exports.annotated import Annotated, CorpusText, annotated, write_corpora
 from tinyvirat_build.exports.given import Given
 from tinyvirat_build.geometry.arrays import Floats, Ints
 
@@ -45,10 +45,10 @@ class _Numbers:
 
 def write(folder: Path, given: Given) -> list[str]:
     """Write ``SOURCE/SOURCE.kwcoco.json`` and ``SOURCE-kwcoco.yaml``; return what is not held."""
-    corpora: dict[str, Corpus] = {}
+    corpora: dict[str, CorpusText] = {}
     lost: Counter[str] = Counter()
     for source, videos in groupby(annotated(given), key=lambda v: v.key.source):
-        corpus = corpora.setdefault(source, Corpus())
+        corpus = corpora.setdefault(source, CorpusText())
         path = folder / source / f"{source}.kwcoco.json"
         with store.atomic_path(path) as temporary, temporary.open("wb") as stream:
             _write_file(stream, videos, corpus, lost)
@@ -57,7 +57,7 @@ def write(folder: Path, given: Given) -> list[str]:
 
 
 def _write_file(
-    stream: IO[bytes], videos: Iterable[Annotated], corpus: Corpus, lost: Counter[str]
+    stream: IO[bytes], videos: Iterable[Annotated], corpus: CorpusText, lost: Counter[str]
 ) -> None:
     """One file. Its tables follow one another: the images, which are many, wait on disk."""
     numbers = _Numbers()
@@ -128,7 +128,7 @@ def _annotations(
         for n in np.unique(video.code[rows[owner < 0]]).tolist()
     }
     _, image = np.unique(video.frame, return_inverse=True)
-    boxes = _boxes(video.xyxy[rows]).tolist()
+    boxes = _boxes(video.xyxy[rows])
     columns = (image[rows].tolist(), video.code[rows].tolist(), owner.tolist(), boxes)
     for at, actor, act, box in zip(*columns, strict=True):
         numbers.annotations += 1
@@ -137,7 +137,7 @@ def _annotations(
             "image_id": numbers.images + at + 1,
             "track_id": numbers.tracks + actor + 1,
             "category_id": idle[actor] if act < 0 else does[act],
-            "bbox": box,
+            **box,
             **({} if act < 0 else {"activity_id": ids[act]}),
         }
 
@@ -176,11 +176,15 @@ def _done(video: Annotated, lost: Counter[str]) -> tuple[Ints, Ints]:
     return np.concatenate((done, rest)), np.concatenate((of, np.full(len(rest), -1)))
 
 
-def _boxes(xyxy: Floats) -> Floats:
-    """Boxes (n, 4) as x, y, width, height, so that x + width is x2 to the last bit."""
+def _boxes(xyxy: Floats) -> list[dict[str, Any]]:
+    """Boxes (n, 4) as x, y, width, height; beside them the corners, where these would be rounded.
+
+    >>> _boxes(np.array([[1.0, 2, 4, 6], [0.3, 0, 0.7, 1]]))
+    [{'bbox': [1.0, 2.0, 3.0, 4.0]},
+     {'bbox': [0.3, 0.0, 0.39999999999999997, 1.0], 'ltrb': [0.3, 0.0, 0.7, 1.0]}]
+    """
     low, high = xyxy[:, :2], xyxy[:, 2:]
-    size = high - low
-    for towards in (np.inf, -np.inf):
-        short = low + size < high if towards > 0 else low + size > high
-        size[short] = np.nextafter(size[short], towards)
-    return np.column_stack((low, size))
+    rounded = (low + (high - low) != high).any(axis=1).tolist()
+    boxes = np.column_stack((low, high - low)).tolist()
+    corners = zip(boxes, rounded, xyxy.tolist(), strict=True)
+    return [{"bbox": box, "ltrb": c} if off else {"bbox": box} for box, off, c in corners]

@@ -4,8 +4,9 @@ A track does the activity of its annotations' category, over each run of its fra
 category. Frames are the images' ``frame_index``, 0-based. A file may hold several videos.
 
 Files that ``export`` wrote say more, under keys of their own: annotations with an ``activity_id``
-are one activity of all their tracks, a category whose ``activity`` is false is none, and a track
-has the ``actor_id`` and the ``type`` of its actor.
+are one activity of all their tracks, a category whose ``activity`` is false is none, a track
+has the ``actor_id`` and the ``type`` of its actor, and ``ltrb`` are the corners of a ``bbox``
+where its width or height is rounded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_tree import load
@@ -75,6 +76,8 @@ def videos_in(path: Path) -> tuple[set[str], list[Issue]]:
         )  # fmt: skip
     return {name for name in names.values() if name}, issues
 
+
+ROUNDED: Final = 1e-6  # pixels by which a corner may differ from one that is rounded
 
 Key = int | str
 Tracks = dict[str, list[tuple[int, str]]]  # track -> (frame, name) of its annotations
@@ -193,7 +196,7 @@ def _boxes(
             issues.append(_malformed(dataset, "dropped", label, str(e)))
             continue
         try:
-            frame, corners = _frame(frames[image]), _corners(record.get("bbox"))
+            frame, corners = _frame(frames[image]), _corners(record)
         except MalformedError as e:
             issues.append(_malformed(dataset, "noted", label, str(e)))
             continue
@@ -218,15 +221,25 @@ def _frame(value: Any) -> int:
     return value
 
 
-def _corners(box: Any) -> tuple[float, float, float, float]:
+def _corners(record: dict[str, Any]) -> tuple[float, float, float, float]:
+    x, y, width, height = _four(record.get("bbox"))
+    found = x, y, x + width, y + height
+    if "ltrb" in record:
+        exact = _four(record["ltrb"])
+        if max(abs(a - b) for a, b in zip(exact, found, strict=True)) <= ROUNDED:
+            return exact
+    return found  # there are no others, or the box was moved
+
+
+def _four(value: Any) -> tuple[float, float, float, float]:
     if (
-        not isinstance(box, list)
-        or len(box) != 4
-        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in box)
+        not isinstance(value, list)
+        or len(value) != 4
+        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
     ):
         raise MalformedError("bbox is not x, y, width, height")
-    x, y, width, height = map(float, box)
-    return x, y, x + width, y + height
+    a, b, c, d = map(float, value)
+    return a, b, c, d
 
 
 def _named(named: dict[tuple[str, str], list[tuple[int, str]]]) -> Iterator[RawActivity]:
