@@ -5,8 +5,8 @@ category. Frames are the images' ``frame_index``, 0-based. A file may hold sever
 
 Files that ``export`` wrote say more, under keys of their own: annotations with an ``activity_id``
 are one activity of all their tracks, a category whose ``activity`` is false is none, a track
-has the ``actor_id`` and the ``type`` of its actor, and ``ltrb`` are the corners of a ``bbox``
-where its width or height is rounded.
+with the ``actor_id`` and the ``type`` of its actor has all of its boxes, none between them, and
+``ltrb`` are the corners of a ``bbox`` where its width or height is rounded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_tree import load
-from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.assemble import (
+    STAGE,
+    MalformedError,
+    RawActivity,
+    RawBoxes,
+    assemble,
+    checked,
+    fill_gaps,
+)
 from tinyvirat_build.formats.faults import Issues, none_among
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.rows import BoxRows, identity
@@ -43,6 +53,8 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
     issues = Issues()
     boxes, said, fallen = _boxes(dataset, dataset.frames_of(video_id), issues)
     activities = [*_named(said.named), *_activities(said.tracks)]
+    if said.whole:
+        boxes = _filled(boxes, said.whole, options.max_gap, issues)
     return assemble(
         video_id,
         activities,
@@ -52,6 +64,7 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         options,
         records_in=len(activities) + fallen,
         file=path.name,
+        interpolate=not said.whole,
     )
 
 
@@ -90,6 +103,7 @@ class _Said:
     tracks: Tracks = field(default_factory=dict)
     named: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)  # tracks that have all of their boxes
 
     def add(self, track: str, frame: int, name: str, activity_id: object) -> None:
         """Note that a track does something; ``named`` is (activity id, name) -> (frame, track)."""
@@ -189,8 +203,8 @@ def _boxes(
         try:
             if track is None:
                 raise MalformedError("no track_id")
-            actor, kind = dataset.actors.get(track, (str(track), ""))
-            name = identity(actor, "track_id")
+            known = dataset.actors.get(track)
+            name = identity(known[0] if known else str(track), "track_id")
         except MalformedError as e:
             lost += 1
             issues.append(_malformed(dataset, "dropped", label, str(e)))
@@ -206,9 +220,17 @@ def _boxes(
         if category is None:
             issues.append(_malformed(dataset, "noted", label, "no category; the box is kept"))
         said.add(name, frame, category or "", record.get("activity_id"))
-        if kind:
-            said.types[name] = kind
+        if known:
+            said.whole.add(name)
+            said.types[name] = known[1]
     return boxes.boxes(), said, lost
+
+
+def _filled(boxes: RawBoxes, whole: set[str], max_gap: int, issues: Issues) -> RawBoxes:
+    """Interpolate the tracks that may lack boxes."""
+    boxes = checked(boxes, issues)
+    stays = np.isin(boxes.code, [n for n, track in enumerate(boxes.ids) if track in whole])
+    return boxes.take(stays).joined(fill_gaps(boxes.take(~stays), max_gap, issues))
 
 
 def _malformed(dataset: _Dataset, action: str, record: str, detail: str) -> Issue:
