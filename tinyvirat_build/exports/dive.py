@@ -8,7 +8,7 @@ these are not what it would draw.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,12 +32,10 @@ _MAX_ID: Final = 1 << 53  # DIVE's ids are JavaScript's numbers
 def write(folder: Path, given: Given) -> list[str]:
     """Write ``SOURCE/VIDEO.json`` and ``SOURCE-dive.yaml``."""
     corpora: dict[str, CorpusText] = {}
-    for source, videos in groupby(annotated(given), key=lambda v: v.key.source):
-        corpus = corpora.setdefault(source, CorpusText())
-        for video in videos:
-            corpus.add(video)
-            path = folder / source / f"{video.key.video_id}.json"
-            store.write_bytes(path, orjson.dumps(_tree(video)))
+    for video in annotated(given):
+        source, video_id, _ = video.key
+        corpora.setdefault(source, CorpusText()).add(video)
+        store.write_bytes(folder / source / f"{video_id}.json", orjson.dumps(_tree(video)))
     write_corpora(folder, FORM, corpora, given)
     return []
 

@@ -1,4 +1,4 @@
-"""kwcoco JSON, one file a source, as :mod:`tinyvirat_build.formats.kwcoco` reads it.
+"""kwcoco JSON, one file a video, as :mod:`tinyvirat_build.formats.kwcoco` reads it.
 
 An annotation is a box of a track that does an activity, its category; one of a track that does
 nothing just then has a category whose ``activity`` is false. What kwcoco has no place for stands
@@ -8,14 +8,9 @@ under keys of our own, which its tools keep: ``activity_id`` and ``ltrb`` of an 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -29,117 +24,72 @@ FORM: Final = "kwcoco"
 NO_TYPE: Final = "object"  # of an actor without one
 
 
-@dataclass(slots=True)
-class _Numbers:
-    """The numbers given so far to the records of a file."""
-
-    videos: int = 0
-    images: int = 0
-    annotations: int = 0
-    tracks: int = 0
-    categories: dict[tuple[str, bool], int] = field(default_factory=dict)
-
-    def category(self, name: str, activity: bool) -> int:
-        return self.categories.setdefault((name, activity), len(self.categories) + 1)
-
-
 def write(folder: Path, given: Given) -> list[str]:
-    """Write ``SOURCE/SOURCE.kwcoco.json`` and ``SOURCE-kwcoco.yaml``; return what is not held."""
+    """Write ``SOURCE/VIDEO.kwcoco.json`` and ``SOURCE-kwcoco.yaml``; return what is not held."""
     corpora: dict[str, CorpusText] = {}
     lost: Counter[str] = Counter()
-    for source, videos in groupby(annotated(given), key=lambda v: v.key.source):
-        corpus = corpora.setdefault(source, CorpusText())
-        path = folder / source / f"{source}.kwcoco.json"
-        with store.atomic_path(path) as temporary, temporary.open("wb") as stream:
-            _write_file(stream, videos, corpus, lost)
+    for video in annotated(given):
+        source, video_id, _ = video.key
+        corpora.setdefault(source, CorpusText()).add(video)
+        path = folder / source / f"{video_id}.kwcoco.json"
+        store.write_bytes(path, orjson.dumps(_tree(video, lost)))
     write_corpora(folder, FORM, corpora, given)
     return [f"{count:,} {what}" for what, count in sorted(lost.items())]
 
 
-def _write_file(
-    stream: IO[bytes], videos: Iterable[Annotated], corpus: CorpusText, lost: Counter[str]
-) -> None:
-    """One file. Its tables follow one another: the images, which are many, wait on disk."""
-    numbers = _Numbers()
-    tables: dict[str, list[dict[str, Any]]] = {"videos": [], "tracks": []}
-    with tempfile.TemporaryFile() as images:
-        stream.write(b'{"annotations": [')
-        for video in videos:
-            corpus.add(video)
-            _append(stream, _annotations(video, numbers, lost), numbers.annotations > 0)
-            _append(images, _images(video, numbers), numbers.images > 0)
-            _add_rows(video, numbers, tables)
-        stream.write(b'],\n"images": [')
-        images.seek(0)
-        shutil.copyfileobj(images, stream)
-    tables["categories"] = [
-        {"id": n, "name": name, **({} if activity else {"activity": False})}
-        for (name, activity), n in numbers.categories.items()
-    ]
-    for name, rows in tables.items():
-        stream.write(f'],\n"{name}": ['.encode())
-        _append(stream, rows, False)
-    stream.write(b"]}\n")
-
-
-def _append(stream: IO[bytes], rows: Iterable[dict[str, Any]], further: bool) -> None:
-    """Write the rows of a table; ``further`` if some stand there already."""
-    for row in rows:
-        stream.write((b",\n" if further else b"\n") + orjson.dumps(row))
-        further = True
-
-
-def _size(video: Annotated) -> dict[str, int]:
-    return {name: int(video.video[name]) for name in ("width", "height")}
-
-
-def _images(video: Annotated, numbers: _Numbers) -> Iterator[dict[str, Any]]:
-    """An image for each frame with a box; there is no file of it."""
-    of = {"video_id": numbers.videos + 1, "file_name": None, **_size(video)}
-    frames = np.unique(video.frame).tolist()
-    for n, frame in enumerate(frames, numbers.images + 1):
-        yield {"id": n, "frame_index": frame, "name": f"{video.key.video_id}/{frame}", **of}
-
-
-def _add_rows(video: Annotated, numbers: _Numbers, tables: dict[str, list[dict[str, Any]]]) -> None:
-    """Add the rows of the video itself and of its tracks, and count what is written of it."""
+def _tree(video: Annotated, lost: Counter[str]) -> dict[str, list[dict[str, Any]]]:
+    """A video's tables; ``lost`` counts what they cannot hold."""
     name = video.key.video_id
-    numbers.videos += 1
-    about = {"id": numbers.videos, "name": name, "fps": str(video.video["fps"])}
-    tables["videos"].append(about | _size(video))
-    for n, actor in enumerate(video.actors, numbers.tracks + 1):
-        kind = video.types.get(actor, "")
-        tables["tracks"].append(
-            {"id": n, "name": f"{name}/{actor}", "actor_id": actor, "type": kind}
-        )
-    numbers.tracks += len(video.actors)
-    numbers.images += len(np.unique(video.frame))
+    size = {side: int(video.video[side]) for side in ("width", "height")}
+    frames, image = np.unique(video.frame, return_inverse=True)
+    categories: dict[tuple[str, bool], int] = {}
+    return {
+        "videos": [{"id": 1, "name": name, "fps": str(video.video["fps"]), **size}],
+        "images": [
+            {"id": n, "video_id": 1, "frame_index": frame, "name": f"{name}/{frame}",
+             "file_name": None, **size}
+            for n, frame in enumerate(frames.tolist(), 1)
+        ],
+        "tracks": [
+            {"id": n, "name": actor, "actor_id": actor, "type": video.types.get(actor, "")}
+            for n, actor in enumerate(video.actors, 1)
+        ],
+        "annotations": _annotations(video, image, categories, lost),
+        "categories": [
+            {"id": n, "name": word, **({} if activity else {"activity": False})}
+            for (word, activity), n in categories.items()
+        ],
+    }  # fmt: skip
 
 
 def _annotations(
-    video: Annotated, numbers: _Numbers, lost: Counter[str]
-) -> Iterator[dict[str, Any]]:
-    """An annotation for each box and each activity that it is of."""
+    video: Annotated, image: Ints, categories: dict[tuple[str, bool], int], lost: Counter[str]
+) -> list[dict[str, Any]]:
+    """An annotation for each box, whose ``image`` (n,) is given, and each activity it is of."""
+
+    def category(name: str, activity: bool) -> int:
+        return categories.setdefault((name, activity), len(categories) + 1)
+
     rows, owner = _done(video, lost)
     ids = video.activities["activity_id"].tolist()
-    does = [numbers.category(name, True) for name in video.activities["name"]]
+    does = [category(name, True) for name in video.activities["name"]]
     idle = {
-        n: numbers.category(f"{video.types.get(video.actors[n]) or NO_TYPE} (no activity)", False)
+        n: category(f"{video.types.get(video.actors[n]) or NO_TYPE} (no activity)", False)
         for n in np.unique(video.code[rows[owner < 0]]).tolist()
     }
-    _, image = np.unique(video.frame, return_inverse=True)
     boxes = _boxes(video.xyxy[rows])
     columns = (image[rows].tolist(), video.code[rows].tolist(), owner.tolist(), boxes)
-    for at, actor, act, box in zip(*columns, strict=True):
-        numbers.annotations += 1
-        yield {
-            "id": numbers.annotations,
-            "image_id": numbers.images + at + 1,
-            "track_id": numbers.tracks + actor + 1,
+    return [
+        {
+            "id": n,
+            "image_id": at + 1,
+            "track_id": actor + 1,
             "category_id": idle[actor] if act < 0 else does[act],
             **box,
             **({} if act < 0 else {"activity_id": ids[act]}),
         }
+        for n, (at, actor, act, box) in enumerate(zip(*columns, strict=True), 1)
+    ]
 
 
 def _done(video: Annotated, lost: Counter[str]) -> tuple[Ints, Ints]:
