@@ -296,3 +296,12 @@ def test_the_command_says_where_and_what_is_not_held(build: tvb.Build, tmp_path:
     assert "unknown target 'videomea' (nearest: videomae); one of tinyvirat-v1, " in unknown.output
     with pytest.raises(SettingsError, match="those of test too; leave --public out"):
         build.export("dive", public=True)
+
+
+def test_one_process_exports_at_a_time(build: tvb.Build, tmp_path: Path) -> None:
+    with (
+        store.locked(tmp_path / f"dest{store.PARTIAL}", "exporting"),
+        pytest.raises(BuildError, match=r"another process is exporting in .* give another --dest"),
+    ):
+        build.export("videomae", tmp_path / "dest")
+    assert build.export("videomae", tmp_path / "dest").written

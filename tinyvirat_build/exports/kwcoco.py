@@ -129,9 +129,9 @@ def _done(video: Annotated, lost: Counter[str]) -> tuple[Ints, Ints]:
 def _boxes(xyxy: Floats) -> list[dict[str, Any]]:
     """Boxes (n, 4) as x, y, width, height; beside them the corners, where these would be rounded.
 
-    >>> _boxes(np.array([[1.0, 2, 4, 6], [0.3, 0, 0.7, 1]]))
+    >>> _boxes(np.array([[1.0, 2, 4, 6], [0.2, 0, 0.9, 1]]))
     [{'bbox': [1.0, 2.0, 3.0, 4.0]},
-     {'bbox': [0.3, 0.0, 0.39999999999999997, 1.0], 'ltrb': [0.3, 0.0, 0.7, 1.0]}]
+     {'bbox': [0.2, 0.0, 0.7, 1.0], 'ltrb': [0.2, 0.0, 0.9, 1.0]}]
     """
     low, high = xyxy[:, :2], xyxy[:, 2:]
     rounded = (low + (high - low) != high).any(axis=1).tolist()
