@@ -14,7 +14,7 @@ from tinyvirat_build import store
 from tinyvirat_build.records import columns
 from tinyvirat_build.settings import Settings
 
-CLASSES = ("Opening", "Talking", "activity_walking")
+CLASSES = ("Opening", "Talking", "activity walking")
 KEYS = {"source": "corpus", "annotation_set": "kpf"}
 
 

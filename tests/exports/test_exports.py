@@ -25,9 +25,9 @@ from tinyvirat_build.released.read import read_tree
 from .made import CLASSES, published
 
 CLIPS = [
-    ("train", "000000", "cam 1", ("Talking", "activity_walking")),
+    ("train", "000000", "cam 1", ("Talking", "activity walking")),
     ("train", "000001", "cam 1", ("Opening",)),
-    ("train", "000002", "cam2", ("activity_walking",)),
+    ("train", "000002", "cam2", ("activity walking",)),
     ("val", "00000", "cam3", ("Talking",)),
     ("test", "00001", "cam4", ("Opening", "Talking")),
     ("test", "00000", "cam5", ("Talking",)),
@@ -176,7 +176,7 @@ def test_shards_are_bounded_and_taken_up_after_a_kill(
     samples = {name: data for shard in found.values() for name, data in shard.items()}
     assert samples["00001.mp4"] == b"test 00001"
     told = json.loads(samples["000000.json"])
-    assert (told["label"], told["label_ids"]) == (["Talking", "activity_walking"], [1, 2])
+    assert (told["label"], told["label_ids"]) == (["Talking", "activity walking"], [1, 2])
 
     written = []
     real = store.atomic_path
@@ -296,6 +296,18 @@ def test_the_command_says_where_and_what_is_not_held(build: tvb.Build, tmp_path:
     assert "unknown target 'videomea' (nearest: videomae); one of tinyvirat-v1, " in unknown.output
     with pytest.raises(SettingsError, match="those of test too; leave --public out"):
         build.export("dive", public=True)
+
+
+def test_the_folder_may_be_this_one_or_a_link(
+    build: tvb.Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, link = tmp_path / "here", tmp_path / "link"
+    here.mkdir()
+    link.symlink_to(here)
+    monkeypatch.chdir(here)
+    assert build.export("videomae", Path()).written
+    assert not build.export("videomae", link).written
+    assert link.is_symlink()
 
 
 def test_one_process_exports_at_a_time(build: tvb.Build, tmp_path: Path) -> None:

@@ -48,9 +48,10 @@ def stage(folder: Path, key: str, write: Callable[[Path], list[str]]) -> Exporte
     Raises:
         BuildError: the folder holds something else, or another process exports to it.
     """
+    shown, folder = folder, folder.resolve()  # which may be "." or a link
     known = _known(folder)
     if known is not None and known.key == key:
-        return Exported(folder, known.notes, len(known.files), written=False)
+        return Exported(shown, known.notes, len(known.files), written=False)
     partial = folder.with_name(f"{folder.name}{store.PARTIAL}")
     if _files(partial) and _read(partial / "key") is None:
         raise BuildError(f"{partial} holds something, where {folder} would be made; {_REMEDY}")
@@ -67,7 +68,7 @@ def stage(folder: Path, key: str, write: Callable[[Path], list[str]]) -> Exporte
         _known(folder)  # what came meanwhile is not removed either
         _replace(folder, inner, partial / "before")
         shutil.rmtree(partial, ignore_errors=True)
-    return Exported(folder, tuple(notes), len(files), written=True)
+    return Exported(shown, tuple(notes), len(files), written=True)
 
 
 def _known(folder: Path) -> _Mark | None:
