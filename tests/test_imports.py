@@ -35,7 +35,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "video",
     "ask": "engine errors formats geometry labels pack pipeline records released report settings "
     "sources stages store video",
-    "exports": "errors formats geometry labels pipeline records released store",
+    "exports": "errors formats geometry labels pipeline records released sources store",
     "builds": "ask engine errors exports labels pipeline records report settings store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",

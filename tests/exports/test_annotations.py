@@ -216,7 +216,8 @@ def test_an_export_is_a_corpus_that_builds_again(form: str, tmp_path: Path) -> N
     folder, _ = exported([TWO], form, tmp_path)
     source = sources.get(str(folder / f"corpus-{form}.yaml"))
     (entry,) = source.discover(folder, Settings.load()).entries
-    assert (entry.video_id, entry.width, entry.fps) == ("cam00", 640, "30000/1001")
+    assert (entry.source, entry.video_id) == ("corpus", "cam00")
+    assert (entry.width, entry.height, entry.fps) == (640, 480, "30000/1001")
     assert dict(entry.mapping or ()) == {"talks": (), "walks": ()}
 
 

@@ -16,6 +16,7 @@ from tinyvirat_build import store
 from tinyvirat_build.exports.given import Given
 from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.records import Key
+from tinyvirat_build.sources import BUILTIN
 
 TABLES: Final = ["videos", "activities", "boxes", "actors"]
 
@@ -56,12 +57,16 @@ class CorpusText:
             name: list(labels) for name, labels in zip(rows["name"], rows["labels"], strict=True)
         }
 
-    def text(self, form: str, folder: str, given: Given) -> str:
-        """The YAML; sizes and rates are those of most videos, for the corpus without videos."""
+    def text(self, form: str, source: str, given: Given) -> str:
+        """The YAML; sizes and rates are those of most videos, for the corpus without videos.
+
+        It has the source's own name, by which clips keep their ids, if a description may.
+        """
         (width, height), _ = self.sizes.most_common(1)[0]
         tree = {
+            "name": f"{source}-{form}" if source in BUILTIN else source,
             "format": form,
-            "annotations": folder,
+            "annotations": source,
             "width": width,
             "height": height,
             "fps": self.rates.most_common(1)[0][0],
