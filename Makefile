@@ -24,7 +24,7 @@ $(VENV)/.base: setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(PIP) -e '.[train,dev]'
+	$(PIP) -e '.[train,export,dev]'
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.base
@@ -37,7 +37,7 @@ setup-train: $(VENV)/.train
 
 $(CLIENTS)/.done: tests/clients/requirements.txt
 	$(PYTHON) -m venv $(CLIENTS)
-	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
 	@touch $@
 
 clients: $(CLIENTS)/.done  ## make .venv-clients with the libraries that read what is exported

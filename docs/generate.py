@@ -198,6 +198,7 @@ OUT/units/              the per-video parts behind them, under their keys
 OUT/clips/              every clip under its clip_id, and the raw frames that the pack links to
 OUT/TinyVIRAT_V2/       the dataset in the released layout: the only folder to give away; with its
                         card (README.md), croissant.json, LICENSE, ATTRIBUTION and SHA256SUMS
+OUT/exports/            what `export` wrote; with --public for giving away too
 OUT/truth/test.json     the test labels, in rows of the train format
 OUT/pack/               the training pack
 OUT/stats/              table1.md, table1.csv, stats.json, figures

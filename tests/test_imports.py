@@ -37,7 +37,8 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "sources stages store video",
     "ask": "audit engine errors formats geometry labels pack pipeline records released report "
     "settings sources stages store video",
-    "builds": "ask audit engine errors labels pipeline records report settings store",
+    "exports": "errors formats geometry labels pipeline records released sources store",
+    "builds": "ask audit engine errors exports labels pipeline records report settings store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",
     "train": "errors geometry loader pack records scoring settings store",

@@ -15,6 +15,7 @@ from tinyvirat_build.ask.verify import Report, verify
 from tinyvirat_build.audit import Audit
 from tinyvirat_build.engine import default_workers
 from tinyvirat_build.errors import BuildError, SettingsError
+from tinyvirat_build.exports import Exported, export
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.audited import audit_tables
@@ -123,6 +124,27 @@ class Build(OpenedBuild):
         if (sample is not None and sample < 1) or (workers is not None and workers < 1):
             raise SettingsError("verify: sample and workers are 1 or more")
         return verify(self, sample=sample, workers=workers or default_workers(), quiet=True)
+
+    def export(
+        self, to: str, dest: str | os.PathLike[str] | None = None, *, public: bool = False
+    ) -> Exported:
+        """Write the build in the format of another tool or library; see docs/export.md.
+
+        Args:
+            to: ``tinyvirat-v1``, ``huggingface``, ``webdataset``, ``videomae``, ``fiftyone``,
+                ``kwcoco`` or ``dive``.
+            dest: a folder that is empty, not there, or holds this export; default: of the build,
+                ``exports/`` and the target's name.
+            public: a test clip tells neither its labels nor its source.
+
+        Returns:
+            The folder, and what the format cannot hold.
+
+        Raises:
+            SettingsError: an unknown target, or one that cannot be public.
+            BuildError: the build is not ready, or ``dest`` holds something else.
+        """
+        return export(self, to, None if dest is None else Path(dest), public=public)
 
     def draw_figures(self) -> list[Path]:
         """Draw Figures 2 and 3 of the paper into ``stats/``, from the plan if nothing is cut.

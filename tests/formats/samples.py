@@ -340,6 +340,44 @@ KWCOCO = kwcoco(
      (1, 10, 7, 1), (0, 20, None, 1)],
 )  # fmt: skip
 
+EXPORTED_DIVE = json.dumps(
+    {
+        "version": 2,
+        "tracks": {
+            "1": {
+                "id": 1, "confidencePairs": [["person", 1]],
+                "attributes": {"activity": "none", "actor_id": "a b"},
+                "features": [
+                    {"frame": 3, "bounds": [1, 2, 30, 40], "interpolate": True},
+                    {"frame": 9, "bounds": [7, 2, 30, 40], "interpolate": False},
+                ],
+            },
+        },
+        "groups": {
+            "1": {
+                "id": 1, "confidencePairs": [["walks", 1]], "attributes": {"activity_id": "w"},
+                "members": {"1": {"ranges": [[3, 8]]}},
+            }
+        },
+    },
+    indent=1,
+)  # fmt: skip
+
+EXPORTED_KWCOCO = json.dumps(
+    {
+        "videos": [{"id": 1, "name": VIDEO}],
+        "images": [{"id": n, "video_id": 1, "frame_index": n, "file_name": None} for n in (1, 2)],
+        "tracks": [{"id": 1, "name": "a", "actor_id": "a", "type": "person"}],
+        "categories": [{"id": 1, "name": "walks"}, {"id": 2, "name": "person", "activity": False}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "track_id": 1, "category_id": 1, "activity_id": "w",
+             "bbox": [0.2, 0, 0.7, 1], "ltrb": [0.2, 0, 0.9, 1]},
+            {"id": 2, "image_id": 2, "track_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1]},
+        ],
+    },
+    indent=1,
+)  # fmt: skip
+
 REGIONS = "".join(
     f"- {{ regions: {{ id1: 12, ts0: {t}, poly0: [[4, 2], [{t}, 3], [6, 80]] }} }}\n"
     for t in range(10, 20)
@@ -358,4 +396,6 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("dive", "", {".json": DIVE}),
     ("dive", "", {".csv": VIAME}),
     ("kwcoco", "", {".json": KWCOCO}),
+    ("dive", "", {".json": EXPORTED_DIVE}),
+    ("kwcoco", "", {".json": EXPORTED_KWCOCO}),
 ]

@@ -263,6 +263,33 @@ def _train_settings(
         echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
 
 
+@click.command(short_help="Write a build in the format of another tool or library.")
+@click.option(
+    "--to", "target", metavar="NAME", required=True,
+    help="tinyvirat-v1, huggingface, webdataset, videomae or fiftyone: clips and labels; kwcoco or "
+    "dive: the annotations, to correct them.",
+)  # fmt: skip
+@out_option
+@click.option(
+    "--dest", type=click.Path(path_type=Path), metavar="DIR",
+    help="An empty or new folder; default: exports/NAME of the build.",
+)  # fmt: skip
+@click.option("--public", is_flag=True, help="A test clip tells neither its labels nor its source.")
+def export(target: str, out: Path, dest: Path | None, public: bool) -> None:
+    """Write a build in the format of another tool or library (docs/export.md).
+
+    Files are hard links where the file system has them. Called again it does nothing while the
+    build is the same, and writes the export anew when it is not.
+    """
+    from tinyvirat_build.builds import open_build
+
+    found = open_build(out).export(target, dest, public=public)
+    done = "wrote" if found.written else "nothing to do:"
+    echo(f"{done} {found.path}, {found.files:,} files")
+    if found.notes:
+        echo(f"not in {target}: {'; '.join(found.notes)}")
+
+
 @click.command(short_help="Make a training pack from an existing TinyVIRAT tree.")
 @click.option(
     "--from", "tree", type=click.Path(path_type=Path), metavar="DIR", required=True,
@@ -288,4 +315,4 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     click.get_current_context().exit(1 if report.faults else 0)
 
 
-COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, report, config, pack]
+COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, report, config, export, pack]

@@ -1,8 +1,10 @@
 """DIVE's annotation JSON and VIAME CSV: tracks with classes and attributes.
 
 Frames are 0-based, ends inclusive. Attributes are activities; of a track without one that says an
-activity, its likeliest class is its one activity, over all of its frames. A group of the JSON is
-an activity of its members.
+activity, its likeliest class is its one activity, over all of its frames; with the attribute
+``activity: none`` it is an object that does nothing by itself. A group of the JSON is an activity
+of its members. The attributes ``actor_id`` of a track and ``activity_id`` of a group are names that
+DIVE's numbers cannot be; ``export`` writes them.
 """
 
 from __future__ import annotations
@@ -31,10 +33,15 @@ from tinyvirat_build.formats.tracks import (
     TrackBoxes,
     activities_of,
     activity_name,
+    distinct,
 )
 from tinyvirat_build.records import Issue, VideoAnnotation
 
-RESERVED: Final = frozenset(("rotation", "userModified", "userCreated"))  # DIVE's own attributes
+ACTOR_ID: Final = "actor_id"
+ACTIVITY_ID: Final = "activity_id"
+ACTIVITY: Final = "activity"
+NO_TYPE: Final = "unknown"  # DIVE's own word for a track without a class
+RESERVED: Final = frozenset(("rotation", "userModified", "userCreated", ACTOR_ID))  # no activities
 SAME_RATE: Final = 0.01  # share by which two frame rates may differ and still be one
 
 
@@ -96,6 +103,8 @@ class _Found:
         found = activities_of(track.id, track.sights, track.whole, track.line)
         if found:
             self.types[track.id] = track.kind
+        elif track.whole.get(ACTIVITY) == "":
+            self.types[track.id] = track.kind if track.kind != NO_TYPE else ""
         elif track.kind and track.sights:
             span = track.sights[0].frame, track.sights[-1].frame + 1
             found = [RawActivity(f"{track.id}:1", track.kind, *span, (track.id,), line=track.line)]
@@ -136,6 +145,12 @@ def _values(attributes: object) -> dict[str, str]:
     return {name: activity for name, activity in said if activity is not None}
 
 
+def _told(attributes: object, name: str) -> str:
+    """A text among attributes, empty where there is none."""
+    value = attributes.get(name) if isinstance(attributes, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
 def _likeliest(pairs: object) -> str:
     """The class of the highest score; the first of equals, empty where there is none."""
     best, name = -1.0, ""
@@ -160,18 +175,20 @@ def _read_json(found: _Found) -> RawBoxes:
             "no mapping of tracks", file=found.path, remedy='give DIVE\'s JSON: {"tracks": {...}}'
         )
     boxes = TrackBoxes(found.path, found.issues)
+    actors: dict[str, str] = {}  # by the track's number
     for key, record in tracks.items():
         try:
             track = _track(identity(key, "id of the track"), record, found)
         except MalformedError as e:
             found.drop(f"actor {key}", str(e))
             continue
+        track.id = actors[key] = distinct(track.id, boxes)
         boxes.add(track.id, track.sights)
         found.end_track(track)
     groups = tree.get("groups")
     for key, record in groups.items() if isinstance(groups, dict) else ():
         try:
-            found.activities.append(_group(key, record))
+            found.activities.append(_group(key, record, actors))
         except MalformedError as e:
             found.drop(f"group {key}", str(e))
     return boxes.boxes()
@@ -181,7 +198,8 @@ def _track(key: str, record: Any, found: _Found) -> DiveTrack:
     features = record.get("features") if isinstance(record, dict) else None
     if not isinstance(features, list):
         raise MalformedError("no list of features")
-    track = DiveTrack(key, _likeliest(record.get("confidencePairs")))
+    name = _told(record.get("attributes"), ACTOR_ID)
+    track = DiveTrack(identity(name or key, ACTOR_ID), _likeliest(record.get("confidencePairs")))
     track.whole = _values(record.get("attributes"))
     for feature in features:
         try:
@@ -209,7 +227,7 @@ def _sight(feature: Any) -> Sight:
     )
 
 
-def _group(key: str, record: Any) -> RawActivity:
+def _group(key: str, record: Any, actors: Mapping[str, str]) -> RawActivity:
     """A group as an activity, from the first to the last frame of its members' ranges."""
     members = record.get("members") if isinstance(record, dict) else None
     if not isinstance(members, dict) or not members:
@@ -223,8 +241,9 @@ def _group(key: str, record: Any) -> RawActivity:
     ] or [record.get("begin"), record.get("end")]
     if not name or not all(isinstance(f, int) and abs(f) < 1 << 31 for f in frames):
         raise MalformedError("no class, or no ranges of frames")
-    actors = tuple(identity(member, "id of a member") for member in members)
-    return RawActivity(f"group:{key}", name, min(frames), max(frames) + 1, actors)
+    own = tuple(actors.get(m) or identity(m, "id of a member") for m in members)
+    activity_id = _told(record.get("attributes"), ACTIVITY_ID) or f"group:{key}"
+    return RawActivity(activity_id, name, min(frames), max(frames) + 1, own)
 
 
 def _read_csv(found: _Found, rate: float) -> RawBoxes:

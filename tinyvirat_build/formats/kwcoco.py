@@ -2,18 +2,33 @@
 
 A track does the activity of its annotations' category, over each run of its frames that have that
 category. Frames are the images' ``frame_index``, 0-based. A file may hold several videos.
+
+Files that ``export`` wrote say more, under keys of their own: annotations with an ``activity_id``
+are one activity of all their tracks, a category whose ``activity`` is false is none, a track
+with the ``actor_id`` and the ``type`` of its actor has all of its boxes, none between them, and
+``ltrb`` are the corners of a ``bbox`` where its width or height is rounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from tinyvirat_build.errors import AnnotationError
 from tinyvirat_build.formats.actev_tree import load
-from tinyvirat_build.formats.assemble import STAGE, MalformedError, RawActivity, RawBoxes, assemble
+from tinyvirat_build.formats.assemble import (
+    STAGE,
+    MalformedError,
+    RawActivity,
+    RawBoxes,
+    assemble,
+    checked,
+    fill_gaps,
+)
 from tinyvirat_build.formats.faults import Issues, none_among
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.rows import BoxRows, identity
@@ -36,17 +51,20 @@ def read(video_id: str, files: Sequence[Path], options: ReadOptions) -> VideoAnn
         raise none_among(files, "JSON", video_id, "give a kwcoco file with videos")
     dataset = _Dataset.open(path)
     issues = Issues()
-    boxes, tracks, fallen = _boxes(dataset, dataset.frames_of(video_id), issues)
-    activities = list(_activities(tracks))
+    boxes, said, fallen = _boxes(dataset, dataset.frames_of(video_id), issues)
+    activities = [*_named(said.named), *_activities(said.tracks)]
+    if said.whole:
+        boxes = _filled(boxes, said.whole, options.max_gap, issues)
     return assemble(
         video_id,
         activities,
         boxes,
-        {},
+        said.types,
         issues,
         options,
         records_in=len(activities) + fallen,
         file=path.name,
+        interpolate=not said.whole,
     )
 
 
@@ -72,8 +90,27 @@ def videos_in(path: Path) -> tuple[set[str], list[Issue]]:
     return {name for name in names.values() if name}, issues
 
 
+ROUNDED: Final = 1e-6  # pixels by which a corner may differ from one that is rounded
+
 Key = int | str
 Tracks = dict[str, list[tuple[int, str]]]  # track -> (frame, name) of its annotations
+
+
+@dataclass(slots=True)
+class _Said:
+    """What the annotations of a video say beside their boxes."""
+
+    tracks: Tracks = field(default_factory=dict)
+    named: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)  # tracks that have all of their boxes
+
+    def add(self, track: str, frame: int, name: str, activity_id: object) -> None:
+        """Note that a track does something; ``named`` is (activity id, name) -> (frame, track)."""
+        if name and isinstance(activity_id, str) and activity_id:
+            self.named.setdefault((activity_id, name), []).append((frame, track))
+            name = ""  # of the track's own runs, this one is none, but parts others
+        self.tracks.setdefault(track, []).append((frame, name))
 
 
 @dataclass(slots=True)
@@ -84,7 +121,8 @@ class _Dataset:
     videos: list[Any]
     images: dict[Key | None, dict[str, Any]]
     annotations: list[Any]
-    categories: dict[Key | None, str]
+    categories: dict[Key | None, str]  # empty: expressly no activity
+    actors: dict[Key | None, tuple[str, str]]  # of tracks that tell it: actor and its type
 
     @classmethod
     def open(cls, path: Path) -> _Dataset:
@@ -100,13 +138,19 @@ class _Dataset:
                 )
         images = {_key(i, "id"): i for i in tree["images"] if isinstance(i, dict)}
         categories = {
-            _key(c, "id"): c["name"]
+            _key(c, "id"): c["name"] if c.get("activity") is not False else ""
             for c in tree["categories"]
-            if isinstance(c, dict) and isinstance(c.get("name"), str)
+            if isinstance(c, dict) and isinstance(c.get("name"), str) and c["name"]
         }
-        images.pop(None, None)
-        categories.pop(None, None)
-        return cls(path, tree["videos"], images, tree["annotations"], categories)
+        tracks = tree.get("tracks")
+        actors = {
+            _key(t, "id"): (t["actor_id"], kind if isinstance(kind := t.get("type"), str) else "")
+            for t in (tracks if isinstance(tracks, list) else ())
+            if isinstance(t, dict) and isinstance(t.get("actor_id"), str)
+        }
+        for table in (images, categories, actors):
+            table.pop(None, None)
+        return cls(path, tree["videos"], images, tree["annotations"], categories, actors)
 
     def names(self) -> dict[Key, str]:
         """The name of each video; those without one have the empty name."""
@@ -144,10 +188,11 @@ def _key(record: Any, name: str) -> Key | None:
 
 def _boxes(
     dataset: _Dataset, frames: dict[Key | None, Any], issues: Issues
-) -> tuple[RawBoxes, Tracks, int]:
-    """The boxes of a video, what its tracks do, and how many annotations are of no track."""
+) -> tuple[RawBoxes, _Said, int]:
+    """The boxes of a video, what is said of them, and how many annotations are of no track."""
     boxes = BoxRows(dataset.path)
-    tracks: Tracks = {}
+    said = _Said()
+    held: dict[tuple[str, int], tuple[float, ...]] = {}  # a box stands once for each activity
     lost = 0
     for at, record in enumerate(dataset.annotations):
         image = _key(record, "image_id")
@@ -158,22 +203,34 @@ def _boxes(
         try:
             if track is None:
                 raise MalformedError("no track_id")
-            name = identity(str(track), "track_id")
+            known = dataset.actors.get(track)
+            name = identity(known[0] if known else str(track), "track_id")
         except MalformedError as e:
             lost += 1
             issues.append(_malformed(dataset, "dropped", label, str(e)))
             continue
         try:
-            frame, corners = _frame(frames[image]), _corners(record.get("bbox"))
+            frame, corners = _frame(frames[image]), _corners(record)
         except MalformedError as e:
             issues.append(_malformed(dataset, "noted", label, str(e)))
             continue
-        boxes.add(name, frame, corners, 0)
-        category = dataset.categories.get(_key(record, "category_id"), "")
-        if not category:
+        if held.setdefault((name, frame), corners) is corners or "activity_id" not in record:
+            boxes.add(name, frame, corners, 0)
+        category = dataset.categories.get(_key(record, "category_id"))
+        if category is None:
             issues.append(_malformed(dataset, "noted", label, "no category; the box is kept"))
-        tracks.setdefault(name, []).append((frame, category))
-    return boxes.boxes(), tracks, lost
+        said.add(name, frame, category or "", record.get("activity_id"))
+        if known:
+            said.whole.add(name)
+            said.types[name] = known[1]
+    return boxes.boxes(), said, lost
+
+
+def _filled(boxes: RawBoxes, whole: set[str], max_gap: int, issues: Issues) -> RawBoxes:
+    """Interpolate the tracks that may lack boxes."""
+    boxes = checked(boxes, issues)
+    stays = np.isin(boxes.code, [n for n, track in enumerate(boxes.ids) if track in whole])
+    return boxes.take(stays).joined(fill_gaps(boxes.take(~stays), max_gap, issues))
 
 
 def _malformed(dataset: _Dataset, action: str, record: str, detail: str) -> Issue:
@@ -186,15 +243,33 @@ def _frame(value: Any) -> int:
     return value
 
 
-def _corners(box: Any) -> tuple[float, float, float, float]:
+def _corners(record: dict[str, Any]) -> tuple[float, float, float, float]:
+    x, y, width, height = _four(record.get("bbox"))
+    found = x, y, x + width, y + height
+    if "ltrb" in record:
+        exact = _four(record["ltrb"])
+        if max(abs(a - b) for a, b in zip(exact, found, strict=True)) <= ROUNDED:
+            return exact
+    return found  # there are no others, or the box was moved
+
+
+def _four(value: Any) -> tuple[float, float, float, float]:
     if (
-        not isinstance(box, list)
-        or len(box) != 4
-        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in box)
+        not isinstance(value, list)
+        or len(value) != 4
+        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
     ):
         raise MalformedError("bbox is not x, y, width, height")
-    x, y, width, height = map(float, box)
-    return x, y, x + width, y + height
+    a, b, c, d = map(float, value)
+    return a, b, c, d
+
+
+def _named(named: dict[tuple[str, str], list[tuple[int, str]]]) -> Iterator[RawActivity]:
+    """The activities that have an id: from the first to the last frame of their annotations."""
+    for (activity_id, name), seen in named.items():
+        frames = [frame for frame, _ in seen]
+        actors = tuple(dict.fromkeys(track for _, track in seen))
+        yield RawActivity(activity_id, name, min(frames), max(frames) + 1, actors)
 
 
 def _activities(tracks: Tracks) -> Iterator[RawActivity]:

@@ -105,7 +105,8 @@ def _classes(folder: Path) -> tuple[str, ...]:
     if (folder / CLASS_MAP).is_file():
         return read_class_map(folder / CLASS_MAP)
     if (folder / "classes.txt").is_file():
-        return tuple((folder / "classes.txt").read_text("utf-8").split())
+        lines = (folder / "classes.txt").read_text("utf-8").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
     return load_classes(DEFAULT_CLASSES)
 
 

@@ -77,9 +77,7 @@ def publish(
         rows = published[published["split"] == split].sort_values("id", kind="stable")
         (partial / "videos" / split).mkdir(parents=True)
         for source, path in zip(rows["source_file"], rows["path"], strict=True):
-            target = out / path.replace(FOLDER, partial.name, 1)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            store.link_or_copy(out / source, target)
+            store.link_or_copy(out / source, out / path.replace(FOLDER, partial.name, 1))
     texts = released_texts(manifest, classes, about.sources)
     told = _told_texts(manifest, classes, about, texts)
     for name, text in (texts | told).items():

@@ -71,14 +71,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Have a file under a second name: a hard link, or a copy where the file system has none."""
-    try:
-        os.link(source, target)
-    except OSError:  # of another file system, or of one without hard links
-        shutil.copyfile(source, target)
-
-
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -99,6 +91,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
     """Write JSON atomically, with a newline at its end."""
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name: a hard link, or a copy where the file system has none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def sync_folder(path: Path) -> None:

@@ -17,8 +17,10 @@ _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
-def locked(folder: Path, work: str) -> Iterator[None]:
+def locked(folder: Path, work: str, option: str = "--out") -> Iterator[None]:
     """Hold a folder for one process; a second one is told of its ``work``.
+
+    ``option`` is the one that names another folder.
 
     Raises:
         BuildError: another process works here, or the folder cannot be written.
@@ -27,10 +29,10 @@ def locked(folder: Path, work: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = acquire(folder / ".lock", wait=False)
     except filelock.Timeout as e:
-        raise BuildError(_told(folder, work, Path(e.lock_file))) from e
+        raise BuildError(_told(folder, work, Path(e.lock_file), option)) from e
     except OSError as e:
         raise lacking(e) or BuildError(
-            f"cannot write to {folder}: {e.strerror or e}; give a writable --out"
+            f"cannot write to {folder}: {e.strerror or e}; give a writable {option}"
         ) from e
     try:
         yield
@@ -65,10 +67,10 @@ def _holder(path: Path) -> Path:
     return path.with_name(f"{path.name}-holder")
 
 
-def _told(folder: Path, work: str, lock: Path) -> str:
+def _told(folder: Path, work: str, lock: Path, option: str) -> str:
     """What is said of a folder that is held."""
     if lock.name == ".lock":
-        return f"another process is {work} in {folder}; wait for it, or give another --out"
+        return f"another process is {work} in {folder}; wait for it, or give another {option}"
     try:
         process, machine, *_ = lock.read_text("utf-8").split()
         who = f"process {process} on {machine}"
