@@ -22,7 +22,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import QUALITY, SPLITS
 from tinyvirat_build.released.about import About, licence_of
-from tinyvirat_build.released.card import DECORD_WIDTHS, card
+from tinyvirat_build.released.card import DECORD_WIDTHS, card, exported
 from tinyvirat_build.released.croissant import croissant
 from tinyvirat_build.released.layout import LISTS
 from tinyvirat_build.released.write import publish
@@ -230,3 +230,18 @@ def test_the_day_of_publishing_is_a_setting() -> None:
     for bad in ("2027-02-29", "20270228", "today"):
         with pytest.raises(SettingsError, match=r"publish\.date is a day such as"):
             Settings.load(overrides=[f"publish.date='{bad}'"])
+
+
+def test_the_card_of_an_export_names_no_file_of_the_release() -> None:
+    text = card_of({"train": [row("train", ("Talking",), (20, 12, 12))]}, about())
+    told = exported(text)
+    assert header(told) == {
+        name: value
+        for name, value in header(text).items()
+        if name not in ("configs", "dataset_info")
+    }
+    for name in ("tiny_train_v2.json", "SHA256SUMS", "croissant.json"):
+        assert name in text
+        assert name not in told
+    assert told.count("## ") == text.count("## ") - 1
+    assert "byte for byte" in told

@@ -13,9 +13,10 @@ from tinyvirat_build.errors import BuildError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.records import SPLITS
-from tinyvirat_build.released.layout import ATTRIBUTION, FOLDER, LICENSE
+from tinyvirat_build.released.card import exported
+from tinyvirat_build.released.layout import ATTRIBUTION, CARD, FOLDER, LICENSE
 
-ABOUT: Final = (LICENSE, ATTRIBUTION, "README.md")  # of what is given away, those that are there
+ABOUT: Final = (LICENSE, ATTRIBUTION, CARD)  # of what is given away, those that are there
 
 _COLUMNS: Final = [
     "source", "video_id", "annotation_set", "clip_id", "split", "id", "path", "n_frames",
@@ -114,7 +115,8 @@ class Given:
         for name in ABOUT:
             text = self.build.path / FOLDER / name
             if text.is_file():
-                (folder / name).write_bytes(text.read_bytes())
+                told = text.read_text("utf-8")
+                store.write_text(folder / name, exported(told) if name == CARD else told)
 
     def key(self, target: str, tables: Sequence[str]) -> str:
         """What an export depends on, as a hash.

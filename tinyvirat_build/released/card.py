@@ -7,6 +7,7 @@ of labels: so it can tell no more of the test split than they do.
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,6 +100,28 @@ def card(
         reasons=", ".join(f"{n:,} `{reason}`" for reason, n in sorted(lost.items())),
         citation=citations(about),
     )
+
+
+def exported(text: str) -> str:
+    """The card for an export of the release: it speaks of no file that is not there."""
+    _, header, body = text.split("---\n", 2)
+    tree = yaml.safe_load(header)
+    for name in ("configs", "dataset_info"):
+        tree.pop(name, None)
+    parts = re.split(r"(?m)^(?=## )", body)
+    kept = [p for p in parts if not p.startswith(("## Files\n", "## How to verify\n"))]
+    first = next((i for i, p in enumerate(kept) if p.startswith("## How it was made")), len(kept))
+    kept.insert(first, _EXPORTED)
+    return f"---\n{yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)}---\n{''.join(kept)}"
+
+
+_EXPORTED: Final = """\
+## Files
+
+An export of the release for another library: the clips are the release's, byte for byte; lists and
+names are laid out as that library reads them.
+
+"""
 
 
 @functools.cache
