@@ -31,10 +31,11 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "released": "errors geometry labels records store",
     "pack": "errors geometry records released store",
     "report": "errors geometry records settings stages store",
+    "remote": "errors formats store",
     "pipeline": "engine errors labels pack records released report settings sources stages store "
     "video",
-    "ask": "engine errors formats geometry labels pack pipeline records released report settings "
-    "sources stages store video",
+    "ask": "engine errors formats geometry labels pack pipeline records released remote report "
+    "settings sources stages store video",
     "builds": "ask engine errors labels pipeline records report settings store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",
