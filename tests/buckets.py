@@ -1,4 +1,4 @@
-"""A bucket on loopback: moto's S3 server, behind a gate that counts and that can be told to fail."""
+"""A bucket on loopback: moto's S3 server behind a gate that counts, and fails where it is told."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Gate:
     def put(self, key: str, body: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         listing = self.client.list_objects_v2(Bucket=BUCKET)
         return sorted(one["Key"] for one in listing.get("Contents", []))
 

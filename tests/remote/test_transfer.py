@@ -14,9 +14,9 @@ from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.remote.bucket import Bucket, Listed
 from tinyvirat_build.remote.client import TRIES, Budget, BudgetError, Client, checked
 from tinyvirat_build.remote.fetch import (
+    Fetched,
     Job,
     Proofs,
-    Report,
     bring,
     check_here,
     fetch,
@@ -42,7 +42,7 @@ def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "secret-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
-    for key in server.keys():
+    for key in server.all_keys():
         server.client.delete_object(Bucket="corpus", Key=key)
     server.put(KEY, BODY)
     server.faults.clear()
@@ -221,7 +221,7 @@ def test_the_budget_is_never_exceeded(
         gate.faults[key] = [("cut", 300_000), ("damage", None), ("cut", 10)]
     bucket = bucket_of(gate, budget)
     jobs = [Job(k, o, tmp_path / o.name) for k in keys for o in bucket.listed(k)]
-    report = Report()
+    report = Fetched()
     memory = Proofs(tmp_path / "proofs.json")
     fetch(bucket, jobs, workers=workers, proofs=memory, report=report, advance=lambda n: None)
     assert report.bytes_received <= budget

@@ -26,9 +26,9 @@ from tinyvirat_build.remote.annotations import bring_annotations
 from tinyvirat_build.remote.bucket import Bucket, Listed
 from tinyvirat_build.remote.client import Budget, Client, checked
 from tinyvirat_build.remote.fetch import (
+    Fetched,
     Job,
     Proofs,
-    Report,
     check_here,
     fetch,
     find,
@@ -66,7 +66,7 @@ class Asked:
     wait: Callable[[float], object] | None = None  # takes seconds; None is the clock's own
 
 
-def fetch_corpus(asked: Asked, say: Say = print) -> Report:
+def fetch_corpus(asked: Asked, say: Say = print) -> Fetched:
     """Bring a corpus's annotations here, plan, and bring the videos that have clips.
 
     What is here already is checked and not fetched again; the report is written beside it, as
@@ -89,9 +89,9 @@ def fetch_corpus(asked: Asked, say: Say = print) -> Report:
     with store.locked(asked.data / STATE, "fetching"):
         say(place.terms)
         if not _bring_annotations(source, place, asked, client, say):
-            return Report(failed={"annotations": f"none of {source.name} below {asked.data} yet"})
+            return Fetched(failed={"annotations": f"none of {source.name} below {asked.data} yet"})
         entries = _needed(source, place, asked)
-        report = Report()
+        report = Fetched()
         proofs = Proofs(asked.data / STATE / "proofs.json")
         if bucket:
             _from_bucket(Bucket(client, bucket), place, entries, asked, proofs, report, say)
@@ -156,7 +156,7 @@ def _only(
 
 def _from_bucket(
     bucket: Bucket, place: Place, entries: list[Entry], asked: Asked, proofs: Proofs,
-    report: Report, say: Say,
+    report: Fetched, say: Say,
 ) -> None:  # fmt: skip
     unproved = [e for e in entries if e.video is None or not proofs.hold(e.video)]
     found = find(bucket, place, (e.video_id for e in unproved))
@@ -179,7 +179,7 @@ def _from_bucket(
 
 
 def _jobs(
-    entries: Iterable[Entry], found: dict[str, Listed], data: Path, proofs: Proofs, report: Report
+    entries: Iterable[Entry], found: dict[str, Listed], data: Path, proofs: Proofs, report: Fetched
 ) -> Iterator[Job]:
     """What is to be fetched; what is here, or cannot be had, is noted in the report."""
     for entry in entries:
@@ -197,7 +197,7 @@ def _jobs(
             report.failed[video] = str(e)
 
 
-def _placed(entries: Iterable[Entry], report: Report) -> None:
+def _placed(entries: Iterable[Entry], report: Fetched) -> None:
     """Check what a user placed, of a corpus that cannot be fetched."""
     for entry in entries:
         fault = "not here yet" if entry.video is None else whole.fault(entry.video)
@@ -216,7 +216,7 @@ def _bar(what: str, total: int | None, asked: Asked, initial: int = 0) -> Iterat
         yield bar
 
 
-def render(report: Report) -> str:
+def render(report: Fetched) -> str:
     """What a fetch says when it ends."""
     lines: list[str] = []
     _say_failed(report, lines.append)
@@ -234,7 +234,7 @@ def render(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _say_failed(report: Report, say: Say) -> None:
+def _say_failed(report: Fetched, say: Say) -> None:
     for video, why in list(report.failed.items())[:_SHOWN]:
         say(f"  {video}: {why}")
     if len(report.failed) > _SHOWN:

@@ -51,7 +51,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Report:
+class Fetched:
     """What came of each video that is needed, by its name."""
 
     fetched: dict[str, str] = field(default_factory=dict)  # -> by what it was found whole
@@ -243,7 +243,7 @@ def fetch(
     *,
     workers: int,
     proofs: Proofs,
-    report: Report,
+    report: Fetched,
     advance: Advance,
 ) -> None:
     """Bring videos here, and note in the report what came of each.
