@@ -26,13 +26,14 @@ class Gate:
     faults: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # key, headers
     sent: int = 0  # bytes of bodies
+    stalled: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def put(self, key: str, body: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=body, ACL="public-read")
 
     def all_keys(self) -> list[str]:
-        listing = self.client.list_objects_v2(Bucket=BUCKET)
-        return sorted(one["Key"] for one in listing.get("Contents", []))
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        return sorted(one["Key"] for page in pages for one in page.get("Contents", []))
 
     def get(self, key: str) -> bytes:
         body: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -92,7 +93,10 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
                 headers = {k: v for k, v in headers.items() if k.lower() not in named} | how
             if fault == "damage":
                 body = bytes([body[0] ^ 1]) + body[1:]
-            self.answer(status, headers, body, cut=how if fault == "cut" else None)
+            self.answer(status, headers, body, cut=how if fault in ("cut", "stall") else None)
+            if fault == "stall":
+                self.wfile.flush()
+                gate.stalled.acquire(timeout=60)
 
         def ask_behind(self) -> tuple[int, dict[str, str], bytes]:
             kept = {k: v for k, v in self.headers.items() if k in ("Range", "If-Match")}

@@ -281,13 +281,20 @@ def test_a_fetch_killed_anywhere_goes_on(gate: Gate, data: Path) -> None:
         "--bucket", gate.address, "--quiet", "--workers=1", *(f"--set={s}" for s in SETS),
     ]  # fmt: skip
     for camera in NEEDED:
-        gate.faults[key(camera)] = [("call", lambda: time.sleep(30))]
+        gate.faults[key(camera)] = [("stall", 290_000)]  # more than what is read at once
     process = subprocess.Popen(command)
-    while not gate.asked_for(key("G419")):
+    parts: list[Path] = []
+    while sum(part.stat().st_size for part in parts) < 3 * (256 << 10):
         time.sleep(0.05)
+        parts = [p for p in data.rglob("*.part") if p.is_file()]
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert videos(data) == {}
-    gate.faults.clear()
+    for _ in NEEDED:
+        gate.stalled.release()
+    gate.asked.clear()
     assert subprocess.run(command, check=False).returncode == 0
     assert videos(data) == {key(c): body(key(c)) for c in NEEDED}
+    for camera in NEEDED:
+        [headers] = gate.asked_for(key(camera))
+        assert headers["Range"].startswith(f"bytes={256 << 10}-")

@@ -24,7 +24,7 @@ from tinyvirat_build.remote.fetch import (
     target_of,
 )
 from tinyvirat_build.remote.transfer import part_of, transfer
-from tinyvirat_build.sources.meva import PLACE
+from tinyvirat_build.sources.meva import HOME
 
 CLIP = "2018-03-07.16-50-01.16-55-01.bus.G331"
 KEY = f"drops-123-r13/2018-03-07/16/{CLIP}.r13.avi"
@@ -174,7 +174,7 @@ def test_a_killed_fetch_goes_on_in_the_next(gate: Gate, tmp_path: Path) -> None:
         transfer(bucket, one, target, lambda n: n and killed(n))
     [part] = parts(tmp_path)
     assert part == part_of(target, one)
-    assert PLACE.file_of(part.name) is None
+    assert HOME.file_of(part.name) is None
     have = part.stat().st_size
     assert 0 < have < len(BODY)
     stale = part.with_name(f".v.avi.0123456789ab{part.suffix}")
@@ -253,7 +253,7 @@ def test_the_better_copy_is_found_wherever_the_bucket_has_it(gate: Gate) -> None
     gate.put(f"{here}/{clip(2)}.r13.avi.md5", b"no video")
     gate.put(f"drops-123-r13/2018-03-07/17/{clip(3)}.r13.avi", b"of the next hour")
     gate.put(f"drops-4/2018-03-07/16/{clip(4)}.r13.avi", b"of another folder")
-    found = find(bucket_of(gate), PLACE, map(clip, range(1, 6)))
+    found = find(bucket_of(gate), HOME, map(clip, range(1, 6)))
     assert {name: one.key for name, one in found.items()} == {
         CLIP: KEY,
         clip(2): f"{here}/{clip(2)}.r0.avi",

@@ -36,7 +36,7 @@ from tinyvirat_build.remote.fetch import (
     target_of,
 )
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Entry, Place, Source
+from tinyvirat_build.sources import Entry, Home, Source
 
 STATE: Final = ".fetch"  # below the data folder; hidden, so that nothing in it is found
 TRANSFERS: Final = 4  # at once
@@ -79,22 +79,22 @@ def fetch_corpus(asked: Asked, say: Say = print) -> Fetched:
         MeansError: the disk has no room.
     """
     source = sources.get(asked.source)
-    place = sources.place_of(source)
-    if place is None:
+    home = sources.home_of(source)
+    if home is None:
         raise SettingsError(f"nobody says where source {source.name} lies; put its files below DIR")
     client = Client(Budget(asked.budget), asked.wait)
-    bucket = asked.bucket or place.bucket
+    bucket = asked.bucket or home.bucket
     if bucket:
         checked(bucket)
     with store.locked(asked.data / STATE, "fetching"):
-        say(place.terms)
-        if not _bring_annotations(source, place, asked, client, say):
+        say(home.terms)
+        if not _bring_annotations(source, home, asked, client, say):
             return Fetched(failed={"annotations": f"none of {source.name} below {asked.data} yet"})
-        entries = _needed(source, place, asked)
+        entries = _needed(source, home, asked)
         report = Fetched()
         proofs = Proofs(asked.data / STATE / "proofs.json")
         if bucket:
-            _from_bucket(Bucket(client, bucket), place, entries, asked, proofs, report, say)
+            _from_bucket(Bucket(client, bucket), home, entries, asked, proofs, report, say)
         else:
             _placed(entries, report)
         if not asked.dry_run:
@@ -103,28 +103,26 @@ def fetch_corpus(asked: Asked, say: Say = print) -> Fetched:
     return report
 
 
-def _bring_annotations(
-    source: Source, place: Place, asked: Asked, client: Client, say: Say
-) -> bool:
+def _bring_annotations(source: Source, home: Home, asked: Asked, client: Client, say: Say) -> bool:
     """Whether annotations are here, which may have to be fetched first."""
     where = asked.annotations
     if not where:
         try:
             source.discover(asked.data, asked.settings)
         except DataError:
-            where = place.annotations
+            where = home.annotations
         else:
             return True
     if not where:
         return False
     with _bar("annotations", None, asked) as bar:
-        target = asked.data / (place.folder or source.name)
-        files = bring_annotations(client, where, target, place.is_annotation, bar.update)
+        target = asked.data / (home.folder or source.name)
+        files = bring_annotations(client, where, target, home.is_annotation, bar.update)
     say(f"{files:,} files of annotations in {target}.")
     return True
 
 
-def _needed(source: Source, place: Place, asked: Asked) -> list[Entry]:
+def _needed(source: Source, home: Home, asked: Asked) -> list[Entry]:
     """The videos that have clips with these settings, of the dates and cameras asked for."""
     out = asked.data / STATE / "plan"
     request = Request(
@@ -137,7 +135,7 @@ def _needed(source: Source, place: Place, asked: Asked) -> list[Entry]:
     keys = {Key(*map(str, row)) for row in rows.itertuples(index=False)}
     entries = [e for e in source.discover(asked.data, asked.settings).entries if e.key in keys]
     entries = _only(entries, "camera", asked.cameras, lambda entry: entry.camera)
-    return _only(entries, "date", asked.dates, lambda entry: place.date_of(entry.video_id))
+    return _only(entries, "date", asked.dates, lambda entry: home.date_of(entry.video_id))
 
 
 def _only(
@@ -155,11 +153,11 @@ def _only(
 
 
 def _from_bucket(
-    bucket: Bucket, place: Place, entries: list[Entry], asked: Asked, proofs: Proofs,
+    bucket: Bucket, home: Home, entries: list[Entry], asked: Asked, proofs: Proofs,
     report: Fetched, say: Say,
 ) -> None:  # fmt: skip
     unproved = [e for e in entries if e.video is None or not proofs.hold(e.video)]
-    found = find(bucket, place, (e.video_id for e in unproved))
+    found = find(bucket, home, (e.video_id for e in unproved))
     jobs = list(_jobs(entries, found, asked.data, proofs, report))
     to_come = sum(job.bytes_left for job in jobs)
     say(

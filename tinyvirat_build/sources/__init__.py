@@ -92,7 +92,7 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Home:
     """Where a corpus lies for all; or, without a bucket, how each user gets it."""
 
     terms: str  # what is told of its use, and where each user gets what cannot be fetched
@@ -157,9 +157,9 @@ def settled(source: Source, data: Path, settings: Settings) -> Settings:
     return settings if settle is None else cast(Settings, settle(data, settings))
 
 
-def place_of(source: Source) -> Place | None:
-    """Where a corpus lies for all; a source that knows it has an attribute ``place``."""
-    return getattr(source, "place", None)
+def home_of(source: Source) -> Home | None:
+    """Where a corpus lies for all; a source that knows it has an attribute ``home``."""
+    return getattr(source, "home", None)
 
 
 def names() -> list[str]:

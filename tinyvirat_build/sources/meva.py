@@ -21,7 +21,7 @@ from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Part, Place
+from tinyvirat_build.sources import Discovery, Entry, Home, Part
 from tinyvirat_build.sources.files import (
     Camera,
     Found,
@@ -111,7 +111,7 @@ def _is_annotation(name: str) -> bool:
 
 
 DROPS: Final = "drops-123-r13"  # the folder of the public bucket
-PLACE: Final = Place(
+HOME: Final = Home(
     terms="MEVA is open to all under CC BY 4.0 (https://mevadata.org).",
     bucket="https://mevadata-public-01.s3.amazonaws.com",
     annotations="https://gitlab.kitware.com/meva/meva-data-repo/-/archive/master/"
@@ -134,7 +134,7 @@ class MevaSource:
         "(https://mevadata.org), CC BY 4.0. Clips were cut out and labels were mapped."
     )
     license_text: str = "CC BY 4.0"
-    place: Place = PLACE
+    home: Home = HOME
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """The clips of ``settings.meva.sets`` below ``data``, each in the first set that has it.

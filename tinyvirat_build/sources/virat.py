@@ -17,7 +17,7 @@ from tinyvirat_build.formats import Dialect
 from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Place
+from tinyvirat_build.sources import Discovery, Entry, Home
 from tinyvirat_build.sources.files import (
     Found,
     cameras,
@@ -58,7 +58,7 @@ _FILE = re.compile(
 _UMD = re.compile(r"UMD-v1(?:-\w+)?")
 
 
-PLACE: Final = Place(
+HOME: Final = Home(
     terms="VIRAT is given to each user under their own agreement: accept the terms of VIRAT Video "
     "Dataset Release 2.0 at https://viratdata.org and download the ground videos there; DIVA's "
     "annotations are in https://gitlab.kitware.com/viratdata/viratannotations. Put both below "
@@ -76,7 +76,7 @@ class ViratSource:
         "which each user accepts; DIVA annotations of VIRAT by IARPA and Kitware Inc."
     )
     license_text: str = "VIRAT Video Dataset usage agreement; not for redistribution without it"
-    place: Place = PLACE
+    home: Home = HOME
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """The videos of VIRAT below ``data``, each with its preferred annotation.
