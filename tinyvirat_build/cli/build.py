@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ _upload_options = options(
     ),
     click.option("--pack", is_flag=True, help="Upload the training pack too."),
 )  # fmt: skip
-_OPTIONS = {"stats": _figures_option, "publish": _upload_options}
+_OPTIONS: dict[str, Callable[[Any], Any]] = {"stats": _figures_option, "publish": _upload_options}
 
 
 def _upload(out: Path, to: str, pack: bool, quiet: bool) -> int:
@@ -92,7 +93,8 @@ def _stage_command(stage: Stage) -> click.Command:
         click.get_current_context().exit(status)
 
     more = _OPTIONS.get(stage.name)
-    return more(command) if more else command
+    decorated: click.Command = more(command) if more else command
+    return decorated
 
 
 COMMANDS = [all_, *map(_stage_command, STAGES)]

@@ -174,8 +174,8 @@ def _listed(store: Any, version: str, at: str) -> dict[str, Any]:
         return {one["path"]: one for page in obstore.list(store, version) for one in page}
     except Exception as e:
         raise lacking(e) or DataError(
-            f"cannot list {at}: {_told(e)}; see the address, and that the keys in AWS's own "
-            "environment variables may list and write there"
+            f"cannot list {at}: {_told(e)}; see the address, and that the keys in "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's role, may write there"
         ) from e
 
 
