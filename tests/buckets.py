@@ -25,6 +25,7 @@ class Gate:
     client: Any = None  # boto3's, to fill the bucket
     faults: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # key, headers
+    blind: bool = False  # to conditions, as some servers are
     sent: int = 0  # bytes of bodies
     stalled: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -99,7 +100,8 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
                 gate.stalled.acquire(timeout=60)
 
         def ask_behind(self) -> tuple[int, dict[str, str], bytes]:
-            kept = {k: v for k, v in self.headers.items() if k in ("Range", "If-Match")}
+            passed = ("Range",) if gate.blind else ("Range", "If-Match")
+            kept = {k: v for k, v in self.headers.items() if k in passed}
             request = urllib.request.Request(gate.behind + self.path, headers=kept)
             try:
                 with _DIRECT.open(request) as found:

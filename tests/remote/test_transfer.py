@@ -45,6 +45,7 @@ def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
     for key in server.all_keys():
         server.client.delete_object(Bucket="corpus", Key=key)
     server.put(KEY, BODY)
+    server.blind = False
     server.faults.clear()
     server.asked.clear()
     server.sent = 0
@@ -149,10 +150,12 @@ def test_damage_on_the_way_is_found_by_the_checksum(gate: Gate, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize(("length", "blind"), [(500_000, False), (600_000, False), (600_000, True)])
 def test_a_file_that_changes_in_between_is_fetched_as_it_is_now(
-    gate: Gate, tmp_path: Path, after: int
+    gate: Gate, tmp_path: Path, after: int, length: int, blind: bool
 ) -> None:
-    new = BODY[::-1][: 500_000 + after]
+    gate.blind = blind
+    new = BODY[::-1][:length]
     bucket, came = bucket_of(gate), list[int]()
     job = Job(CLIP, listed(bucket), tmp_path / "v.avi")
     change = ("call", lambda: gate.put(KEY, new))
@@ -160,6 +163,7 @@ def test_a_file_that_changes_in_between_is_fetched_as_it_is_now(
     assert list(bring(bucket, [job], 1, came.append)) == [(job, "md5")]
     assert job.target.read_bytes() == new
     assert sum(came) == len(new)
+    assert len(gate.asked_for(KEY)) == 2 + after  # not once more, for an MD5 that is wrong
     assert not parts(tmp_path)
 
 

@@ -45,6 +45,15 @@ def test_a_file_is_whole_and_no_shorter_one_is(
         assert whole.fault(path) or end < 12, end
 
 
+def test_a_chunk_that_goes_past_the_end_is_a_fault(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.avi")
+    content = bytearray(path.read_bytes())
+    at = content.find(b"movi") - 4  # the list's length
+    content[at : at + 4] = (len(content) + 100).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert "cut off in the chunk" in (whole.fault(path) or "")
+
+
 def test_a_file_of_another_container_is_not_known(tmp_path: Path) -> None:
     assert whole.fault(film(tmp_path / "a.mkv")) is None
 

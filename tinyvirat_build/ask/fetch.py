@@ -89,7 +89,9 @@ def fetch_corpus(asked: Asked, say: Say = print) -> Fetched:
     with store.locked(asked.data / STATE, "fetching"):
         say(home.terms)
         if not _bring_annotations(source, home, asked, client, say):
-            return Fetched(failed={"annotations": f"none of {source.name} below {asked.data} yet"})
+            nothing = Fetched(failed={"annotations": f"none of {source.name} below {asked.data}"})
+            say(render(nothing))
+            return nothing
         entries = _needed(source, home, asked)
         report = Fetched()
         proofs = Proofs(asked.data / STATE / "proofs.json")
