@@ -148,6 +148,8 @@ def test_annotations_come_first_then_only_the_videos_that_have_clips(
     gate.asked.clear()
     again = cli(gate, tmp_path)
     assert (again.exit_code, gate.asked) == (0, [])
+    worked = json.loads((tmp_path / ".fetch/plan/log/last-run.json").read_text())["worked"]
+    assert not any(worked.values())  # no video was read to plan
     assert "0 fetched, 3 here before" in again.output
 
 

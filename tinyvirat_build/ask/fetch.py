@@ -129,7 +129,7 @@ def _needed(source: Source, home: Home, asked: Asked) -> list[Entry]:
     out = asked.data / STATE / "plan"
     request = Request(
         (asked.source,), asked.data, out, asked.settings, asked.workers, limit=asked.limit,
-        quiet=asked.quiet,
+        quiet=asked.quiet, without_videos=True,
     )  # fmt: skip
     run(request, until=writer_of(_CLIPS).name)
     columns = list(Key._fields)

@@ -27,6 +27,7 @@ class Request:
     limit: int | None = None
     rehash: bool = False
     quiet: bool = False
+    without_videos: bool = False  # plan as if none were here, from annotations alone
     prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:
