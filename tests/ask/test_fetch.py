@@ -277,7 +277,10 @@ def test_a_source_that_lies_nowhere_is_bad_usage(tmp_path: Path, source: str) ->
 
 
 @pytest.mark.slow
-def test_a_fetch_killed_anywhere_goes_on(gate: Gate, data: Path) -> None:
+@pytest.mark.parametrize(("sign", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_fetch_that_is_ended_anywhere_goes_on(
+    gate: Gate, data: Path, sign: signal.Signals, status: int
+) -> None:
     command = [
         sys.executable, "-m", "tinyvirat_build", "fetch", "--source=meva", "--data", str(data),
         "--bucket", gate.address, "--quiet", "--workers=1", *(f"--set={s}" for s in SETS),
@@ -289,8 +292,8 @@ def test_a_fetch_killed_anywhere_goes_on(gate: Gate, data: Path) -> None:
     while sum(part.stat().st_size for part in parts) < 3 * (256 << 10):
         time.sleep(0.05)
         parts = [p for p in data.rglob("*.part") if p.is_file()]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(sign)
+    assert process.wait() == status
     assert videos(data) == {}
     for _ in NEEDED:
         gate.stalled.release()

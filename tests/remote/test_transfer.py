@@ -247,6 +247,15 @@ def test_too_small_a_budget_asks_for_nothing(gate: Gate, tmp_path: Path) -> None
     assert not gate.asked_for(KEY)
 
 
+def test_a_listing_takes_of_the_budget_what_it_has(gate: Gate) -> None:
+    listed(bucket := bucket_of(gate))
+    page = bucket.client.budget.received
+    assert page == gate.sent
+    assert listed(bucket_of(gate, page)).key == KEY
+    with pytest.raises(BudgetError):
+        listed(bucket_of(gate, page - 1))
+
+
 def test_the_better_copy_is_found_wherever_the_bucket_has_it(gate: Gate) -> None:
     def clip(n: int) -> str:
         return CLIP.replace("G331", f"G33{n}")

@@ -169,6 +169,7 @@ class Client:
             BudgetError: the budget does.
             PassingError: the connection does.
         """
+        most = most if answer.length is None else min(most, answer.length)
         while most > 0:
             if self.stop.is_set():
                 raise StoppedError

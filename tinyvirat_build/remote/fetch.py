@@ -66,8 +66,13 @@ class Fetched:
         return 1 if self.failed or self.beyond_budget else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self)
+        """As JSON has it, in the order of the videos' names."""
+        tree = asdict(self)
+        tree["fetched"], tree["failed"] = (
+            dict(sorted(tree[n].items())) for n in ("fetched", "failed")
+        )
+        tree["beyond_budget"].sort()
+        return tree
 
 
 def find(bucket: Bucket, keys: Keys, videos: Iterable[str]) -> dict[str, Listed]:
@@ -93,11 +98,11 @@ def find(bucket: Bucket, keys: Keys, videos: Iterable[str]) -> dict[str, Listed]
                 found[video] = best
 
     def missing(nth: int) -> dict[str, str]:
-        return {v: p[nth] for v, p in places.items() if v not in found and len(p) > nth}
+        return {v: p[nth] for v, p in places.items() if p[nth:] and v not in found}
 
     for nth in range(max((len(p) - 1 for p in places.values()), default=0)):
         look(missing(nth))
-    if missing(-1) and any(missing(-1).values()):
+    if missing(-1):
         for folder in bucket.folders():
             look({video: folder + prefix for video, prefix in missing(-1).items()})
     return found
