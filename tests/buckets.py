@@ -119,8 +119,8 @@ def _handler(gate: Gate) -> type[BaseHTTPRequestHandler]:
                     self.send_header(name, value)
             self.end_headers()
             body = body[:cut]
+            gate.sent += len(body)  # before whoever reads it can ask
             self.wfile.write(body)
-            gate.sent += len(body)
             self.close_connection = True
 
         def log_message(self, *args: object) -> None:
