@@ -35,10 +35,11 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "report": "audit errors geometry records settings stages store video",
     "pipeline": "audit engine errors geometry labels pack records released report settings "
     "sources stages store video",
-    "ask": "audit engine errors formats geometry labels pack pipeline records released report "
-    "settings sources stages store video",
+    "ask": "audit engine errors formats geometry labels pack pipeline records released remote "
+    "report settings sources stages store video",
     "exports": "errors formats geometry labels pipeline records released sources store",
     "builds": "ask audit engine errors exports labels pipeline records report settings store",
+    "remote": "errors formats store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",
     "train": "errors geometry loader pack records scoring settings store",

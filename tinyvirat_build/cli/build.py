@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from tinyvirat_build.cli.group import (
     data_option,
     echo,
     folder,
+    options,
     request_of,
     request_options,
     running_options,
     shard_option,
 )
+from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.pipeline.stages import STAGES, Stage
 
 if TYPE_CHECKING:
@@ -35,23 +38,24 @@ def all_(sources: tuple[str, ...], until: str, **asked: Any) -> None:
     --source a build is brought up to date with its own sources and settings.
     """
     request = request_of(sources=sources, anew=bool(sources), **asked)
-    _run(request, first=STAGES[0].name, until=until)
+    click.get_current_context().exit(_run(request, first=STAGES[0].name, until=until))
 
 
-def _run(request: Request, *, first: str, until: str) -> None:
+def _run(request: Request, *, first: str, until: str) -> int:
+    """Run stages and tell what came of it; returns the exit status."""
     from tinyvirat_build.pipeline.run import last_of, run
 
     until = last_of(request, until)
     outcome = run(request, first=first, until=until)
-    _tell(request.out, outcome, until, request.settings, quiet=request.quiet)
+    return _tell(request.out, outcome, until, request.settings, quiet=request.quiet)
 
 
-def _tell(out: Path, outcome: Outcome, until: str, settings: Settings, *, quiet: bool) -> None:
+def _tell(out: Path, outcome: Outcome, until: str, settings: Settings, *, quiet: bool) -> int:
     from tinyvirat_build.ask import summary
 
     if not quiet:
         echo(summary.render(out, outcome, until=until, settings=settings))
-    click.get_current_context().exit(outcome.status)
+    return outcome.status
 
 
 @click.command("merge-shards", short_help="Join the folders of `all --shard` into one build.")
@@ -72,7 +76,9 @@ def merge_shards(
 
     outcome = merge(shards, out, data=data, quiet=quiet)
     target = out or shards[0]
-    _tell(target, outcome, STAGES[-1].name, open_build(target).settings, quiet=quiet)
+    settings = open_build(target).settings
+    status = _tell(target, outcome, STAGES[-1].name, settings, quiet=quiet)
+    click.get_current_context().exit(status)
 
 
 _figures_option = click.option(
@@ -80,20 +86,48 @@ _figures_option = click.option(
 )
 
 
+_upload_options = options(
+    click.option(
+        "--to", metavar="s3://BUCKET/PREFIX", default="",
+        help="Then upload the release, and list it once all of it is there.",
+    ),
+    click.option("--pack", is_flag=True, help="Upload the training pack too."),
+)  # fmt: skip
+_OPTIONS: dict[str, Callable[[Any], Any]] = {"stats": _figures_option, "publish": _upload_options}
+
+
+def _upload(out: Path, to: str, pack: bool, quiet: bool) -> int:
+    from tinyvirat_build.ask.upload import upload_build
+    from tinyvirat_build.builds import open_build
+
+    done = upload_build(open_build(out), to, pack=pack, quiet=quiet, say=echo)
+    return 1 if done.failed else 0
+
+
 def _stage_command(stage: Stage) -> click.Command:
     @click.command(stage.name, help=f"{stage.help}\n\nReads the tables of the stages before it.")
     @request_options
     @running_options
-    def command(out: Path, figures: bool = False, **asked: Any) -> None:
+    def command(
+        out: Path, figures: bool = False, to: str = "", pack: bool = False, **asked: Any
+    ) -> None:
         if figures:
             from tinyvirat_build.builds import open_build
 
             for path in open_build(out).draw_figures():
                 echo(f"wrote {path}")
             return
-        _run(request_of(out, **asked), first=stage.name, until=stage.name)
+        if pack and not to:
+            raise SettingsError("--pack says what is uploaded; give --to too")
+        request = request_of(out, **asked)
+        status = _run(request, first=stage.name, until=stage.name)
+        if to:
+            status = max(status, _upload(out, to, pack, request.quiet))
+        click.get_current_context().exit(status)
 
-    return _figures_option(command) if stage.name == "stats" else command
+    more = _OPTIONS.get(stage.name)
+    decorated: click.Command = more(command) if more else command
+    return decorated
 
 
 COMMANDS = [all_, merge_shards, *map(_stage_command, STAGES)]

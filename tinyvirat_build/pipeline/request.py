@@ -30,6 +30,7 @@ class Request:
     engine: str = "local"
     address: str | None = None  # of a cluster, for an engine that has one
     shard: tuple[int, int] | None = None  # cut the videos i of every n alone
+    without_videos: bool = False  # plan as if none were here, from annotations alone
     prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:

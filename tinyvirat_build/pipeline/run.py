@@ -102,6 +102,7 @@ def _run(request: Request, first: str, until: str) -> Outcome:
 def look(request: Request, first: str, until: str) -> Known:
     """Find the videos of all sources."""
     settings, found = request.settings, discover(request, prepare=True)
+    blind = request.without_videos
     ledger = Ledger(request.out / "tables")
     ledger.discovered = [
         issues_frame([issue], source=name, video_id=video)
@@ -110,7 +111,7 @@ def look(request: Request, first: str, until: str) -> Known:
     ]
     # A link that leads nowhere is a video that is not here.
     entries = [
-        replace(e, video=None) if e.video and not e.video.is_file() else e
+        replace(e, video=None) if e.video and (blind or not e.video.is_file()) else e
         for e in entries_of(found)
     ]
     chosen = [source for source, _ in found.values()]

@@ -91,6 +91,22 @@ class Discovery:
     unplaced: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a corpus lies for all; or, without a bucket, how each user gets it."""
+
+    terms: str  # what is told of its use, and where each user gets what cannot be fetched
+    bucket: str = ""  # the address of its videos' bucket
+    annotations: str = ""  # and of the archive of its annotations
+    folder: str = ""  # in which the archive is unpacked below the data folder
+    prefixes: Callable[[str], tuple[str, ...]] = lambda video_id: ()
+    """video_id -> where in the bucket it may lie, in order; a last one is below any folder"""
+    file_of: Callable[[str], tuple[str, int] | None] = lambda name: None
+    """name of a file -> the video_id that it holds, and its rank: the lowest is fetched"""
+    date_of: Callable[[str], str] = lambda video_id: ""  # YYYY-MM-DD
+    is_annotation: Callable[[str], bool] = lambda name: False  # by its name
+
+
 class Source(Protocol):
     """A corpus. A new one is one file in ``sources/`` or an entry point.
 
@@ -142,6 +158,11 @@ def settled(source: Source, data: Path, settings: Settings) -> Settings:
     """
     settle = getattr(source, "settle", None)
     return settings if settle is None else cast(Settings, settle(data, settings))
+
+
+def home_of(source: Source) -> Home | None:
+    """Where a corpus lies for all; a source that knows it has an attribute ``home``."""
+    return getattr(source, "home", None)
 
 
 def names() -> list[str]:

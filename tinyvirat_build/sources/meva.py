@@ -21,7 +21,7 @@ from tinyvirat_build.formats.safety import shown
 from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Part
+from tinyvirat_build.sources import Discovery, Entry, Home, Part
 from tinyvirat_build.sources.files import (
     Camera,
     Found,
@@ -94,6 +94,43 @@ _CITATION: Final = """\
 _RUNS: Final = {"r13": 0, None: 1, "r0": 2}
 
 
+def _prefixes(clip: str) -> tuple[str, ...]:
+    """Where the public bucket has a clip: by day and hour; else by the day, in any folder.
+
+    >>> _prefixes("2018-03-07.16-50-01.16-55-01.bus.G331")[0]
+    'drops-123-r13/2018-03-07/16/'
+    """
+    date, start, *_ = clip.split(".")
+    return (f"{DROPS}/{date}/{start[:2]}/", f"{DROPS}/{date}/", f"{date}/")
+
+
+def _file_of(name: str) -> tuple[str, int] | None:
+    match = _FILE.fullmatch(name)
+    if match is None or not match["video"]:
+        return None
+    return match["clip"], _RUNS.get(match["run"], 3)
+
+
+def _is_annotation(name: str) -> bool:
+    match = _FILE.fullmatch(name)
+    known = match is not None and not match["video"]
+    return known or name == CLIP_TABLE or _CUBOIDS.fullmatch(name) is not None
+
+
+DROPS: Final = "drops-123-r13"  # the folder of the public bucket
+HOME: Final = Home(
+    terms="MEVA is open to all under CC BY 4.0 (https://mevadata.org).",
+    bucket="https://mevadata-public-01.s3.amazonaws.com",
+    annotations="https://gitlab.kitware.com/meva/meva-data-repo/-/archive/master/"
+    "meva-data-repo-master.tar.gz",
+    folder="meva-data-repo",
+    prefixes=_prefixes,
+    file_of=_file_of,
+    date_of=lambda clip: clip.partition(".")[0],
+    is_annotation=_is_annotation,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class MevaSource:
     """The source ``meva``."""
@@ -105,6 +142,7 @@ class MevaSource:
     )
     license_text: str = "CC BY 4.0"
     citation: str = _CITATION
+    home: Home = HOME
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """The clips of ``settings.meva.sets`` below ``data``, each in the first set that has it.

@@ -17,7 +17,7 @@ from tinyvirat_build.formats import Dialect
 from tinyvirat_build.formats.videos import SUFFIX
 from tinyvirat_build.records import Issue
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry
+from tinyvirat_build.sources import Discovery, Entry, Home
 from tinyvirat_build.sources.files import (
     Found,
     cameras,
@@ -65,6 +65,14 @@ _CITATION: Final = """\
 _UMD = re.compile(r"UMD-v1(?:-\w+)?")
 
 
+HOME: Final = Home(
+    terms="VIRAT is given to each user under their own agreement: accept the terms of VIRAT Video "
+    "Dataset Release 2.0 at https://viratdata.org and download the ground videos there; DIVA's "
+    "annotations are in https://gitlab.kitware.com/viratdata/viratannotations. Put both below "
+    "one folder, and give it as --data.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ViratSource:
     """The source ``virat``."""
@@ -76,6 +84,7 @@ class ViratSource:
     )
     license_text: str = "VIRAT Video Dataset usage agreement; not for redistribution without it"
     citation: str = _CITATION
+    home: Home = HOME
 
     def discover(self, data: Path, settings: Settings) -> Discovery:
         """The videos of VIRAT below ``data``, each with its preferred annotation.

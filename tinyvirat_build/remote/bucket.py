@@ -1,0 +1,113 @@
+"""What lies in a public bucket, by the anonymous listing of S3 (ListObjectsV2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
+
+from tinyvirat_build.errors import DataError
+from tinyvirat_build.remote.client import Allowance, Client, PassingError
+
+_MAX_PAGE: Final = 8 << 20  # bytes; a thousand keys are half a megabyte
+_MD5: Final = re.compile(r'"?([0-9a-f]{32})"?')
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of a bucket as it was listed."""
+
+    key: str
+    size: int  # bytes
+    etag: str  # as the server writes it, in quotes
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+        return self.key.rsplit("/", 1)[-1]
+
+    @property
+    def md5(self) -> str:
+        """Its MD5 in hex, where the ETag is one; that of a file uploaded in parts is none.
+
+        >>> Listed("a", 0, '"d41d8cd98f00b204e9800998ecf8427e"').md5
+        'd41d8cd98f00b204e9800998ecf8427e'
+        >>> Listed("a", 0, '"d41d8cd98f00b204e9800998ecf8427e-3"').md5
+        ''
+        """
+        found = _MD5.fullmatch(self.etag)
+        return found[1] if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket by its address, whether that names it in the host or in the path."""
+
+    client: Client
+    address: str
+
+    def url(self, key: str) -> str:
+        """The address of a file."""
+        return f"{self.address.rstrip('/')}/{quote(key)}"
+
+    def listed(self, prefix: str) -> list[Listed]:
+        """Every file whose key begins so.
+
+        Raises:
+            DataError: the bucket cannot be listed.
+        """
+        return [
+            Listed(
+                page.findtext("{*}Key", ""),
+                int(page.findtext("{*}Size", "-1")),
+                page.findtext("{*}ETag", ""),
+            )
+            for page in self._entries("Contents", {"prefix": prefix})
+        ]
+
+    def folders(self) -> list[str]:
+        """The folders at the top, each with its slash."""
+        found = self._entries("CommonPrefixes", {"delimiter": "/"})
+        return [entry.findtext("{*}Prefix", "") for entry in found]
+
+    def _entries(self, kind: str, ask: dict[str, str]) -> Iterator[ElementTree.Element]:
+        token, seen = "", set[str]()
+        while True:
+            more = {"continuation-token": token} if token else {}
+            query = urlencode({"list-type": "2", **ask, **more})
+            url = f"{self.address.rstrip('/')}/?{query}"
+            page = self._parsed(self.client.patiently(partial(self._page, url)))
+            yield from page.findall(f"{{*}}{kind}")
+            token = page.findtext("{*}NextContinuationToken", "")
+            if page.findtext("{*}IsTruncated") != "true":
+                return
+            if not token or token in seen:
+                raise DataError(f"{self.address}: its listing does not end; give another mirror")
+            seen.add(token)
+
+    def _page(self, url: str) -> bytes:
+        allowance = Allowance(self.client.budget)
+        try:
+            with self.client.get(url) as answer:
+                page = b"".join(self.client.pieces(answer, _MAX_PAGE, allowance))
+                if answer.length is not None and len(page) < min(answer.length, _MAX_PAGE):
+                    raise PassingError("the listing was cut off")
+                return page
+        finally:
+            self.client.budget.release(allowance.held)
+
+    def _parsed(self, page: bytes) -> ElementTree.Element:
+        # A listing has no document type; one could make a kilobyte expand to gigabytes.
+        try:
+            if b"<!DOCTYPE" in page:
+                raise DataError(f"{self.address} is no bucket that can be listed; see the address")
+            root = ElementTree.fromstring(page)
+        except ElementTree.ParseError:
+            root = ElementTree.Element("none")
+        if root.tag.rpartition("}")[2] != "ListBucketResult":
+            raise DataError(f"{self.address} is no bucket that can be listed; see the address")
+        return root
