@@ -25,6 +25,7 @@ class Observer:
 
     open: Open
     first: Any = None
+    look_at: Callable[[int], None] | None = None  # is told of each packet before it is decoded
 
     def look(self, windows: Sequence[tuple[int, int]]) -> list[Ints]:
         """For each ``(first, last)``, in file order, the packets shown, in the order shown.
@@ -60,6 +61,8 @@ class Observer:
             at, place = place, place + 1
             if at < first:
                 continue
+            if self.look_at is not None:
+                self.look_at(at)
             packet.pts = packet.dts = at  # comes back as the picture's
             shown += self._pictures(codec, packet)
             if end is None and shown:
