@@ -26,15 +26,16 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "engine": "errors store",
     "formats": "errors geometry records store",
     "stages": "errors geometry records settings",
-    "sources": "errors formats geometry labels records settings stages store",
+    "remote": "errors geometry settings store video",
+    "sources": "errors formats geometry labels records remote settings stages store",
     "video": "errors geometry records settings store",
     "released": "errors geometry labels records store",
     "pack": "errors geometry records released store",
     "report": "errors geometry records settings stages store",
-    "pipeline": "engine errors labels pack records released report settings sources stages store "
-    "video",
-    "ask": "engine errors formats geometry labels pack pipeline records released report settings "
-    "sources stages store video",
+    "pipeline": "engine errors labels pack records released remote report settings sources stages "
+    "store video",
+    "ask": "engine errors formats geometry labels pack pipeline records released remote report "
+    "settings sources stages store video",
     "builds": "ask engine errors labels pipeline records report settings store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",

@@ -35,6 +35,7 @@ def build(
     workers: int | None = None,
     until: str = "stats",
     limit: int | None = None,
+    videos: str | os.PathLike[str] = "",
     quiet: bool = True,
 ) -> Build:
     """Build a dataset and return it; what is finished already is not done again.
@@ -49,6 +50,7 @@ def build(
         workers: processes; default: one a processor.
         until: the last stage to run.
         limit: a trial: plan and cut only the first so many videos.
+        videos: where the videos lie that are not below ``data``: a folder, or a URL.
         quiet: no progress bars.
 
     Raises:
@@ -63,6 +65,7 @@ def build(
         workers=engine.default_workers() if workers is None else workers,
         limit=limit,
         quiet=quiet,
+        videos=os.fspath(videos),
     )
     run(request, until=until)
     return open_build(out)

@@ -123,7 +123,7 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
 def request_of(
     out: Path, sources: tuple[str, ...], data: Path | None, preset: str | None,
     config: Path | None, overrides: Sequence[str], *, limit: int | None = None,
-    workers: int | None = None, anew: bool = False, **running: Any,
+    workers: int | None = None, videos: str = "", anew: bool = False, **running: Any,
 ) -> Request:  # fmt: skip
     """What is asked for; what is not said is as the build in ``out`` has it, but not ``anew``.
 
@@ -138,7 +138,7 @@ def request_of(
     build = None if anew or not (out / "build.yaml").exists() else OpenedBuild.open(out)
     if build:
         sources, data = sources or build.sources, data or build.data
-        limit = limit or build.limit
+        limit, videos = limit or build.limit, videos or build.videos
     elif not sources:
         raise SettingsError(f"{out} holds no build yet: give --source and --data")
     if build and not (preset or config):
@@ -146,7 +146,7 @@ def request_of(
     else:
         settings = Settings.load(preset, config, overrides)
     workers = workers or default_workers()
-    return Request(sources, data, out, settings, workers, limit=limit, **running)
+    return Request(sources, data, out, settings, workers, limit=limit, videos=videos, **running)
 
 
 class _Folder(click.Path):
@@ -166,6 +166,10 @@ data_option = click.option(
     "--data", type=_Folder(path_type=Path), metavar="DIR",
     help="Folder in which annotations and videos are found, at any depth.",
 )  # fmt: skip
+videos_option = click.option(
+    "--videos", default="", metavar="URL",
+    help="Where the videos lie that are not below --data: s3://, https://, file:// or a folder.",
+)  # fmt: skip
 out_option = click.option(
     "--out", type=_Folder(path_type=Path), metavar="DIR", required=True, help="The build folder."
 )
@@ -182,7 +186,7 @@ settings_options = options(
 workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
 )
-request_options = options(source_option, data_option, out_option, settings_options)
+request_options = options(source_option, data_option, videos_option, out_option, settings_options)
 running_options = options(
     workers_option,
     click.option(

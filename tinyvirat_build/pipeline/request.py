@@ -10,7 +10,7 @@ from tinyvirat_build import engine, labels, sources
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import Key
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Source
+from tinyvirat_build.sources import Discovery, Entry, Source, afar
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -27,6 +27,7 @@ class Request:
     limit: int | None = None
     rehash: bool = False
     quiet: bool = False
+    videos: str = ""  # another place of the videos: a folder, or a URL
     prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:
@@ -86,6 +87,24 @@ def discover(request: Request, *, prepare: bool = False) -> dict[str, tuple[Sour
             sources.prepare(source, data, request.settings, quiet=request.quiet)
         found[source.name] = source, source.discover(data, request.settings)
     return found
+
+
+def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> list[Entry]:
+    """The videos of several sources, in key order, those that lie elsewhere looked up there.
+
+    Raises:
+        SettingsError: ``videos`` is no place.
+        DataError: nothing lies there.
+    """
+    # A link that leads nowhere is a video that is not here.
+    entries = [
+        replace(e, video=None) if e.video and not e.video.is_file() else e
+        for e in entries_of(found)
+    ]
+    if not request.videos:
+        return entries
+    named = {name: source for name, (source, _) in found.items()}
+    return afar.placed(entries, named, request.videos, request.out)
 
 
 def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> list[Entry]:

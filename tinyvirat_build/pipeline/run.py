@@ -21,7 +21,7 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, discover, entries_of, settled
+from tinyvirat_build.pipeline.request import Outcome, Request, discover, placed, settled
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -33,6 +33,7 @@ from tinyvirat_build.pipeline.stages import (
 )
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
 from tinyvirat_build.records import issues_frame
+from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
 from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
@@ -100,11 +101,7 @@ def look(request: Request, first: str, until: str) -> Known:
         for name, (_, discovery) in found.items()
         for video, issue in discovery.issues
     ]
-    # A link that leads nowhere is a video that is not here.
-    entries = [
-        replace(e, video=None) if e.video and not e.video.is_file() else e
-        for e in entries_of(found)
-    ]
+    entries = placed(found, request)
     chosen = [source for source, _ in found.values()]
     return Known(
         request, first, until, labels.load_classes(settings.classes), chosen, entries,
@@ -196,6 +193,7 @@ def _do_videos(
         named = {u.path for t in cut for u in t.units if u.stage == stage}
         _remove_units(request.out / "units" / stage.name, named)
         if stage.folder:
+            shutil.rmtree(request.out / CACHE, ignore_errors=True)
             root = request.out / stage.folder
             _remove_folders(root, {folder.of_video(root, t.entry) for t in tasks})
 

@@ -136,7 +136,7 @@ def _by_idx1(file: Partial, lists: _Lists) -> Ints:
     rows = rows[rows[:, 0] != struct.unpack("<I", b"rec ")[0]]
     begin = lists.movies[0][0]
     if not len(rows):
-        return rows
+        return np.empty((0, 3), np.int64)
     # Offsets count from the word ``movi`` or from the file's beginning.
     for base in (begin - 4, 0):
         place = int(rows[0, 1]) + base
@@ -163,7 +163,8 @@ def _by_opendml(file: Partial, lists: _Lists) -> Ints:
         kind, count = _u32(chunk, 16), min(_u32(chunk, 12), (len(chunk) - 32) // 8)
         base = struct.unpack_from("<Q", chunk, 20)[0]
         rows = np.frombuffer(chunk[32 : 32 + 8 * count], "<u4").reshape(-1, 2).astype(np.int64)
-        found.append(np.c_[np.full(count, kind), base - _HEADER + rows[:, 0], rows[:, 1] & _NO_CHUNK])
+        first = base - _HEADER + rows[:, 0]
+        found.append(np.c_[np.full(count, kind), first, rows[:, 1] & _NO_CHUNK])
     return np.asarray(np.concatenate(found), np.int64)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from tinyvirat_build.errors import VideoError
@@ -19,6 +20,10 @@ _PART: Final = 8 << 20  # of a long span, so that several connections share it
 _AT_ONCE: Final = 8
 _TRIES: Final = 4
 _PAUSE: Final = 0.2  # seconds, doubled each time
+
+
+class RemoteError(VideoError):
+    """A remote file cannot be read, or is not what it was."""
 
 
 class TransferError(OSError):
@@ -50,7 +55,7 @@ def parts(spans: Sequence[Span], most: int = _PART) -> list[Span]:
     for start, end in spans:
         count = -(-(end - start) // most)
         edges = [start + (end - start) * k // count for k in range(count + 1)]
-        found += zip(edges[:-1], edges[1:], strict=True)
+        found += pairwise(edges)
     return found
 
 
@@ -90,7 +95,7 @@ class Ranges:
                 return self._read_once(span)
             except TransferError as e:
                 failed = e
-        raise VideoError("unreadable", f"{self.file.url}: {failed}; build again") from failed
+        raise RemoteError("unreadable", f"{self.file.url}: {failed}; build again") from failed
 
     def _read_once(self, span: Span) -> Any:
         import obstore
@@ -109,13 +114,13 @@ class Ranges:
         except refused.PreconditionError as e:
             raise self._changed() from e
         except FileNotFoundError as e:
-            raise VideoError("unreadable", f"{url} is not there any more; build again") from e
+            raise RemoteError("unreadable", f"{url} is not there any more; build again") from e
         except (refused.PermissionDeniedError, refused.UnauthenticatedError) as e:
             what = "the server refuses access; see that it is public, then build again"
-            raise VideoError("unreadable", f"{url}: {what}") from OSError(told(e))
+            raise RemoteError("unreadable", f"{url}: {what}") from OSError(told(e))
         except refused.NotSupportedError as e:
             what = "the server sends no parts of files; download it and give its folder"
-            raise VideoError("unreadable", f"{url}: {what}") from e
+            raise RemoteError("unreadable", f"{url}: {what}") from e
         except (refused.BaseError, OSError, ValueError) as e:
             raise TransferError(told(e)) from e
         if len(data) != span[1] - span[0]:
@@ -128,7 +133,7 @@ class Ranges:
         if meta["size"] != self.file.size or (known and found and found != known):
             raise self._changed()
 
-    def _changed(self) -> VideoError:
-        return VideoError(
+    def _changed(self) -> RemoteError:
+        return RemoteError(
             "source_changed", f"{self.file.url} is not what it was when it was listed; build again"
         )

@@ -21,7 +21,7 @@ from tinyvirat_build.remote.avi import fill_avi
 from tinyvirat_build.remote.movie import fill_movie
 from tinyvirat_build.remote.objects import RemoteFile
 from tinyvirat_build.remote.partial import Partial
-from tinyvirat_build.remote.ranges import Span, joined
+from tinyvirat_build.remote.ranges import RemoteError, Span, joined
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.agreed import cut_agreed
@@ -33,6 +33,8 @@ from tinyvirat_build.video.spans import decoding_runs, needed_frames
 _MIB: Final = 1 << 20  # of either end, which a fingerprint holds
 _START: Final = 80  # packets that are decoded, or may be, to see what the video shows first
 _ROUNDS: Final = 4  # of looking what a packet refers to
+_BLOCK: Final = 512  # bytes, of which a file's use of a disk is told
+MOST_CACHED: Final = 20 << 30  # bytes of all remote videos' parts between index and cut
 _CERTAIN: Final = ("pixel_format", "rotated", "interlaced")  # of the first picture, or the header
 
 
@@ -60,7 +62,7 @@ class RemoteVideo:
         except UnsureError as e:
             return self._whole(str(e))
         except VideoError as e:
-            if e.reason in _CERTAIN or self.parts.ranges.file.url in e.detail:
+            if e.reason in _CERTAIN or isinstance(e, RemoteError):
                 raise
             return self._whole(e.reason)
         self.parts.save()
@@ -77,14 +79,27 @@ class RemoteVideo:
         try:
             self._fill()
             index = self._needed(index, clips)
-            return cut_agreed(
-                self.parts.path, index, clips, out, encode, beyond=_beyond, **how
-            )
+            return cut_agreed(self.parts.path, index, clips, out, encode, beyond=_beyond, **how)
         except UnsureError as e:
             index = self._whole(str(e))
             for file in out.iterdir():
                 file.unlink()
             return cut_agreed(self.parts.path, index, clips, out, encode, **how)
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders."""
+        return self.parts.ranges.file.name
+
+    def keep_within(self, cache: Path) -> None:
+        """Leave what is here for the cut, unless the parts of all videos fill the cache."""
+        used = sum(f.stat().st_blocks * _BLOCK for f in cache.rglob("*") if f.is_file())
+        if used > MOST_CACHED:
+            self.remove()
+
+    def remove(self) -> None:
+        """Delete what is here of the file."""
+        self.parts.remove()
 
     def whole(self) -> VideoIndex:
         """Fetch the whole file, and index it as any local one."""
@@ -100,8 +115,9 @@ class RemoteVideo:
         parts = self.parts
         if parts.here(0, parts.size):
             return
-        if parts.size <= 4 * _MIB:
-            raise UnsureError("it is small")
+        if parts.size <= 4 * _MIB:  # most of which is index, or asked for with it
+            parts.whole()
+            return
         parts.need((0, _MIB), (parts.size - _MIB, parts.size))
         if parts.read(0, 4) == b"RIFF":
             fill_avi(parts)
@@ -138,7 +154,7 @@ class RemoteVideo:
 
 
 def _beyond() -> None:
-    raise UnsureError("what was read is damaged")
+    raise UnsureError("damage: what a player shows of it takes a decoding from the start")
 
 
 def needed_spans(index: VideoIndex, clips: pd.DataFrame) -> list[Span]:
@@ -174,7 +190,9 @@ def _packets_of_start(path: Path) -> Sequence[Span]:
             stream = video_stream(container)
             if stream is None:
                 raise UnsureError("its index names no video")
-            found = [(p.pos, p.pos + p.size) for p in _first(container, stream) if p.pos is not None]
+            found = [
+                (p.pos, p.pos + p.size) for p in _first(container, stream) if p.pos is not None
+            ]
     except (OSError, av.error.FFmpegError) as e:
         raise_if_lacking(e)
         raise UnsureError("its index does not open") from e

@@ -53,7 +53,9 @@ class Glimpse:
                 whose index tells.
         """
         if container not in CONTAINERS or stream.codec_context.name not in CODECS:
-            raise UnsureError(f"the index of {stream.codec_context.name} in {container} is no proof")
+            raise UnsureError(
+                f"the index of {stream.codec_context.name} in {container} is no proof"
+            )
         at = _CHUNK_HEADER if container == "avi" else 0
         named = [e.pos + at for e in stream.index_entries if e.is_keyframe]
         listed = np.isin(pos, np.array(named, np.int64))

@@ -24,8 +24,8 @@ class Observer:
     """Decodes parts of a video as a player does; keeps the first picture that it sees."""
 
     open: Open
-    first: Any = None
     look_at: Callable[[int], None] | None = None  # is told of each packet before it is decoded
+    first: Any = None
 
     def look(self, windows: Sequence[tuple[int, int]]) -> list[Ints]:
         """For each ``(first, last)``, in file order, the packets shown, in the order shown.

@@ -98,6 +98,8 @@ class Estimate:
     clips: int = 0
     clips_without_video: int = 0  # counted in nothing else
     videos_missing: int = 0
+    bytes_afar: int = 0  # to fetch of remote videos, and of how many in all
+    bytes_of_remote: int = 0
 
     @classmethod
     def zero(cls) -> Estimate:
@@ -126,8 +128,15 @@ class Estimate:
         return (
             f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
             f"decode, {_size(self.bytes_to_read)} to read, {_size(self.bytes_out)} to write, "
-            f"about {time}" + (f"; {missing}" if self.clips_without_video else "")
+            f"about {time}" + self._afar() + (f"; {missing}" if self.clips_without_video else "")
         )
+
+    def _afar(self) -> str:
+        if not self.bytes_of_remote:
+            return ""
+        share = self.bytes_afar / self.bytes_of_remote
+        whole = _size(self.bytes_of_remote)
+        return f"; {_size(self.bytes_afar)} to fetch of {whole} of videos elsewhere ({share:.0%})"
 
 
 def _size(count: int) -> str:
