@@ -57,7 +57,10 @@ def fill_avi(file: Partial) -> None:
     ends = places + _HEADER + sizes + sizes % 2
     if np.any(places[1:] < ends[:-1]):
         raise UnsureError("its index names chunks that overlap")
-    file.need(*_gaps(lists.movies, places, ends))
+    gaps = _gaps(lists.movies, places, ends)
+    file.need(*gaps)
+    for start, stop in gaps:
+        _follow(file, start, stop)
     heads = np.ascontiguousarray(entries[:, [0, 2]].astype("<u4")).tobytes()
     file.make(places, [heads[k : k + _HEADER] for k in range(0, len(heads), _HEADER)])
 
@@ -81,6 +84,20 @@ def _gaps(movies: list[Span], places: Ints, ends: Ints) -> list[Span]:
     if covered < len(places) or sum(b - a for a, b in joined(gaps)) > _MOST_GAPS:
         raise UnsureError("its index does not name every chunk")
     return gaps
+
+
+def _follow(file: Partial, at: int, stop: int) -> None:
+    """Go from chunk to chunk between two that the index names.
+
+    Raises:
+        UnsureError: chunks do not fill the place.
+    """
+    while at + _HEADER <= stop:
+        head = file.read(at, 12)
+        grouped = head[:4] == b"LIST" and head[8:] == b"rec "
+        at += 12 if grouped else _HEADER + _u32(head, 4) + _u32(head, 4) % 2
+    if at != stop:
+        raise UnsureError("its index names chunks that do not follow one another")
 
 
 def _read_riff(file: Partial, at: int, end: int, lists: _Lists) -> None:

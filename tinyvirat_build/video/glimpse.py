@@ -77,7 +77,7 @@ class Glimpse:
         if not read:  # of a codec whose packets say nothing
             return []
         for picture in read:
-            if picture is not None and _is_odd(picture):
+            if picture is not None and _is_odd(picture, slots=container == "avi"):
                 raise UnsureError("a packet does not hold exactly one whole picture")
         guessed = [
             Picture(I if k else P, reset=bool(k)) if p is None else p
@@ -95,9 +95,10 @@ class Glimpse:
         ]
 
 
-def _is_odd(picture: Picture) -> bool:
+def _is_odd(picture: Picture, *, slots: bool) -> bool:
+    """Whether a picture is not one, whole and shown; where slots are counted gaps change nothing."""
     whole = picture.shown and not picture.torn and picture.pictures == 1
-    return not whole or picture.gap or picture.field
+    return not whole or picture.field or (picture.gap and not slots)
 
 
 def _reorders(read: list[Picture | None], key: Bools) -> bool:
