@@ -15,6 +15,9 @@ from typing import Any
 from urllib.parse import unquote
 
 
+_STEP = 1 << 16  # bytes that share the line in turns
+
+
 @dataclass
 class Served:
     """A folder on a server; ``faults`` are taken one a request for a range, then it behaves."""
@@ -22,10 +25,11 @@ class Served:
     folder: Path
     url: str = ""
     delay: float = 0.0  # seconds before each answer
-    rate: float = 0.0  # bytes a second of a connection; 0 for no limit
+    rate: float = 0.0  # bytes a second of all connections together; 0 for no limit
     faults: list[str] = field(default_factory=list)  # "500", "403", "cut", "redirect"
     spans: list[tuple[int, int]] = field(default_factory=list)  # that were sent
     lock: Any = field(default_factory=threading.Lock)
+    free: float = 0.0  # when the line is free again
 
     @property
     def sent(self) -> int:
@@ -104,13 +108,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with served.lock:
             served.spans.append((start, end))
-        if served.rate:
-            step = 1 << 18
-            for at in range(0, len(data), step):
-                self.wfile.write(data[at : at + step])
-                time.sleep(min(step, len(data) - at) / served.rate)
-        else:
+        if not served.rate:
             self.wfile.write(data)
+            return
+        for at in range(0, len(data), _STEP):
+            step = data[at : at + _STEP]
+            with served.lock:
+                now = time.monotonic()
+                served.free = max(served.free, now) + len(step) / served.rate
+                wait = served.free - now
+            time.sleep(wait)
+            self.wfile.write(step)
 
     def _refuse(self, status: int, **headers: str) -> None:
         self.send_response(status)

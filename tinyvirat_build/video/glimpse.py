@@ -96,7 +96,7 @@ class Glimpse:
 
 
 def _is_odd(picture: Picture, *, slots: bool) -> bool:
-    """Whether a picture is not one, whole and shown; where slots are counted gaps change nothing."""
+    """Whether a picture is not one, whole and shown; counted by slots, gaps change nothing."""
     whole = picture.shown and not picture.torn and picture.pictures == 1
     return not whole or picture.field or (picture.gap and not slots)
 
