@@ -16,7 +16,8 @@ and prints the bytes read beside those of the needed groups of pictures and the 
 of the file, the requests, and wall seconds. The clips of (a) and (b) must be equal, byte by byte.
 
 With s3fs installed it also reads the needed spans with obstore, one request a span as ours does,
-with its own joining of ranges, and with s3fs (``cat_ranges``), every fourth request answered by 500.
+with its own joining of ranges, and with s3fs (``cat_ranges``); once more where every fourth request
+is answered by 500.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ from av.bitstream import BitStreamFilterContext
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from cut import FPS, clips_at, sources  # noqa: E402
-from remote.served import serving  # noqa: E402
+from cut import FPS, clips_at, sources
+from remote.served import serving
 
-from tinyvirat_build.remote.objects import RemoteFile, pinned  # noqa: E402
-from tinyvirat_build.remote.video import RemoteVideo, needed_spans  # noqa: E402
-from tinyvirat_build.settings import Encode  # noqa: E402
-from tinyvirat_build.video.agreed import cut_agreed  # noqa: E402
-from tinyvirat_build.video.index import VideoIndex, index_video  # noqa: E402
-from tinyvirat_build.video.spans import decoding_runs, needed_frames  # noqa: E402
+from tinyvirat_build.remote.objects import RemoteFile, pinned
+from tinyvirat_build.remote.video import RemoteVideo, needed_spans
+from tinyvirat_build.settings import Encode
+from tinyvirat_build.video.agreed import cut_agreed
+from tinyvirat_build.video.index import VideoIndex, index_video
+from tinyvirat_build.video.spans import decoding_runs, needed_frames
 
 STARTS = [*range(1900, 2150, 50), *range(6600, 6850, 50)]
 
@@ -136,9 +137,10 @@ def compare(video: Path, clips: pd.DataFrame, rtt: float, rate: float, work: Pat
         f"{video.suffix[1:]:<4} {rtt * 1000:>4.0f} ms  "
         f"{ranges.received / 1e6:>6.1f} MB read = {ranges.received / (needed + of_index):.2f} x "
         f"({needed / 1e6:.1f} of groups + {of_index / 1e6:.1f} of index), "
-        f"{ranges.received / file.size:.1%} of {file.size / 1e6:.0f} MB, {ranges.requests} requests; "
-        f"ours {ours:.1f} s (index {indexed:.1f}), downloading first {first:.1f} s "
-        f"({downloaded:.1f} of it the download): {first / ours:.1f} x"
+        f"{ranges.received / file.size:.1%} of {file.size / 1e6:.0f} MB, "
+        f"{ranges.requests} requests; ours {ours:.1f} s ({indexed:.1f} of it the index), "
+        f"downloading first {first:.1f} s ({downloaded:.1f} of it the download): "
+        f"{first / ours:.1f} x"
     )
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-
 _STEP = 1 << 16  # bytes that share the line in turns
 
 
