@@ -25,7 +25,8 @@ class Served:
     url: str = ""
     delay: float = 0.0  # seconds before each answer
     rate: float = 0.0  # bytes a second of all connections together; 0 for no limit
-    faults: list[str] = field(default_factory=list)  # "500", "403", "cut", "redirect"
+    faults: list[str] = field(default_factory=list)  # "500", "403", "cut"
+    elsewhere: str = ""  # where every request is sent to
     spans: list[tuple[int, int]] = field(default_factory=list)  # that were sent
     lock: Any = field(default_factory=threading.Lock)
     free: float = 0.0  # when the line is free again
@@ -69,6 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         served = self.served
         time.sleep(served.delay)
+        if served.elsewhere:
+            self._refuse(302, Location=served.elsewhere + self.path.lstrip("/"))
+            return
         path = served.folder / unquote(self.path).lstrip("/")
         if not path.is_file():
             self._refuse(404)
@@ -78,9 +82,6 @@ class _Handler(BaseHTTPRequestHandler):
             fault = served.faults.pop(0) if served.faults and asked else ""
         if fault.isdigit():
             self._refuse(int(fault))
-            return
-        if fault == "redirect":
-            self._refuse(302, Location="http://127.0.0.2:9/elsewhere")
             return
         data = path.read_bytes() if path.suffix == ".txt" else None
         size = path.stat().st_size

@@ -111,10 +111,10 @@ def _client(root: str, endpoint: str) -> Any:
 
 
 def _bucket(where: str) -> Iterator[RemoteFile]:
+    store, prefix = store_of(where)
     import obstore
     from obstore.exceptions import BaseError
 
-    store, prefix = store_of(where)
     root = "s3://" + urlsplit(where).netloc
     try:
         for page in obstore.list(store, prefix or None):
