@@ -110,9 +110,15 @@ def test_a_list_names_files_of_its_own_server(served: Served) -> None:
 
 
 def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
-    served.elsewhere = "http://127.0.0.2:9/"
-    with pytest.raises(DataError, match="leads to another host; give that one's address"):
-        pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])
+    (served.folder / "a.avi").write_bytes(bytes(1000))
+    file = pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])[0]
+    with serving(served.folder) as other:
+        served.elsewhere = f"{other.url}/"
+        with pytest.raises(DataError, match="leads to another host; give that one's address"):
+            pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])
+        with pytest.raises(VideoError, match="leads to another host; give that one's address"):
+            list(Ranges(file).fetch([(0, 10)]))
+        assert other.spans == []
 
 
 def test_a_file_that_lost_bytes_is_not_what_was_listed(served: Served, tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http.client import HTTPException
 from itertools import pairwise
 from typing import Any, Final
+from urllib.error import HTTPError
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.remote.objects import RemoteFile, store_of, told
+from tinyvirat_build.remote.web import ElsewhereError, read_range
 
 Span = tuple[int, int]
 """A half-open span of bytes."""
@@ -66,7 +69,6 @@ class Ranges:
     file: RemoteFile
     requests: int = 0
     received: int = 0
-    _store: Any = field(default=None, repr=False)
 
     def fetch(self, spans: Sequence[Span]) -> Iterator[tuple[int, Any]]:
         """Each span's start and bytes, in order, several asked for at once.
@@ -98,40 +100,62 @@ class Ranges:
         raise RemoteError("unreadable", f"{self.file.url}: {failed}; build again") from failed
 
     def _read_once(self, span: Span) -> Any:
+        read = self._of_bucket if self.file.url.startswith("s3://") else self._of_server
+        size, version, data = read(span)
+        known = self.file.version
+        if size != self.file.size or (known and version and version != known):
+            raise self._changed()
+        if len(data) != span[1] - span[0]:
+            raise TransferError(f"{len(data)} bytes came where {span[1] - span[0]} were asked for")
+        return data
+
+    def _of_bucket(self, span: Span) -> tuple[int, str, Any]:
+        store, name = store_of(self.file.url)
         import obstore
         from obstore import exceptions as refused
 
         options: dict[str, Any] = {"range": span}
         if self.file.version.startswith('"'):
             options["if_match"] = self.file.version
-        url = self.file.url
-        store, name = store_of(url)
         try:
             answer = obstore.get(store, name, options=options)  # type: ignore[arg-type]
-            meta = answer.meta
-            self._compare(meta)
-            data = answer.bytes()
+            version = answer.meta["e_tag"] or answer.meta["last_modified"].isoformat()
+            return answer.meta["size"], version, answer.bytes()
         except refused.PreconditionError as e:
             raise self._changed() from e
         except FileNotFoundError as e:
-            raise RemoteError("unreadable", f"{url} is not there any more; build again") from e
+            raise self._gone() from e
         except (refused.PermissionDeniedError, refused.UnauthenticatedError) as e:
-            what = "the server refuses access; see that it is public, then build again"
-            raise RemoteError("unreadable", f"{url}: {what}") from OSError(told(e))
-        except refused.NotSupportedError as e:
-            what = "the server sends no parts of files; download it and give its folder"
-            raise RemoteError("unreadable", f"{url}: {what}") from e
+            raise self._refused() from OSError(told(e))
         except (refused.BaseError, OSError, ValueError) as e:
             raise TransferError(told(e)) from e
-        if len(data) != span[1] - span[0]:
-            raise TransferError(f"{len(data)} bytes came where {span[1] - span[0]} were asked for")
-        return data
 
-    def _compare(self, meta: Any) -> None:
-        found = meta["e_tag"] or ""
-        known = self.file.version if self.file.version.startswith('"') else ""
-        if meta["size"] != self.file.size or (known and found and found != known):
-            raise self._changed()
+    def _of_server(self, span: Span) -> tuple[int, str, Any]:
+        try:
+            size, version, data = read_range(self.file.url, *span, self.file.version)
+        except HTTPError as e:
+            if e.code == 412:
+                raise self._changed() from e
+            if e.code in (404, 410):
+                raise self._gone() from e
+            if e.code in (401, 403):
+                raise self._refused() from e
+            raise TransferError(told(e)) from e
+        except ElsewhereError as e:
+            raise RemoteError("unreadable", str(e)) from e
+        except (OSError, HTTPException) as e:
+            raise TransferError(told(e)) from e
+        if size < 0:
+            what = "the server sends no parts of files; download it and give its folder"
+            raise RemoteError("unreadable", f"{self.file.url}: {what}")
+        return size, version, data
+
+    def _gone(self) -> RemoteError:
+        return RemoteError("unreadable", f"{self.file.url} is not there any more; build again")
+
+    def _refused(self) -> RemoteError:
+        what = "the server refuses access; see that it is public, then build again"
+        return RemoteError("unreadable", f"{self.file.url}: {what}")
 
     def _changed(self) -> RemoteError:
         return RemoteError(
