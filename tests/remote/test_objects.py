@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builds import DEMO_SETS, bytes_of
+from click.testing import CliRunner
 from video.stamped import WITH_B, clips_frame, make_video
 
+import tinyvirat_build as tvb
+from tinyvirat_build.cli import main
 from tinyvirat_build.errors import DataError, SettingsError, VideoError
 from tinyvirat_build.remote import objects
 from tinyvirat_build.remote.objects import RemoteFile, listed, pinned
@@ -166,6 +172,35 @@ def test_each_source_knows_its_videos_by_their_names(
     assert [e.video for e in here] == [tmp_path / "v" / "w" / names[0], None, None]
     with pytest.raises(SettingsError, match="--videos ftp://x: give s3://, https://, file://"):
         afar.placed(entries, sources, "ftp://x", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_build_from_afar_has_the_local_bytes(
+    demo: tvb.Build, demo_data: Path, tmp_path: Path
+) -> None:
+    """Cut where the videos lie, planned with its bytes, and proved by whole videos."""
+    data = tmp_path / "data"
+    shutil.copytree(demo_data, data)
+    folder = next(data.rglob("video"))
+    far = folder.rename(tmp_path / "far")
+    names = sorted(p.name for p in far.iterdir())
+    (far / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    sizes = sum((far / name).stat().st_size for name in names)
+    with serving(far) as served:
+        url = f"{served.url}/list.txt"
+        args = ["--source=demo", f"--data={data}", f"--out={tmp_path / 'out'}", *DEMO_SETS]
+        built = CliRunner().invoke(main, ["all", *args, f"--videos={url}"])
+        assert built.exit_code == 0, built.output
+        assert re.search(r"\d+ MB to fetch of \d+ MB elsewhere", built.output)
+        assert served.sent <= sizes + (far / "list.txt").stat().st_size
+        proved = CliRunner().invoke(main, ["verify", "--out", str(tmp_path / "out")])
+        assert proved.exit_code == 0, proved.output
+        assert re.search(r"\d+ MB to fetch: each video whole", proved.output)
+    own = bytes_of(tmp_path / "out")
+    index_units = [n for n in own if n.startswith("units/index/")]  # which know what they read
+    assert {n: own[n] for n in own if n not in index_units} == {
+        n: h for n, h in bytes_of(demo.path).items() if n not in index_units
+    }
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

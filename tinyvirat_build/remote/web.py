@@ -80,7 +80,11 @@ def read_range(url: str, start: int, end: int, version: str) -> tuple[int, str, 
 def answer_of(url: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Any:
     """A server's answer, a context manager."""
     request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
-    return urllib.request.build_opener(_SameServer).open(request, timeout=_WAIT)
+    try:
+        return urllib.request.build_opener(_SameServer).open(request, timeout=_WAIT)
+    except urllib.error.HTTPError as e:
+        e.close()  # it holds the connection
+        raise
 
 
 def _told_answer(url: str, method: str = "GET") -> Any:
@@ -104,5 +108,6 @@ class _SameServer(urllib.request.HTTPRedirectHandler):
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         if _server(newurl) != _server(req.full_url):
+            fp.close()
             raise ElsewhereError(f"{req.full_url} leads to another host; give that one's address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -116,6 +116,8 @@ class Estimate:
         '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
         >>> Estimate(clips_without_video=5035, videos_missing=116).describe()
         '5,035 clips of 116 videos that are not here: no estimate'
+        >>> Estimate(clips=1, bytes_afar=19_000_000, bytes_of_remote=190_000_000).describe()[-51:]
+        'about 0 s; 19 MB to fetch of 190 MB elsewhere (10%)'
         """
         missing = (
             f"{self.clips_without_video:,} clips of {self.videos_missing:,} videos that are not "
@@ -136,7 +138,7 @@ class Estimate:
             return ""
         share = self.bytes_afar / self.bytes_of_remote
         whole = _size(self.bytes_of_remote)
-        return f"; {_size(self.bytes_afar)} to fetch of {whole} of videos elsewhere ({share:.0%})"
+        return f"; {_size(self.bytes_afar)} to fetch of {whole} elsewhere ({share:.0%})"
 
 
 def _size(count: int) -> str:
