@@ -195,7 +195,7 @@ def test_a_build_from_afar_has_the_local_bytes(
         assert served.sent <= sizes + (far / "list.txt").stat().st_size
         proved = CliRunner().invoke(main, ["verify", "--out", str(tmp_path / "out")])
         assert proved.exit_code == 0, proved.output
-        assert re.search(r"\d+ MB to fetch: each video whole", proved.output)
+        assert re.search(r"\d+ MB to fetch: every video whole", proved.output)
     own = bytes_of(tmp_path / "out")
     index_units = [n for n in own if n.startswith("units/index/")]  # which know what they read
     assert {n: own[n] for n in own if n not in index_units} == {

@@ -7,6 +7,7 @@ local file. Where what is here does not tell, the whole file is fetched, and tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +78,8 @@ class RemoteVideo:
             VideoError: as :func:`cut_agreed`, or the file cannot be read or was changed.
         """
         try:
+            if how.get("prove"):  # which decodes the file from its start
+                return cut_agreed(self.parts.path, self.whole(), clips, out, encode, **how)
             self._fill()
             index = self._needed(index, clips)
             return cut_agreed(self.parts.path, index, clips, out, encode, beyond=_beyond, **how)
@@ -93,7 +96,10 @@ class RemoteVideo:
 
     def keep_within(self, cache: Path) -> None:
         """Leave what is here for the cut, unless the parts of all videos fill the cache."""
-        used = sum(f.stat().st_blocks * _BLOCK for f in cache.rglob("*") if f.is_file())
+        used = 0
+        for file in cache.rglob("*"):
+            with suppress(OSError):  # of another process, which deletes its own meanwhile
+                used += file.stat().st_blocks * _BLOCK
         if used > MOST_CACHED:
             self.remove()
 
