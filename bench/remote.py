@@ -26,6 +26,7 @@ import argparse
 import hashlib
 import importlib.util
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -46,7 +47,9 @@ from cut import FPS, clips_at, sources
 from remote.served import serving
 
 from tinyvirat_build.remote.objects import RemoteFile, pinned
+from tinyvirat_build.remote.ranges import Ranges
 from tinyvirat_build.remote.video import RemoteVideo, needed_spans
+from tinyvirat_build.remote.web import size_and_version
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video
@@ -133,6 +136,7 @@ def compare(video: Path, clips: pd.DataFrame, rtt: float, rate: float, work: Pat
         whole.remove()
     assert files(work / "a") == files(work / "b")
     needed = groups(index, clips)
+    assert ranges.received <= min(1.3 * (needed + of_index), 0.2 * file.size)
     print(
         f"{video.suffix[1:]:<4} {rtt * 1000:>4.0f} ms  "
         f"{ranges.received / 1e6:>6.1f} MB read = {ranges.received / (needed + of_index):.2f} x "
@@ -157,9 +161,9 @@ def clients(video: Path, clips: pd.DataFrame, rtt: float, rate: float) -> None:
     for faults in (0, 4):
         with server(video.parent.parent, rtt, rate, faults) as url:
             bucket = video.parent.name
-            file = pinned([RemoteFile(f"{url}/{bucket}/{video.name}", -1, "")])[0]
-            from tinyvirat_build.remote.ranges import Ranges
-
+            os.environ["AWS_ENDPOINT_URL"] = url
+            size, version = size_and_version(f"{url}/{bucket}/{video.name}")
+            file = RemoteFile(f"s3://{bucket}/{video.name}", size, version)
             began = time.monotonic()
             ours = sum(len(d) for _, d in Ranges(file).fetch(spans))
             first = time.monotonic()
