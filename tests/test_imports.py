@@ -27,19 +27,19 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "engine": "errors store",
     "formats": "errors geometry records store",
     "stages": "errors geometry records settings",
-    "sources": "errors formats geometry labels records settings stages store",
+    "remote": "errors formats geometry settings store video",
+    "sources": "errors formats geometry labels records remote settings stages store",
     "video": "errors geometry records settings store",
     "released": "errors geometry labels records settings store",
     "pack": "errors geometry records released store",
     "audit": "errors geometry records stages store video",
     "report": "audit errors geometry records settings stages store video",
-    "pipeline": "audit engine errors geometry labels pack records released report settings "
+    "pipeline": "audit engine errors geometry labels pack records released remote report settings "
     "sources stages store video",
     "ask": "audit engine errors formats geometry labels pack pipeline records released remote "
     "report settings sources stages store video",
     "exports": "errors formats geometry labels pipeline records released sources store",
     "builds": "ask audit engine errors exports labels pipeline records report settings store",
-    "remote": "errors formats store",
     "loader": "errors geometry pack records released",
     "scoring": "errors geometry loader pack records released store",
     "train": "errors geometry loader pack records scoring settings store",

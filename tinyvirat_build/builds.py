@@ -40,6 +40,7 @@ def build(
     limit: int | None = None,
     engine: str = "local",
     address: str | None = None,
+    videos: str | os.PathLike[str] = "",
     quiet: bool = True,
 ) -> Build:
     """Build a dataset and return it; what is finished already is not done again.
@@ -56,6 +57,7 @@ def build(
         limit: a trial: plan and cut only the first so many videos.
         engine: one of ``engine.NAMES``: ``local``, or one for the machines of an existing cluster.
         address: where that cluster is; default: the one that runs on this machine.
+        videos: where the videos lie that are not below ``data``: a folder, or a URL.
         quiet: no progress bars.
 
     Raises:
@@ -72,6 +74,7 @@ def build(
         engine=engine,
         address=address,
         quiet=quiet,
+        videos=os.fspath(videos),
     )
     run(request, until=until)
     return open_build(out)

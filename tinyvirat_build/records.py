@@ -215,6 +215,7 @@ REASONS: Final[dict[str, str]] = {
     # video
     "no_video": "the source video is not present",
     "raw_stream": "of the video there is but a raw stream, which has no times; it is not read",
+    "whole_file": "a remote video that was fetched whole, for its index alone is no proof",
     "streams": "the file holds several videos; the one that the ffmpeg program shows is taken",
     "pixel_format": "the video's pixel format cannot be cut exactly",
     "no_frames": "the video has no frame that decodes",

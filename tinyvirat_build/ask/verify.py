@@ -29,6 +29,7 @@ from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import KEYS, Key
 from tinyvirat_build.released.layout import CLASS_MAP, FOLDER, TOLD
 from tinyvirat_build.released.write import released_texts
+from tinyvirat_build.remote.video import RemoteVideo
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources import get as get_source
 from tinyvirat_build.store.means import raise_if_lacking
@@ -106,7 +107,7 @@ def verify(
     failed = frozenset() if changed else _videos_behind(build, report.problems)
     request = Request(
         build.sources, data or build.data, build.path, build.settings, workers,
-        limit=build.limit, prove=failed, quiet=quiet,
+        limit=build.limit, prove=failed, quiet=quiet, videos=build.videos,
     )  # fmt: skip
     # From the first stage on: what failed for a reason that may pass is tried again as well.
     run(request, before=lambda: _forget(build, failed, changed))
@@ -137,6 +138,11 @@ def _check(
             )
         unit = unit_path(build.path, "index", entry)
         tasks.append(_Task(entry, unit, clips.reset_index(drop=True), build.path, lossless))
+    afar = sum(t.entry.remote.size for t in tasks if t.entry.remote)
+    if afar and not quiet:
+        tqdm.write(
+            f"{afar / 1e6:,.0f} MB to fetch: every video whole, to be decoded from its start"
+        )
     problems: list[Problem] = []
     with tqdm(
         total=len(chosen), desc="   verify", unit=" clip", delay=2, disable=quiet,
@@ -170,8 +176,15 @@ def _changed_tables(build: OpenedBuild) -> tuple[Problem, ...]:
 
 def _compare(task: _Task) -> list[Problem]:
     assert task.entry.video is not None
-    index = load_index(task.index_unit)
-    return verify_video(task.entry.video, index, task.clips, task.root, lossless=task.lossless)
+    path, remote = task.entry.video, task.entry.remote
+    if remote is None:
+        index = load_index(task.index_unit)
+        return verify_video(path, index, task.clips, task.root, lossless=task.lossless)
+    afar = RemoteVideo.at(path.parent, remote)
+    try:
+        return verify_video(path, afar.whole(), task.clips, task.root, lossless=task.lossless)
+    finally:
+        afar.remove()
 
 
 def _stamps(build: OpenedBuild, rows: pd.DataFrame, lossless: bool) -> list[Problem]:

@@ -124,7 +124,7 @@ def options(*several: Callable[[Command], Command]) -> Callable[[Command], Comma
 def request_of(
     out: Path, sources: tuple[str, ...], data: Path | None, preset: str | None,
     config: Path | None, overrides: Sequence[str], *, limit: int | None = None,
-    anew: bool = False, **running: Any,
+    videos: str = "", anew: bool = False, **running: Any,
 ) -> Request:  # fmt: skip
     """What is asked for; what is not said is as the build in ``out`` has it, but not ``anew``.
 
@@ -138,14 +138,14 @@ def request_of(
     build = None if anew or not (out / "build.yaml").exists() else OpenedBuild.open(out)
     if build:
         sources, data = sources or build.sources, data or build.data
-        limit = limit or build.limit
+        limit, videos = limit or build.limit, videos or build.videos
     elif not sources:
         raise SettingsError(f"{out} holds no build yet: give --source and --data")
     if build and not (preset or config):
         settings = build.settings.override(overrides)
     else:
         settings = Settings.load(preset, config, overrides)
-    return Request(sources, data, out, settings, limit=limit, **running)
+    return Request(sources, data, out, settings, limit=limit, videos=videos, **running)
 
 
 class _Folder(click.Path):
@@ -180,6 +180,10 @@ data_option = click.option(
     "--data", type=folder, metavar="DIR",
     help="Folder in which annotations and videos are found, at any depth.",
 )  # fmt: skip
+videos_option = click.option(
+    "--videos", default="", metavar="URL",
+    help="Where the videos lie that are not below --data: s3://, https://, file:// or a folder.",
+)  # fmt: skip
 out_option = click.option(
     "--out", type=folder, metavar="DIR", required=True, help="The build folder."
 )
@@ -200,7 +204,7 @@ shard_option = click.option(
     "--shard", type=_Shard(), metavar="I/N",
     help="Plan everything, cut the videos I of every N (from 0 on); then merge-shards.",
 )  # fmt: skip
-request_options = options(source_option, data_option, out_option, settings_options)
+request_options = options(source_option, data_option, videos_option, out_option, settings_options)
 running_options = options(
     workers_option,
     click.option(

@@ -19,6 +19,7 @@ from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import clip_tables
 from tinyvirat_build.released import layout
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.store import PARTIAL
 from tinyvirat_build.video.opening import ffmpeg_version
 
@@ -34,6 +35,7 @@ FOLDERS: Final = (
     "stats",
     "report",
     "log",
+    CACHE,
 )
 _PACKAGES: Final = ("tinyvirat-build", "av", "numpy", "pandas", "pyarrow", "shapely")
 
@@ -89,8 +91,10 @@ def write_build_file(request: Request) -> bytes:
         raise BuildError(other_version(path, int(found[1])))
     if old != new:
         store.write_bytes(path, new)
-    data = str(request.data.resolve()) if request.data else None
-    store.write_json(request.out / "log" / "data.json", {"data": data})
+    data = {"data": str(request.data.resolve()) if request.data else None}
+    if request.videos:
+        data["videos"] = request.videos
+    store.write_json(request.out / "log" / "data.json", data)
     return old
 
 

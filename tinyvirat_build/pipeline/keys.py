@@ -59,7 +59,7 @@ def columns_of(rows: pa.Table | pd.DataFrame, columns: list[str]) -> list[list[A
 def inputs_of_video(entry: Entry, settings: Settings, hashes: store.HashMemory) -> Inputs:
     """How what is no table enters the keys of one video's units."""
     return {
-        "video": lambda: hashes.stamp(entry.video),
+        "video": lambda: _stamp(entry, hashes),
         "entry": lambda: [getattr(entry, name) for name in _PICTURE],
         "annotations": lambda: [_about(entry), [hashes.of(f) for f in entry.files]],
         "label_maps": lambda: _label_maps(entry, settings),
@@ -67,11 +67,20 @@ def inputs_of_video(entry: Entry, settings: Settings, hashes: store.HashMemory) 
     }
 
 
+def _stamp(entry: Entry, hashes: store.HashMemory) -> object:
+    if entry.remote is not None:
+        return [entry.remote.size, entry.remote.version]
+    return hashes.stamp(entry.video)
+
+
 _PICTURE: Final = ("width", "height", "fps", "camera", "scene", "session")
 
 
 def _about(entry: Entry) -> dict[str, Any]:
-    return asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
+    # Neither where the files lie nor where the video does is a part of what they say.
+    about = asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
+    del about["remote"]
+    return about
 
 
 def _label_maps(entry: Entry, settings: Settings) -> list[Any]:

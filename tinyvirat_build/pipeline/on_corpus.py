@@ -20,6 +20,7 @@ from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, StageResult
 from tinyvirat_build.released import write as released
 from tinyvirat_build.released.about import About
+from tinyvirat_build.remote.video import bytes_to_read
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
@@ -86,6 +87,9 @@ def estimate(corpus: Corpus) -> spans.Estimate:
         except VideoError:
             continue
         total += spans.estimate(packets, own, corpus.settings.encode)
+        if entry.remote is not None:
+            afar, size = bytes_to_read(packets, own), entry.remote.size
+            total += spans.Estimate(bytes_afar=min(afar, size), bytes_of_remote=size)
     return total
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from tinyvirat_build.records import (
     empty,
     issues_frame,
 )
+from tinyvirat_build.remote.video import RemoteVideo
 from tinyvirat_build.sources import Entry
+from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
@@ -39,8 +42,10 @@ from tinyvirat_build.video.told import indexed, no_cuts, refused, told
 
 def index(video: Video) -> StageResult:
     """A row of ``videos`` and the packet index; both assumed where the video is not here."""
-    path = video.entry.video
+    path, remote = video.entry.video, video.entry.remote
     try:
+        if path and remote:
+            return _index_remote(video, RemoteVideo.at(path.parent, remote))
         return indexed(_picture(video.entry), index_video(path) if path else None)
     except VideoError as e:
         # What the system refuses, it may grant the next time.
@@ -48,11 +53,29 @@ def index(video: Video) -> StageResult:
         return replace(not_indexed(video, e.reason, e.detail), transient=transient)
 
 
+def _index_remote(video: Video, afar: RemoteVideo) -> StageResult:
+    result = indexed(_picture(video.entry), afar.index())
+    afar.keep_within(video.out / CACHE)
+    return _said(video, "index", afar, result)
+
+
+def _said(video: Video, stage: str, afar: RemoteVideo, result: StageResult) -> StageResult:
+    """A stage's result, with the note that a remote video was fetched whole, if it was."""
+    if not afar.why_whole:
+        return result
+    record = f"video {video.entry.video_id}"
+    issue = Issue(stage, "whole_file", "noted", record, afar.name, detail=afar.why_whole)
+    noted = issues_frame([issue], **video.entry.key._asdict())
+    return replace(result, issues=pd.concat([result.issues, noted], ignore_index=True))
+
+
 def not_indexed(video: Video, reason: str, detail: str) -> StageResult:
     """The row of a video that cannot be indexed."""
     if path := video.entry.video:
         # The name alone: where the data lie is this machine's affair, and no part of a build.
         detail = detail.replace(str(path), path.name)
+    if remote := video.entry.remote:
+        detail = detail.replace(remote.url, remote.name)
     return refused(_picture(video.entry), reason, detail)
 
 
@@ -145,15 +168,23 @@ def cut(video: Video) -> StageResult:
     The folder takes its place whole, before the unit that names its files.
     """
     clips, folder = video["clips_filtered"], of_video(video.out / "clips", video.entry)
-    with store.atomic_folder(folder) as partial:
-        cuts, transient = _cut(video, clips, partial)
+    path, remote = video.entry.video, video.entry.remote
+    afar = RemoteVideo.at(path.parent, remote) if path and remote else None
+    with store.atomic_folder(folder) as temporary:
+        cuts, transient = _cut(video, clips, temporary, afar)
     at = folder.relative_to(video.out).as_posix()
     for column in ("file", "pack_file"):
         cuts[column] = [None if pd.isna(f) else f"{at}/{f}" for f in cuts[column]]
-    return replace(told(video.entry.key, clips, cuts), transient=transient)
+    result = replace(told(video.entry.key, clips, cuts), transient=transient)
+    if afar is None:
+        return result
+    afar.remove()
+    return _said(video, "cut", afar, result)
 
 
-def _cut(video: Video, clips: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
+def _cut(
+    video: Video, clips: pd.DataFrame, folder: Path, afar: RemoteVideo | None
+) -> tuple[pd.DataFrame, str]:
     """Cut a video's clips into a folder; beside them the reason of a failure that may pass."""
     path, settings = video.entry.video, video.settings
     try:
@@ -162,16 +193,17 @@ def _cut(video: Video, clips: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame,
         packets = load_index(video.unit("index"))
     except VideoError as e:  # the key holds what the index says: found again, it is another one
         return no_cuts(clips, e.reason), ""
-    before = store.HashMemory.stamp(path)
+    before = None if afar else store.HashMemory.stamp(path)
     pack = folder / "clips.yuv" if settings.encode.pack else None
     boxes = boxes_in_windows(clips, video["activities"], video["boxes"])
     clips = clips.assign(boxes=pd.Series(boxes, dtype=object, index=clips.index))
+    cut_out = afar.cut if afar else partial(cut_agreed, path)
     try:
-        cuts = cut_agreed(
-            path, packets, clips, folder, settings.encode,
+        cuts = cut_out(
+            packets, clips, folder, settings.encode,
             max_held=settings.videos.max_held, pack_path=pack, prove=video.prove,
         )  # fmt: skip
-        if store.HashMemory.stamp(path) != before:
+        if afar is None and store.HashMemory.stamp(path) != before:
             raise VideoError("source_changed", "the file changed while it was cut")
     except VideoError as e:
         for file in folder.iterdir():

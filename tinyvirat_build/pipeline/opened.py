@@ -20,7 +20,7 @@ from tinyvirat_build.geometry.arrays import Bools
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.records import SCHEMAS, SPLITS, Key
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Entry
+from tinyvirat_build.sources import Entry, afar
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,22 @@ class OpenedBuild:
     @property
     def data(self) -> Path | None:
         """The data folder that the build was made from, as this machine knows it."""
+        data = self._noted("data")
+        return Path(data) if data else None
+
+    @property
+    def videos(self) -> str:
+        """Where the videos lie, if elsewhere than the annotations: a folder or a URL."""
+        return self._noted("videos") or ""
+
+    def _noted(self, name: str) -> str | None:
         try:
-            data = json.loads((self.path / "log" / "data.json").read_text("utf-8"))["data"]
+            noted: str | None = json.loads((self.path / "log" / "data.json").read_text("utf-8"))[
+                name
+            ]
         except (OSError, ValueError, KeyError):
             return None
-        return Path(data) if data else None
+        return noted
 
     def entries(self, data: Path | None = None) -> dict[Key, Entry]:
         """The source videos by (source, video_id, annotation_set), looked up in the data folder.
@@ -120,6 +131,7 @@ class OpenedBuild:
             DataError: the data folder is not known any more.
         """
         found: dict[Key, Entry] = {}
+        named = {}
         for name in self.sources:
             source = sources.get(name)
             root = data or self.data or source.default_data(self.path)
@@ -127,6 +139,10 @@ class OpenedBuild:
                 raise DataError(f"the data folder of {self.path} is not known here; give --data")
             for e in source.discover(root, self.settings).entries:
                 found[e.key] = e
+            named[source.name] = source
+        if self.videos:
+            placed = afar.placed(found.values(), named, self.videos, self.path)
+            return {e.key: e for e in placed}
         return found
 
     def clip(self, name: str) -> pd.Series[Any]:

@@ -10,7 +10,7 @@ from tinyvirat_build import engine, labels, sources
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import Key
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Source
+from tinyvirat_build.sources import Discovery, Entry, Source, afar
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -31,6 +31,7 @@ class Request:
     address: str | None = None  # of a cluster, for an engine that has one
     shard: tuple[int, int] | None = None  # cut the videos i of every n alone
     without_videos: bool = False  # plan as if none were here, from annotations alone
+    videos: str = ""  # another place of the videos: a folder, or a URL
     prove: frozenset[Key] = frozenset()  # videos whose clips another decoder has to confirm
 
     def __post_init__(self) -> None:
@@ -108,6 +109,26 @@ def discover(request: Request, *, prepare: bool = False) -> dict[str, tuple[Sour
             sources.prepare(source, data, request.settings, quiet=request.quiet)
         found[source.name] = source, source.discover(data, request.settings)
     return found
+
+
+def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> list[Entry]:
+    """The videos of several sources, in key order, those that lie elsewhere looked up there.
+
+    Raises:
+        SettingsError: ``videos`` is no place.
+        DataError: nothing lies there.
+    """
+    # A link that leads nowhere is a video that is not here.
+    entries = [
+        replace(e, video=None)
+        if e.video and (request.without_videos or not e.video.is_file())
+        else e
+        for e in entries_of(found)
+    ]
+    if request.without_videos or not request.videos:
+        return entries
+    named = {name: source for name, (source, _) in found.items()}
+    return afar.placed(entries, named, request.videos, request.out)
 
 
 def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> list[Entry]:

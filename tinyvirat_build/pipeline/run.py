@@ -21,7 +21,7 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, Share, discover, entries_of, settled
+from tinyvirat_build.pipeline.request import Outcome, Request, Share, discover, placed, settled
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -33,6 +33,7 @@ from tinyvirat_build.pipeline.stages import (
 )
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
 from tinyvirat_build.records import issues_frame
+from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
 from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
@@ -102,18 +103,13 @@ def _run(request: Request, first: str, until: str) -> Outcome:
 def look(request: Request, first: str, until: str) -> Known:
     """Find the videos of all sources."""
     settings, found = request.settings, discover(request, prepare=True)
-    blind = request.without_videos
     ledger = Ledger(request.out / "tables")
     ledger.discovered = [
         issues_frame([issue], source=name, video_id=video)
         for name, (_, discovery) in found.items()
         for video, issue in discovery.issues
     ]
-    # A link that leads nowhere is a video that is not here.
-    entries = [
-        replace(e, video=None) if e.video and (blind or not e.video.is_file()) else e
-        for e in entries_of(found)
-    ]
+    entries = placed(found, request)
     chosen = [source for source, _ in found.values()]
     return Known(
         request, first, until, labels.load_classes(settings.classes), chosen, entries,
@@ -222,9 +218,9 @@ def _remove_others(asked: Sequence[Stage], tasks: Sequence[Task], out: Path) -> 
         named = {u.path for t in tasks for u in t.units if u.stage == stage}
         _remove_units(out / "units" / stage.name, named)
         if stage.folder:
-            _remove_folders(
-                out / stage.folder, {folder.of_video(out / stage.folder, t.entry) for t in tasks}
-            )
+            shutil.rmtree(out / CACHE, ignore_errors=True)
+            root = out / stage.folder
+            _remove_folders(root, {folder.of_video(root, t.entry) for t in tasks})
 
 
 def _clips(task: Task) -> int:

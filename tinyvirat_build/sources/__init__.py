@@ -17,6 +17,7 @@ from typing import Final, Literal, Protocol, cast
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.formats import Dialect
 from tinyvirat_build.records import Issue, Key
+from tinyvirat_build.remote.objects import RemoteFile
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.store.userfiles import nearest
 
@@ -67,6 +68,7 @@ class Entry:
     same_boxes: bool = False  # whether actors with the same boxes are one
     first_frame: int = 0  # of tables: the number of the first frame
     inclusive: bool = False  # and whether an end belongs to its span
+    remote: RemoteFile | None = None  # where the video lies; what is here of it is at ``video``
     no_geometry: str = ""  # what to tell of activities without a box, where that has a known cause
 
     @property

@@ -219,6 +219,13 @@ class MevaSource:
             tuple(sorted(found.unplaced)),
         )
 
+    def video_named(self, name: str) -> tuple[str, int] | None:
+        """The clip that a video file's name says it is, and its rank: r13 before r0."""
+        match = _FILE.fullmatch(name)
+        if match is None or not match["video"]:
+            return None
+        return match["clip"], _RUNS.get(match["run"], 3)
+
     def default_data(self, out: Path) -> Path | None:
         """None: MEVA's folder is the user's to name."""
         return None

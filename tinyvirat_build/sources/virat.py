@@ -174,6 +174,11 @@ class ViratSource:
             tuple(sorted(found.unplaced)),
         )
 
+    def video_named(self, name: str) -> tuple[str, int] | None:
+        """The video that a file's name says it is."""
+        match = _FILE.fullmatch(name)
+        return (match["video"], 0) if match is not None and match["suffix"] else None
+
     def default_data(self, out: Path) -> Path | None:
         """None: VIRAT's folder is the user's to name."""
         return None

@@ -9,6 +9,7 @@ depends on nothing but the source, so that equal builds agree.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -34,11 +35,13 @@ def cut_agreed(
     max_held: float,
     pack_path: Path | None = None,
     prove: bool = False,
+    beyond: Callable[[], None] | None = None,
 ) -> pd.DataFrame:
     """Cut as :func:`cut_video` does; a clip that the ffmpeg program shows otherwise is disputed.
 
     Only a damaged source is compared, or with ``prove`` any. The rest is cut again without the
-    disputed clips, until nothing is left to dispute.
+    disputed clips, until nothing is left to dispute. ``beyond`` is called before more is read of
+    the source than the packets that the clips need.
 
     Raises:
         VideoError: as :func:`cut_video`.
@@ -50,10 +53,12 @@ def cut_agreed(
         profile = Profile()
         cuts = cut_video(
             path, index, wanted, out_dir, encode,
-            max_held=max_held, pack_path=pack_path, profile=profile,
+            max_held=max_held, pack_path=pack_path, profile=profile, beyond=beyond,
         )  # fmt: skip
         if not (prove or index.broken or profile.passes > 1):
             return cuts
+        if beyond is not None:
+            beyond()
         rows = wanted.merge(cuts[cuts["reason"].isna()], on="clip_id")
         lossless = encode.codec in LOSSLESS
         found = {

@@ -107,6 +107,7 @@ def cut_video(
     pack_path: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
     profile: Profile | None = None,
+    beyond: Callable[[], None] | None = None,
 ) -> pd.DataFrame:
     """Cut every clip of one video, exactly, decoding each needed group of pictures once.
 
@@ -117,7 +118,8 @@ def cut_video(
     frame after frame, Y, U and V of the enclosing even window in 4:2:0
     (:class:`~tinyvirat_build.video.windows.Window`). ``max_held`` is the largest share of a
     clip's frames that may repeat the one before because their packet was lost. ``progress`` is
-    called with the number of clips that are done since the last call.
+    called with the number of clips that are done since the last call, ``beyond`` before damage has
+    more read of the source than the packets that the clips need.
 
     Returns one row a clip in the order given, with :data:`COLUMNS` (file names relative to their
     folders); a clip that could not be cut exactly has a ``reason`` and no file. Every file is
@@ -145,6 +147,8 @@ def cut_video(
                 job.run(kept, careful=False)
             except DamagedError as e:
                 raise_if_lacking(e)
+                if beyond is not None:
+                    beyond()
                 job.run(kept, careful=True)
             _compact(raw, kept)
             _put_in_place(out, kept)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator, Sized
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -24,11 +23,11 @@ from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.geometry.planes import decoded_planes
 from tinyvirat_build.store.means import raise_if_lacking
-from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
+from tinyvirat_build.video.demuxed import read_packets
+from tinyvirat_build.video.glimpse import Glimpse
 from tinyvirat_build.video.numbering import (
-    NO_TIME,
     Numbers,
     Packets,
     number_shown,
@@ -174,12 +173,15 @@ class VideoIndex:
         return cls(**head, **arrays)
 
 
-def index_video(path: str | Path) -> VideoIndex:
+def index_video(path: str | Path, glimpse: Glimpse | None = None) -> VideoIndex:
     """Read a video's packets and number its frames; little more than its start is decoded.
+
+    ``glimpse`` is of a file of which only parts are here, its container's index among them.
 
     Raises:
         VideoError: the video cannot be cut exactly: ``unreadable``, ``no_frames``,
             ``pixel_format``, ``rotated``, ``interlaced``, ``edit_list`` or ``first_picture``.
+        UnsureError: what is here does not tell.
     """
     path = Path(path)
     try:
@@ -187,35 +189,14 @@ def index_video(path: str | Path) -> VideoIndex:
             stream = video_stream(container)
             if stream is None:
                 raise VideoError("no_frames", f"{path} holds no video; replace the file")
-            return _index(path, container, stream)
+            return _index(path, container, stream, glimpse)
     except (OSError, av.error.FFmpegError) as e:
         raise_if_lacking(e)
         raise unreadable(path, e) from e
 
 
-def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
-    read = _picture_reader(stream.codec_context)
-    rows: list[tuple[int, int, int, int, bool, bool]] = []
-    pictures: list[Picture] = []
-    for packet in _packets(container, stream, rows):
-        if packet.size == 0:  # the end, or a slot whose packet was lost
-            continue
-        rows.append(
-            (
-                NO_TIME if packet.pts is None else packet.pts,
-                NO_TIME if packet.dts is None else packet.dts,
-                -1 if packet.pos is None else packet.pos,
-                packet.size,
-                packet.is_keyframe,
-                packet.is_discard,
-            )
-        )
-        if read is not None:
-            pictures.append(read(bytes(packet)))
-    if not rows:
-        raise VideoError("no_frames", f"{path}: no frame decodes; replace the file")
-    pts, dts, pos, size = (np.array([r[k] for r in rows], np.int64) for k in range(4))
-    key, hidden = (np.array([r[k] for r in rows], bool) for k in (4, 5))
+def _index(path: Path, container: Any, stream: Any, glimpse: Glimpse | None) -> VideoIndex:
+    pts, dts, pos, size, key, hidden, pictures = read_packets(path, container, stream, glimpse)
     intra = np.array([p.kind == I for p in pictures], bool) if pictures else key
     sync = key & intra
     sync[0] = True
@@ -224,14 +205,14 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         path, name, stream.codec_context.name, stream.frames, pts, dts, pos, hidden, sync, pictures,
         [] if name == "avi" else breaks(path, name, stream.id),
     )  # fmt: skip
-    observer = Observer(lambda: _open_again(path))
+    observer = Observer(lambda: _open_again(path), glimpse.look_at if glimpse else None)
     numbers = _number(packets, stream.index, observer)
     first = observer.first
     if first is None or not np.any(numbers.frame >= 0):
         raise _undecoded(path, stream.index)
     _refuse_inexact(path, stream, first, pictures)
     _compare_start(path, stream.index, first)
-    disposable = np.zeros(len(rows), bool)
+    disposable = np.zeros(len(pts), bool)
     if stream.codec_context.name == "h264":
         disposable = np.array([p.disposable for p in pictures], bool) & ~sync
     return VideoIndex(
@@ -258,28 +239,6 @@ def _index(path: Path, container: Any, stream: Any) -> VideoIndex:
         disposable=disposable,
         uncertain=numbers.uncertain,
     )
-
-
-def _packets(container: Any, stream: Any, read: Sized) -> Iterator[Any]:
-    """The packets as far as the file can be read: a torn file ends early."""
-    try:
-        yield from container.demux(stream)
-    except av.error.FFmpegError as e:
-        raise_if_lacking(e)
-        if not len(read):
-            raise
-
-
-def _picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
-    if codec.name == "h264":
-        return bitstream.H264Reader(codec.extradata).read
-    if codec.name == "mpeg4":
-        return bitstream.Mpeg4Reader(codec.extradata).read
-    if codec.name in ("mpeg1video", "mpeg2video"):
-        return bitstream.read_mpeg12
-    if codec.name in ("av1", "libdav1d"):
-        return bitstream.Av1Reader(codec.extradata).read
-    return {"vp8": bitstream.read_vp8, "vp9": bitstream.read_vp9}.get(codec.name)
 
 
 def _open_again(path: Path) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ class Observer:
     """Decodes parts of a video as a player does; keeps the first picture that it sees."""
 
     open: Open
+    look_at: Callable[[int], None] | None = None  # is told of each packet before it is decoded
     first: Any = None
 
     def look(self, windows: Sequence[tuple[int, int]]) -> list[Ints]:
@@ -60,6 +61,8 @@ class Observer:
             at, place = place, place + 1
             if at < first:
                 continue
+            if self.look_at is not None:
+                self.look_at(at)
             packet.pts = packet.dts = at  # comes back as the picture's
             shown += self._pictures(codec, packet)
             if end is None and shown:

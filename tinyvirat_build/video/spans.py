@@ -98,6 +98,8 @@ class Estimate:
     clips: int = 0
     clips_without_video: int = 0  # counted in nothing else
     videos_missing: int = 0
+    bytes_afar: int = 0  # to fetch of remote videos, and of how many in all
+    bytes_of_remote: int = 0
 
     @classmethod
     def zero(cls) -> Estimate:
@@ -114,6 +116,8 @@ class Estimate:
         '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
         >>> Estimate(clips_without_video=5035, videos_missing=116).describe()
         '5,035 clips of 116 videos that are not here: no estimate'
+        >>> Estimate(clips=1, bytes_afar=19_000_000, bytes_of_remote=190_000_000).describe()[-51:]
+        'about 0 s; 19 MB to fetch of 190 MB elsewhere (10%)'
         """
         missing = (
             f"{self.clips_without_video:,} clips of {self.videos_missing:,} videos that are not "
@@ -126,8 +130,15 @@ class Estimate:
         return (
             f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
             f"decode, {_size(self.bytes_to_read)} to read, {_size(self.bytes_out)} to write, "
-            f"about {time}" + (f"; {missing}" if self.clips_without_video else "")
+            f"about {time}" + self._afar() + (f"; {missing}" if self.clips_without_video else "")
         )
+
+    def _afar(self) -> str:
+        if not self.bytes_of_remote:
+            return ""
+        share = self.bytes_afar / self.bytes_of_remote
+        whole = _size(self.bytes_of_remote)
+        return f"; {_size(self.bytes_afar)} to fetch of {whole} elsewhere ({share:.0%})"
 
 
 def _size(count: int) -> str:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from tinyvirat_build import store
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.formats.videos import video_of
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry
 from tinyvirat_build.sources.demo.annotate import annotation_files, write_annotation
@@ -95,6 +96,10 @@ class DemoSource:
     def misplaced(self, clips: pd.DataFrame, root: Path) -> list[str]:
         """The clips whose frames tell another number or place than their rows do."""
         return misplaced(clips, root)
+
+    def video_named(self, name: str) -> tuple[str, int]:
+        """The video that a file's name says it is."""
+        return video_of(name).removesuffix(".r13"), 0
 
     def prepare(self, data: Path, settings: Settings, *, quiet: bool) -> None:
         """Render the corpus into ``data/demo`` unless it lies there, or in ``data``, already.

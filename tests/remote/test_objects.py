@@ -1,0 +1,210 @@
+"""What lies on object storage or a web server: listed, pinned, read; or refused in one line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builds import DEMO_SETS, bytes_of
+from click.testing import CliRunner
+from video.stamped import WITH_B, clips_frame, make_video
+
+import tinyvirat_build as tvb
+from tinyvirat_build.cli import main
+from tinyvirat_build.errors import DataError, SettingsError, VideoError
+from tinyvirat_build.remote import objects
+from tinyvirat_build.remote.objects import RemoteFile, listed, pinned
+from tinyvirat_build.remote.partial import Partial
+from tinyvirat_build.remote.ranges import Ranges
+from tinyvirat_build.remote.video import RemoteVideo
+from tinyvirat_build.settings import Encode
+from tinyvirat_build.sources import Entry, afar
+from tinyvirat_build.sources.meva import SOURCE as MEVA
+from tinyvirat_build.sources.virat import SOURCE as VIRAT
+from tinyvirat_build.video.index import index_video
+
+from .both import small_steps
+from .served import Served, serving
+
+pytest.importorskip("obstore", reason="the extra `remote` is not installed")
+
+CLIP = "2018-03-07.16-50-01.16-55-01.bus.G331"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    folder = tmp_path / "served"
+    (folder / "a b").mkdir(parents=True)
+    with serving(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A public bucket on moto's server; boto3's client that fills it."""
+    server = pytest.importorskip("moto.server", reason="moto's server is not installed")
+    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    client = boto3.client(
+        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
+        aws_access_key_id="test", aws_secret_access_key="test",
+    )  # fmt: skip
+    client.create_bucket(Bucket="corpus", ACL="public-read")
+    yield client
+    client.close()
+    running.stop()
+
+
+def test_a_bucket_is_listed_and_its_videos_are_cut_by_ranges(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_steps(monkeypatch)
+    video = make_video(tmp_path / "a.avi", 300, options=WITH_B)
+    bucket.upload_file(str(video), "corpus", "day 1/a.avi", ExtraArgs={"ACL": "public-read"})
+    bucket.put_object(Bucket="corpus", Key="day 2/b.avi", Body=b"b", ACL="public-read")
+    found = listed("s3://corpus/day 1")
+    assert [(f.name, f.size) for f in found] == [("a.avi", video.stat().st_size)]
+    remote = RemoteVideo.at(tmp_path / "parts", pinned(found)[0])
+    index = remote.index()
+    assert index.fingerprint == index_video(video).fingerprint
+    out = tmp_path / "out"
+    out.mkdir()
+    clips = clips_frame([(130, 146, 32, 32, 2, 4)])
+    assert remote.cut(index, clips, out, Encode(), max_held=0.1)["reason"].isna().all()
+    assert remote.why_whole == ""
+    assert remote.parts.ranges.received < 0.6 * video.stat().st_size
+    bucket.put_object(
+        Bucket="corpus", Key="day 1/a.avi", Body=video.read_bytes()[::-1], ACL="public-read"
+    )
+    with pytest.raises(VideoError, match="not what it was when it was listed") as e:
+        RemoteVideo.at(tmp_path / "again", found[0]).index()
+    assert e.value.reason == "source_changed"
+
+
+def test_nothing_in_a_bucket_is_told(bucket: Any) -> None:
+    with pytest.raises(DataError, match=r"no file below s3://corpus/none; give"):
+        listed("s3://corpus/none")
+    with pytest.raises(DataError, match="cannot list s3://other-corpus/"):
+        listed("s3://other-corpus/")
+
+
+def test_a_list_names_files_of_its_own_server(served: Served) -> None:
+    (served.folder / "a b" / "c.avi").write_bytes(b"12345")
+    (served.folder / "list.txt").write_text("# videos\n\na%20b/c.avi\n")
+    (served.folder / "far.txt").write_text("a%20b/c.avi\nhttp://elsewhere.example/c.avi\n")
+    found = pinned(listed(f"{served.url}/list.txt"))
+    assert [(f.name, f.size) for f in found] == [("c.avi", 5)]
+    assert found[0].version.startswith('"')
+    assert [bytes(data) for _, data in Ranges(found[0]).fetch([(1, 3)])] == [b"23"]
+    with pytest.raises(DataError, match=r"far\.txt:2: .* is on another server; give its own list"):
+        listed(f"{served.url}/far.txt")
+    with pytest.raises(DataError, match="a web server does not list its files; give the address"):
+        listed(f"{served.url}/folder/")
+    with pytest.raises(DataError, match=r"cannot read .*404.*; see that it is public"):
+        listed(f"{served.url}/none.txt")
+
+
+def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
+    (served.folder / "a.avi").write_bytes(bytes(1000))
+    file = pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])[0]
+    with serving(served.folder) as other:
+        served.elsewhere = f"{other.url}/"
+        with pytest.raises(DataError, match="leads to another host; give that one's address"):
+            pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])
+        with pytest.raises(VideoError, match="leads to another host; give that one's address"):
+            list(Ranges(file).fetch([(0, 10)]))
+        assert other.spans == []
+
+
+def test_a_file_that_lost_bytes_is_not_what_was_listed(served: Served, tmp_path: Path) -> None:
+    (served.folder / "c.avi").write_bytes(bytes(1000))
+    file = pinned([RemoteFile(f"{served.url}/c.avi", -1, "")])[0]
+    unversioned = RemoteFile(file.url, file.size, "")
+    (served.folder / "c.avi").write_bytes(bytes(999))
+    for one in (file, unversioned):
+        with pytest.raises(VideoError, match="not what it was"):
+            Partial.at(tmp_path / "parts", one).need((0, 10))
+
+
+def test_parts_of_another_version_are_not_taken(served: Served, tmp_path: Path) -> None:
+    (served.folder / "c.avi").write_bytes(bytes(1000))
+    file = RemoteFile(f"{served.url}/c.avi", 1000, "")
+    parts = Partial.at(tmp_path / "parts", file)
+    parts.need((0, 10))
+    parts.save()
+    assert Partial.at(tmp_path / "parts", file).held == [(0, 10)]
+    other = RemoteFile(file.url, 1000, "another")
+    assert Partial.at(tmp_path / "parts", other).held == []
+
+
+def entry(source: str, video_id: str) -> Entry:
+    return Entry(source, video_id, "set", "kpf", (), None, "meva")
+
+
+def test_each_source_knows_its_videos_by_their_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = [f"{CLIP}.r0.avi", f"{CLIP}.r13.avi", "VIRAT_S_000001.mp4", "..", "x.mp4", "a\x1b.avi"]
+    monkeypatch.setattr(
+        afar, "listed", lambda where: [RemoteFile(f"{where}/{n}", 9, "") for n in names]
+    )
+    entries = [entry("meva", CLIP), entry("virat", "VIRAT_S_000001"), entry("meva", "none")]
+    sources = {"meva": MEVA, "virat": VIRAT}
+    found = afar.placed(entries, sources, "s3://bucket/v", tmp_path)
+    assert [e.video and e.video.name for e in found] == [names[1], names[2], None]
+    assert found[0].remote == RemoteFile(f"s3://bucket/v/{names[1]}", 9, "")
+    assert found[0].video is not None
+    assert found[0].video.is_relative_to(tmp_path)
+    (tmp_path / "v" / "w").mkdir(parents=True)
+    (tmp_path / "v" / "w" / names[0]).touch()
+    here = afar.placed(entries, sources, f"file://{tmp_path}/v", tmp_path)
+    assert [e.video for e in here] == [tmp_path / "v" / "w" / names[0], None, None]
+    with pytest.raises(SettingsError, match="--videos ftp://x: give s3://, https://, file://"):
+        afar.placed(entries, sources, "ftp://x", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_build_from_afar_has_the_local_bytes(
+    demo: tvb.Build, demo_data: Path, tmp_path: Path
+) -> None:
+    """Cut where the videos lie, planned with its bytes, and proved by whole videos."""
+    data = tmp_path / "data"
+    shutil.copytree(demo_data, data)
+    folder = next(data.rglob("video"))
+    far = folder.rename(tmp_path / "far")
+    names = sorted(p.name for p in far.iterdir())
+    (far / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    sizes = sum((far / name).stat().st_size for name in names)
+    with serving(far) as served:
+        url = f"{served.url}/list.txt"
+        args = ["--source=demo", f"--data={data}", f"--out={tmp_path / 'out'}", *DEMO_SETS]
+        built = CliRunner().invoke(main, ["all", *args, f"--videos={url}"])
+        assert built.exit_code == 0, built.output
+        assert re.search(r"\d+ MB to fetch of \d+ MB elsewhere", built.output)
+        assert served.sent <= sizes + (far / "list.txt").stat().st_size
+        proved = CliRunner().invoke(main, ["verify", "--out", str(tmp_path / "out")])
+        assert proved.exit_code == 0, proved.output
+        assert re.search(r"\d+ MB to fetch: every video whole", proved.output)
+    own = bytes_of(tmp_path / "out")
+    index_units = [n for n in own if n.startswith("units/index/")]  # which know what they read
+    assert {n: own[n] for n in own if n not in index_units} == {
+        n: h for n, h in bytes_of(demo.path).items() if n not in index_units
+    }
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
+    objects._client.cache_clear()
+    with pytest.raises(DataError, match=r"pip install 'tinyvirat-build\[remote\]'"):
+        listed("s3://bucket/a")

@@ -1,0 +1,163 @@
+"""Ranges of bytes of one file that lies elsewhere, several at once, all of one version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPException
+from itertools import pairwise
+from typing import Any, Final
+from urllib.error import HTTPError
+
+from tinyvirat_build.errors import VideoError
+from tinyvirat_build.remote.objects import RemoteFile, store_of, told
+from tinyvirat_build.remote.web import ElsewhereError, read_range
+
+Span = tuple[int, int]
+"""A half-open span of bytes."""
+
+JOIN: Final = 128 << 10  # a gap that is cheaper to read than to ask anew for what follows
+_PART: Final = 8 << 20  # of a long span, so that several connections share it
+_AT_ONCE: Final = 8
+_TRIES: Final = 4
+_PAUSE: Final = 0.2  # seconds, doubled each time
+
+
+class RemoteError(VideoError):
+    """A remote file cannot be read, or is not what it was."""
+
+
+class TransferError(OSError):
+    """The bytes did not come: another time they may."""
+
+
+def joined(spans: Sequence[Span], gap: int = 0) -> list[Span]:
+    """Spans in order, those with no more than ``gap`` between them as one.
+
+    >>> joined([(50, 60), (0, 10), (12, 20)], 5)
+    [(0, 20), (50, 60)]
+    """
+    found: list[Span] = []
+    for start, end in sorted(s for s in spans if s[0] < s[1]):
+        if found and start <= found[-1][1] + gap:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
+
+
+def parts(spans: Sequence[Span], most: int = _PART) -> list[Span]:
+    """Spans cut into parts of about equal length, none longer than ``most``.
+
+    >>> parts([(0, 5), (10, 30)], 8)
+    [(0, 5), (10, 16), (16, 23), (23, 30)]
+    """
+    found: list[Span] = []
+    for start, end in spans:
+        count = -(-(end - start) // most)
+        edges = [start + (end - start) * k // count for k in range(count + 1)]
+        found += pairwise(edges)
+    return found
+
+
+@dataclass(slots=True)
+class Ranges:
+    """Reads a remote file by ranges; counts what it asked for and received."""
+
+    file: RemoteFile
+    requests: int = 0
+    received: int = 0
+
+    def fetch(self, spans: Sequence[Span]) -> Iterator[tuple[int, Any]]:
+        """Each span's start and bytes, in order, several asked for at once.
+
+        Long spans come in parts. What waits to be taken is bounded.
+
+        Raises:
+            VideoError: ``source_changed``: the file is not what it was when it was listed;
+                ``unreadable``: it cannot be read, now or at all.
+        """
+        wanted = parts(spans)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for at in range(0, len(wanted), 2 * _AT_ONCE):
+                some = wanted[at : at + 2 * _AT_ONCE]
+                for (start, _), data in zip(some, pool.map(self._read, some), strict=True):
+                    self.received += len(data)
+                    yield start, data
+
+    def _read(self, span: Span) -> Any:
+        """One span's bytes; a connection that is cut is tried again."""
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE * 2**attempt)
+            self.requests += 1
+            try:
+                return self._read_once(span)
+            except TransferError as e:
+                failed = e
+        raise RemoteError("unreadable", f"{self.file.url}: {failed}; build again") from failed
+
+    def _read_once(self, span: Span) -> Any:
+        read = self._of_bucket if self.file.url.startswith("s3://") else self._of_server
+        size, version, data = read(span)
+        known = self.file.version
+        if size != self.file.size or (known and version and version != known):
+            raise self._changed()
+        if len(data) != span[1] - span[0]:
+            raise TransferError(f"{len(data)} bytes came where {span[1] - span[0]} were asked for")
+        return data
+
+    def _of_bucket(self, span: Span) -> tuple[int, str, Any]:
+        store, name = store_of(self.file.url)
+        import obstore
+        from obstore import exceptions as refused
+
+        options: dict[str, Any] = {"range": span}
+        if self.file.version.startswith('"'):
+            options["if_match"] = self.file.version
+        try:
+            answer = obstore.get(store, name, options=options)  # type: ignore[arg-type]
+            version = answer.meta["e_tag"] or answer.meta["last_modified"].isoformat()
+            return answer.meta["size"], version, answer.bytes()
+        except refused.PreconditionError as e:
+            raise self._changed() from e
+        except FileNotFoundError as e:
+            raise self._gone() from e
+        except (refused.PermissionDeniedError, refused.UnauthenticatedError) as e:
+            raise self._refused() from OSError(told(e))
+        except (refused.BaseError, OSError, ValueError) as e:
+            raise TransferError(told(e)) from e
+
+    def _of_server(self, span: Span) -> tuple[int, str, Any]:
+        try:
+            size, version, data = read_range(self.file.url, *span, self.file.version)
+        except HTTPError as e:
+            if e.code == 412:
+                raise self._changed() from e
+            if e.code in (404, 410):
+                raise self._gone() from e
+            if e.code in (401, 403):
+                raise self._refused() from e
+            raise TransferError(told(e)) from e
+        except ElsewhereError as e:
+            raise RemoteError("unreadable", str(e)) from e
+        except (OSError, HTTPException) as e:
+            raise TransferError(told(e)) from e
+        if size < 0:
+            what = "the server sends no parts of files; download it and give its folder"
+            raise RemoteError("unreadable", f"{self.file.url}: {what}")
+        return size, version, data
+
+    def _gone(self) -> RemoteError:
+        return RemoteError("unreadable", f"{self.file.url} is not there any more; build again")
+
+    def _refused(self) -> RemoteError:
+        what = "the server refuses access; see that it is public, then build again"
+        return RemoteError("unreadable", f"{self.file.url}: {what}")
+
+    def _changed(self) -> RemoteError:
+        return RemoteError(
+            "source_changed", f"{self.file.url} is not what it was when it was listed; build again"
+        )
