@@ -258,6 +258,13 @@ CVAT = cvat_xml(
     cvat_track("1", cvat_box(3, {"walks": "true"}), cvat_box(40, {"walks": "true"}, keyframe=0)),
 )
 
+CVAT_PROJECT = (
+    CVAT.replace("<task>", "<project><id>9</id><tasks><task>")
+    .replace("</task>", "</task><task><id>4</id><source>b.mp4</source></task></tasks></project>")
+    .replace('<track id="0"', '<track id="0" task_id="3" group_id="2"')
+    .replace('<track id="1"', '<track id="1" task_id="3" group_id="2"')
+)
+
 DIVE = json.dumps(
     {
         "version": 2,
@@ -393,6 +400,7 @@ ALL: list[tuple[str, Dialect, Mapping[str, str]]] = [
     ("virat-text", "", VIRAT_TEXT),
     ("csv", "", CSV),
     ("cvat-xml", "", {".xml": CVAT}),
+    ("cvat-xml", "", {".xml": CVAT_PROJECT}),
     ("dive", "", {".json": DIVE}),
     ("dive", "", {".csv": VIAME}),
     ("kwcoco", "", {".json": KWCOCO}),

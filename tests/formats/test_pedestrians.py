@@ -36,7 +36,7 @@ FORMS = {
     "cvat-xml": Form(written.as_cvat, "format: cvat-xml"),
     "dive": Form(written.as_dive, "format: dive"),
     "viame-csv": Form(written.as_viame, "format: dive", together=False),
-    "kwcoco": Form(written.as_kwcoco, "format: kwcoco", together=False),
+    "kwcoco": Form(written.as_kwcoco, "format: kwcoco", ids=True),
 }
 
 

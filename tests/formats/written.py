@@ -21,6 +21,10 @@ class Span(NamedTuple):
     name: str
     start: int
     last: int
+    id: str
+
+
+NOTHING = Span("nothing", 0, 0, "")
 
 
 def as_csv(video: str, read: VideoAnnotation) -> Files:
@@ -156,19 +160,20 @@ def as_viame(video: str, read: VideoAnnotation) -> Files:
 
 
 def as_kwcoco(video: str, read: VideoAnnotation) -> Files:
-    """One annotation a box and activity that is on; elsewhere of the category `nothing`."""
-    names = ["nothing", *sorted(set(read.activities["name"]))]
+    """One annotation a box and activity that is on, which it names; else of no activity."""
+    names = [NOTHING.name, *sorted(set(read.activities["name"]))]
     annotations = [
         {
             "id": 0,
             "image_id": b.frame + 1,
             "track_id": int(track),
-            "category_id": names.index(name) + 1,
+            "category_id": names.index(span.name) + 1,
             "bbox": [b.x1, b.y1, b.x2 - b.x1, b.y2 - b.y1],
+            **({"activity_id": span.id} if span.id else {}),
         }
         for track, boxes, spans in _tracks(read)
         for b in boxes.itertuples()
-        for name in ([s.name for s in spans if s.start <= b.frame <= s.last] or ["nothing"])
+        for span in ([s for s in spans if s.start <= b.frame <= s.last] or [NOTHING])
     ]
     for n, annotation in enumerate(annotations, 1):
         annotation["id"] = n
@@ -177,7 +182,10 @@ def as_kwcoco(video: str, read: VideoAnnotation) -> Files:
         "videos": [{"id": 1, "name": video}],
         "images": [{"id": f + 1, "video_id": 1, "frame_index": f} for f in frames],
         "annotations": annotations,
-        "categories": [{"id": n, "name": name} for n, name in enumerate(names, 1)],
+        "categories": [
+            {"id": n, "name": name, "activity": name != NOTHING.name}
+            for n, name in enumerate(names, 1)
+        ],
     }
     return {"data.kwcoco.json": json.dumps(tree, default=int)}
 
@@ -189,7 +197,7 @@ def _tracks(
     does: dict[str, list[Span]] = {}
     for a in read.activities.itertuples(name="Row"):
         for actor in a.actors if not alone or len(a.actors) == 1 else ():
-            does.setdefault(actor, []).append(Span(a.name, a.start, a.end - 1))
+            does.setdefault(actor, []).append(Span(a.name, a.start, a.end - 1, a.activity_id))
     for track, rows in read.boxes.groupby("actor_id", observed=True):
         yield str(track), rows.sort_values("frame"), does.get(str(track), [])
 
