@@ -25,7 +25,7 @@ from tinyvirat_build import store
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import Balance, balance_frame, columns, empty
 from tinyvirat_build.report import publish_statistics
-from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.report.gallery import Extras
 from tinyvirat_build.settings import Settings
 
 PER_VIDEO = 60
@@ -88,7 +88,7 @@ def write(out: Path, n: int) -> Path:
         arrow = store.to_arrow(name, table)
         store.write_table(out / "tables" / f"{name}.parquet", name, [arrow], key="k")
     began = time.perf_counter()
-    publish_statistics(out, Settings.load(), CLASSES, Given())
+    publish_statistics(out, Settings.load(), CLASSES, Extras())
     size = sum(f.stat().st_size for f in (out / "report").rglob("*")) / 2**20
     print(f"report of {n:,} clips written in {time.perf_counter() - began:.1f} s, {size:.0f} MiB")
     return out / "report.html"

@@ -15,7 +15,11 @@ def test_every_data_file_is_shipped_inside_the_wheel() -> None:
     package = REPO / "tinyvirat_build"
     shipped = {p.resolve() for pattern in patterns for p in package.glob(pattern) if p.is_file()}
     data = {p.resolve() for p in (REPO / "annotations").rglob("*") if p.is_file()}
-    data |= {p for p in package.resolve().rglob("*.*") if p.suffix not in (".py", ".pyc")}
+    data |= {
+        p
+        for p in package.resolve().rglob("*.*")
+        if "__pycache__" not in p.parts and p.suffix != ".py"
+    }
     assert data <= shipped
 
 

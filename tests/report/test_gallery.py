@@ -19,7 +19,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build.audit import KINDS, audit, findings
 from tinyvirat_build.records import columns, empty
 from tinyvirat_build.report import publish_statistics
-from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.report.gallery import Extras
 from tinyvirat_build.report.timeline import JOINED, clip_cuts, losses, segment_cuts
 from tinyvirat_build.settings import Settings
 
@@ -168,7 +168,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         labels=[(name,) for name in names],
     )  # fmt: skip
     write_tables(tmp_path, clips)
-    publish_statistics(tmp_path, Settings.load(), HOSTILE, Given())
+    publish_statistics(tmp_path, Settings.load(), HOSTILE, Extras())
     page = read_page(tmp_path)
     assert not [a for a in page.attributes if a[1].startswith("on")]
     assert len([t for t, n, _ in page.attributes if t == "script" and n == "src"]) == 1
@@ -220,7 +220,7 @@ def planted() -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
 def test_planted_faults_of_every_kind_are_in_the_gallery(tmp_path: Path) -> None:
     tables, said = planted()
     write_tables(tmp_path, tables["clips"])
-    publish_statistics(tmp_path, Settings.load(), CLASSES, Given(findings=said))
+    publish_statistics(tmp_path, Settings.load(), CLASSES, Extras(findings=said))
     found = read_clips(tmp_path)
     by_kind = {
         kind: [int(i, 16) for i, own in zip(found["id"], found["found"], strict=True)

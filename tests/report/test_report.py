@@ -17,7 +17,7 @@ from made import CLASSES, manifest, write_tables
 from tinyvirat_build.records import Balance, Issue, balance_frame, issues_frame
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.figures import CAPTIONS, WIDTH, figures
-from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.report.gallery import Extras
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, table1
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.stats import stats
@@ -116,7 +116,7 @@ def test_the_statistics_of_a_build(tmp_path: Path) -> None:
     clips = manifest()
     clips.loc[11, ["id", "path", "n_frames", "held"]] = None
     write_tables(tmp_path, clips)
-    result = publish_statistics(tmp_path, Settings.load(), CLASSES, Given())
+    result = publish_statistics(tmp_path, Settings.load(), CLASSES, Extras())
     assert (result["clips"], result["clips_without_file"]) == (11, 1)
     written = sorted(p.name for p in (tmp_path / "stats").iterdir())
     drawn = set(figures(result))
@@ -133,7 +133,7 @@ def test_the_statistics_of_a_build(tmp_path: Path) -> None:
 def test_of_a_build_without_files_the_plan_is_counted(tmp_path: Path) -> None:
     clips = manifest().assign(id=None, path=None, n_frames=None, held=None, reason="no_video")
     write_tables(tmp_path, clips)
-    given = Given(remedy="Fetch the <videos>.")
+    given = Extras(remedy="Fetch the <videos>.")
     result = publish_statistics(tmp_path, Settings.load(), CLASSES, given)
     assert (result["clips"], result["clips_without_file"]) == (12, 12)
     page = (tmp_path / "report.html").read_text("utf-8")

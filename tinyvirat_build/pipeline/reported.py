@@ -19,7 +19,7 @@ from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, Key, StageResult
 from tinyvirat_build.report import previews
-from tinyvirat_build.report.gallery import Given, Still
+from tinyvirat_build.report.gallery import Extras, Still
 from tinyvirat_build.report.scripts import DATA, FOLDER, remove
 from tinyvirat_build.sources.files import cameras, fetching
 from tinyvirat_build.video.index import VideoIndex
@@ -40,7 +40,7 @@ def stats(corpus: Corpus) -> StageResult:
         made = previews.make_previews(previews.wanted(clips, settings.encode.codec), out)
     else:
         remove(out / previews.PREVIEWS)
-    given = Given(
+    given = Extras(
         findings=findings(found, clips, corpus["videos"]),
         indoor={name: c.indoor for name, c in cameras().items() if c.indoor is not None},
         stills=dict(_stills(corpus, clips)) if shown else {},

@@ -11,7 +11,7 @@ import yaml
 
 from tinyvirat_build import store
 from tinyvirat_build.report.figures import figures
-from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.report.gallery import Extras
 from tinyvirat_build.report.html import write_report
 from tinyvirat_build.report.table1 import table1
 from tinyvirat_build.settings import Settings
@@ -20,7 +20,7 @@ from tinyvirat_build.stages.stats import stats
 
 
 def publish_statistics(
-    out: Path, settings: Settings, classes: Sequence[str], given: Given
+    out: Path, settings: Settings, classes: Sequence[str], given: Extras
 ) -> dict[str, Any]:
     """Write ``out/stats`` (stats.json, table1, figures) and the report; return the stats.
 

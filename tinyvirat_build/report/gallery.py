@@ -26,7 +26,7 @@ class Still:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Extras:
     """What the report is told beside the build's tables.
 
     ``findings``: clip_id, kind, detail, other, as the audit's own. ``indoor``: by camera.
@@ -50,7 +50,7 @@ def keys_of(clips: pd.DataFrame) -> list[Key]:
 
 
 def head(
-    clips: pd.DataFrame, videos: pd.DataFrame, classes: Sequence[str], given: Given
+    clips: pd.DataFrame, videos: pd.DataFrame, classes: Sequence[str], given: Extras
 ) -> dict[str, Any]:
     """What all clips share: classes, videos, the kinds of findings, what quality is known."""
     known = videos.set_index([videos[k].astype(str) for k in KEYS])
@@ -67,7 +67,7 @@ def head(
     }
 
 
-def _video(key: Key, row: Any, given: Given) -> dict[str, Any]:
+def _video(key: Key, row: Any, given: Extras) -> dict[str, Any]:
     camera = _text(row["camera"])
     indoor = given.indoor.get(camera)
     still = given.stills.get(key)
@@ -85,7 +85,7 @@ def _video(key: Key, row: Any, given: Given) -> dict[str, Any]:
     }
 
 
-def parts(clips: pd.DataFrame, issues: pd.DataFrame, classes: Sequence[str], given: Given) -> (
+def parts(clips: pd.DataFrame, issues: pd.DataFrame, classes: Sequence[str], given: Extras) -> (
     Iterator[tuple[str, dict[str, list[Any]]]]
 ):  # fmt: skip
     """The scripts of the clips: name, and columns of equal length."""
@@ -96,7 +96,7 @@ def parts(clips: pd.DataFrame, issues: pd.DataFrame, classes: Sequence[str], giv
 
 
 def _columns(
-    clips: pd.DataFrame, issues: pd.DataFrame, classes: Sequence[str], given: Given
+    clips: pd.DataFrame, issues: pd.DataFrame, classes: Sequence[str], given: Extras
 ) -> dict[str, list[Any]]:
     place = {name: i for i, name in enumerate(classes)}
     video = {key: i for i, key in enumerate(keys_of(clips))}
@@ -129,7 +129,7 @@ def _columns(
     return columns
 
 
-def _film(row: Mapping[Any, Any], given: Given) -> str | int:
+def _film(row: Mapping[Any, Any], given: Extras) -> str | int:
     """What shows the clip: 1 its own file, the name of a preview, or 0."""
     if not isinstance(row["path"], str):
         return 0

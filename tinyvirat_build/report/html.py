@@ -15,7 +15,7 @@ from tinyvirat_build import store
 from tinyvirat_build.records import REASONS, SPLITS
 from tinyvirat_build.report import gallery, videos
 from tinyvirat_build.report.figures import CAPTIONS
-from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.report.gallery import Extras
 from tinyvirat_build.report.scripts import DATA, templates, write_own, write_scripts
 from tinyvirat_build.report.table1 import HEADER, PUBLISHED, build_row
 
@@ -28,7 +28,7 @@ def write_report(
     tables: Mapping[str, pd.DataFrame],
     stats: Mapping[str, Any],
     settings_yaml: str,
-    given: Given,
+    given: Extras,
     *,
     made_of: str = "",
     drawn: Collection[str] = (),

@@ -32,9 +32,9 @@ def slice_starts(start: Ints, end: Ints, gap: int) -> Ints:
     a border moves, up to half the way to the next, to where the fewest touch a gap of ``gap``
     frames around it, of these to the nearest.
 
-    >>> span = np.arange(12) * 100
+    >>> span = np.arange(24) * 100
     >>> slice_starts(span, span + 60, 20)
-    array([  0, 570])
+    array([   0, 1190])
     """
     count = min(MOST, len(start) // EACH)
     if count < 2:
