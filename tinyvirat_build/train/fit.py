@@ -264,7 +264,8 @@ class _Fit:
             loss, logits = trainer.backward(clips, labels, parts=parts, last=part == parts - 1)
             self.meter.add(loss, logits, labels, ids)
             place.batch += 1
-        rate = rate_at(s.schedule, place.epoch + (place.batch - parts) / total, s.epochs)
+        begun = place.epoch + (place.batch - parts) / total
+        rate = rate_at(s.schedule, begun, s.epochs, parts / total)
         place.step += 1
         self.meter.stepped(place.step, trainer.update(rate * s.optim.lr))
 

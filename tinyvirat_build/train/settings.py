@@ -52,7 +52,7 @@ class Schedule:
     name: Literal["multistep", "cosine", "constant"] = "multistep"
     milestones: tuple[int, ...] = (50, 100, 150)  # epochs
     gamma: float = 0.1
-    warmup: float = 0.0  # epochs of linear rise from 0
+    warmup: float = 0.0  # epochs of linear rise; the first step is above 0
     floor: float = 0.0  # of the cosine, as a share of lr
 
 
