@@ -335,6 +335,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.clips < BATCH:
+        parser.error(f"--clips is {BATCH} or more: the loader's batches are of {BATCH}, and whole")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     if hasattr(os, "sched_setaffinity"):

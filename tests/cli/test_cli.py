@@ -139,6 +139,19 @@ def test_an_answer_is_scored_without_torch(tmp_path: Path) -> None:
     assert "macro" in done.stdout
 
 
+def test_the_settings_of_training_are_printed_without_torch() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from tinyvirat_build.cli import main\n"
+        "main(['config', '--train', '--set', 'model=i3d-112'], standalone_mode=False)\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "model: i3d-112" in done.stdout
+
+
 def test_config_prints_what_it_resolved() -> None:
     result = run("config", "--set", "crop.max_side=96")
     assert result.exit_code == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import runpy
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -131,3 +133,32 @@ def test_wrong_arguments_are_one_clear_line(tree, monkeypatch):
     with pytest.raises(SettingsError, match="torchcodec does not load"):
         TinyVideoDataset(tree, "train", backend="torchcodec")
     assert TinyVideoDataset(tree, "train").backend == "pyav"
+
+
+def test_withheld_labels_are_never_zeros(tree, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "test").symlink_to(tree / "videos" / "train")
+    rows = [{"id": n, "path": f"v/{n}.mp4", "dim": list(d)} for n, d in SIZES.items()]
+    (tmp_path / "tiny_test_v2_public.json").write_text(json.dumps(rows))
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps([{**row, "label": ["Riding"]} for row in reversed(rows)]))
+    with pytest.raises(DataError, match=r"no labels of 3 test clips.*truth=FILE"):
+        TinyVideoDataset(tmp_path, "test")
+    data = TinyVideoDataset(tmp_path, "test", 4, 1, 8, truth=truth)
+    assert [data[i][1].nonzero().flatten().tolist() for i in range(3)] == [[12]] * 3
+    bare = TinyVideoDataset(tmp_path, "test", 4, 1, 8, truth=False)
+    assert bare[0][1].isnan().all()
+    assert torch.equal(bare[0][0], data[0][0])
+    truth.write_text(json.dumps([{**rows[0], "label": ["Riding"]}]))
+    with pytest.raises(DataError, match=r"truth\.json: no labels of 2 test clips, the first 1;"):
+        TinyVideoDataset(tmp_path, "test", truth=truth)
+
+
+def test_the_bench_of_the_loader_wants_a_whole_batch(monkeypatch, capsys):
+    bench = Path(__file__).parents[2] / "bench" / "load.py"
+    monkeypatch.setattr("sys.argv", [str(bench), "--clips", "24"])
+    with pytest.raises(SystemExit) as told:
+        runpy.run_path(str(bench), run_name="__main__")
+    assert told.value.code == 2
+    assert "--clips is 32 or more" in capsys.readouterr().err

@@ -31,6 +31,7 @@ from tinyvirat_build.train import fit as runner  # noqa: E402
 from tinyvirat_build.train import models, runs, settings  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.meter import Meter  # noqa: E402
+from tinyvirat_build.train.trainer import Trainer  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
 CLASSES = ("up", "down", "still")
@@ -173,6 +174,35 @@ def test_learns_and_logs(tmp_path: Path) -> None:
     again = start(tmp_path / "run", chosen, model=run.model())
     assert again.steps == 36
     assert len(rows(tmp_path / "run")) == 6
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_every_step_of_a_warm_up_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    rates: list[float] = []
+    update = Trainer.update
+
+    def noted(trainer: Trainer, rate: float) -> Any:
+        rates.append(rate)
+        return update(trainer, rate)
+
+    monkeypatch.setattr(Trainer, "update", noted)
+    extra = (f"optim.accumulate={accumulate}", "schedule.warmup=1", "schedule.milestones=[]")
+    start(tmp_path, small(*extra, "epochs=2", "optim.lr=0.006"))
+    rise = {1: [0.001, 0.002, 0.003, 0.004, 0.005, 0.006], 4: [0.004, 0.006]}[accumulate]
+    assert rates == pytest.approx(rise + [0.006] * len(rise))
+
+
+def test_what_has_no_deterministic_form_stops_the_run_in_one_line(tmp_path: Path) -> None:
+    class Put(torch.nn.Sequential):
+        def forward(self, clips: Any) -> Any:
+            torch.zeros(3).put_(torch.tensor([1]), torch.ones(1))
+            return super().forward(clips)
+
+    with pytest.raises(TrainError, match="set deterministic=false"):
+        start(tmp_path, small(), model=Put(tiny()))
+    start(tmp_path, small("deterministic=false", "epochs=1", "schedule.milestones=[]"))
 
 
 def _killed(out: Path, chosen: settings.TrainSettings, at: int) -> None:

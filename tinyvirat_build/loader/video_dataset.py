@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,7 +27,7 @@ from tinyvirat_build.loader.sampling import (
     frame_indices,
     uniform,
 )
-from tinyvirat_build.released.read import TreeClip, read_tree
+from tinyvirat_build.released.read import Tree, TreeClip, read_labels, read_tree
 
 Backend = Literal["auto", "torchcodec", "pyav"]
 Sample = tuple[torch.Tensor, torch.Tensor, str]
@@ -39,7 +40,7 @@ class TinyVideoDataset(Dataset[Sample]):
 
     The clip is RGB, scaled with antialiasing and normalised, unless ``transform`` is given: that
     gets the frames as uint8 ``(T, 3, h, w)`` and its result takes the clip's place. Short clips
-    are looped or padded, never dropped. Labels are float32; zeros where a row has none.
+    are looped or padded, never dropped. Labels are float32.
 
     Args:
         root: a tree in the layout of v1 or v2 (see ``released.read``).
@@ -51,9 +52,11 @@ class TinyVideoDataset(Dataset[Sample]):
         backend: ``torchcodec`` where it loads, else ``pyav``; or one of them.
         seed: of random starts, with the epoch (:meth:`set_epoch`).
         mean, std: of the normalisation, per channel, in 0..1.
+        truth: rows with the labels that the split's own rows withhold, as in truth/test.json of
+            a build; False where only clips are wanted: labels that are withheld are NaN then.
 
     Raises:
-        DataError: no such tree or split.
+        DataError: no such tree or split, or labels that are withheld and not in ``truth``.
         SettingsError: an argument out of its range, or torchcodec asked for and not loadable.
     """
 
@@ -72,6 +75,7 @@ class TinyVideoDataset(Dataset[Sample]):
         seed: int = 0,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
+        truth: str | Path | Literal[False] | None = None,
     ) -> None:
         check_sampling(frames, stride, size, temporal, short, dense=False)
         check_normalisation(mean, std)
@@ -81,6 +85,8 @@ class TinyVideoDataset(Dataset[Sample]):
         if not self.clips:
             has = ", ".join(sorted({c.split for c in tree.clips})) or "none"
             raise DataError(f"{tree.root}: no clip of split {split!r}; splits in it: {has}")
+        if truth is not False:
+            self.clips = _labelled(self.clips, tree, truth)
         self.frames, self.stride, self.size = frames, stride, size
         self.temporal: Temporal = temporal or ("random" if split == "train" else "center")
         self.short, self.transform, self.seed = short, transform, seed
@@ -120,8 +126,11 @@ class TinyVideoDataset(Dataset[Sample]):
         item = range(len(self.clips))[item]  # from the end where it is negative
         clip = self.clips[item]
         pictures = _DECODERS[self.backend](clip.path, lambda n: self._choose(item, n))
-        labels = torch.zeros(len(self.classes))
-        labels[[self._position[name] for name in clip.labels or ()]] = 1
+        if clip.labels is None:
+            labels = torch.full((len(self.classes),), torch.nan)
+        else:
+            labels = torch.zeros(len(self.classes))
+            labels[[self._position[name] for name in clip.labels]] = 1
         return self._finish(pictures), labels, clip.id
 
     def _choose(self, item: int, count: int) -> list[int]:
@@ -146,6 +155,19 @@ class TinyVideoDataset(Dataset[Sample]):
             antialias=True,
         )
         return scaled.sub_(self._mean).div_(self._std).transpose(0, 1)
+
+
+def _labelled(clips: list[TreeClip], tree: Tree, truth: str | Path | None) -> list[TreeClip]:
+    """The clips with labels, those that are withheld from ``truth``."""
+    known = {} if truth is None else read_labels(Path(truth), tree.classes)
+    found = [c if c.labels is not None else replace(c, labels=known.get(c.id)) for c in clips]
+    if lacking := [c.id for c in found if c.labels is None]:
+        raise DataError(
+            f"{truth or tree.root}: no labels of {len(lacking):,} {clips[0].split} clips, the "
+            f"first {lacking[0]}; give truth=FILE (truth/test.json of the build), or truth=False "
+            "for clips alone"
+        )
+    return found
 
 
 def _shared(value: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ Paths are relative to ``videos/<split>/``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -71,6 +71,16 @@ def lists_in(folder: Path) -> dict[str, Path]:
         if there := [name for name in names if (folder / name).is_file()]:
             found[split] = folder / there[0]
     return found
+
+
+def read_labels(file: Path, classes: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The labels of a list's rows by id, as in the truth/test.json of a build.
+
+    Raises:
+        DataError: a file that is not of the layout, or a label that is not among the classes.
+    """
+    rows = _rows(file.parent, "test", file, set(classes))
+    return {clip.id: clip.labels for clip in rows if clip.labels is not None}
 
 
 def read_json(file: Path, remedy: str = "restore the file") -> Any:

@@ -7,7 +7,6 @@ own (seed, epoch, place), so that a resumed run takes the very steps of an undis
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from tinyvirat_build.store import hash_file, printable, write_text
 from tinyvirat_build.train import models, runs
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.meter import Meter
+from tinyvirat_build.train.numerics import numerics
 from tinyvirat_build.train.schedule import rate_at
 from tinyvirat_build.train.settings import TrainSettings, forbidden
 from tinyvirat_build.train.trainer import Trainer
@@ -115,8 +115,8 @@ def fit(
         progress: show a progress bar (first rank only).
 
     Raises:
-        TrainError: a loss, gradient or weight is not finite (with the batch's ids), or ``out``
-            holds another run.
+        TrainError: a loss, gradient or weight is not finite (with the batch's ids), ``out`` holds
+            another run, or the settings ask for what the device cannot do.
     """
     return _Fit(
         Trainer(model, settings, device, ranks or Ranks()),
@@ -145,11 +145,11 @@ class _Fit:
     log: runs.Log | None = field(init=False, default=None)
 
     def run(self) -> FitResult:
+        with numerics(self.settings, self.trainer.device):
+            return self._run()
+
+    def _run(self) -> FitResult:
         s, first = self.settings, self.trainer.ranks.first
-        before = torch.are_deterministic_algorithms_enabled()
-        if s.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
         self.meter = Meter(len(self.classes), self.trainer.device)
         resumed = self._resume()
         if first:
@@ -162,7 +162,6 @@ class _Fit:
         finally:
             if self.log:
                 self.log.close()
-            torch.use_deterministic_algorithms(before)
         place = self.place
         known = place.best_epoch >= 0
         return FitResult(
@@ -265,7 +264,8 @@ class _Fit:
             loss, logits = trainer.backward(clips, labels, parts=parts, last=part == parts - 1)
             self.meter.add(loss, logits, labels, ids)
             place.batch += 1
-        rate = rate_at(s.schedule, place.epoch + (place.batch - parts) / total, s.epochs)
+        begun = place.epoch + (place.batch - parts) / total
+        rate = rate_at(s.schedule, begun, s.epochs, parts / total)
         place.step += 1
         self.meter.stepped(place.step, trainer.update(rate * s.optim.lr))
 

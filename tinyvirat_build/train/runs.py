@@ -32,6 +32,7 @@ from tinyvirat_build.store import csv_text, locked, write_bytes, write_json, wri
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
+from tinyvirat_build.train.numerics import numerics
 from tinyvirat_build.train.settings import TrainSettings
 from tinyvirat_build.train.weights import read_checkpoint
 
@@ -192,16 +193,17 @@ class Run:
         if self.classes != pack.classes:
             raise TrainError(f"{self.folder}: trained on other classes than {pack.root} has")
         chosen = choose_device(device)
-        return score_clips(
-            self.model().to(chosen),
-            dense_loader(self.settings, pack, split, chosen),
-            self.classes,
-            device=chosen,
-            precision=self.settings.precision,
-            channels_last=self.settings.channels_last,
-            flips=flips,
-            reduce=windows,
-        )
+        with numerics(self.settings, chosen):
+            return score_clips(
+                self.model().to(chosen),
+                dense_loader(self.settings, pack, split, chosen),
+                self.classes,
+                device=chosen,
+                precision=self.settings.precision,
+                channels_last=self.settings.channels_last,
+                flips=flips,
+                reduce=windows,
+            )
 
     def model(self) -> nn.Module:
         """The trained model, ready to predict.

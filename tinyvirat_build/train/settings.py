@@ -52,7 +52,7 @@ class Schedule:
     name: Literal["multistep", "cosine", "constant"] = "multistep"
     milestones: tuple[int, ...] = (50, 100, 150)  # epochs
     gamma: float = 0.1
-    warmup: float = 0.0  # epochs of linear rise from 0
+    warmup: float = 0.0  # epochs of linear rise; the first step is above 0
     floor: float = 0.0  # of the cosine, as a share of lr
 
 
@@ -75,6 +75,7 @@ class TrainSettings:
     epochs: int = 200
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
+    tf32: bool = True  # what is fp32 in TF32 where a GPU has it: faster, 10 bits of mantissa
     dropout: float = -1.0  # before the head; -1: the model's own
     ema: float = 0.0  # decay of the averaged weights; 0: none
     mixup: float = 0.0  # alpha of the Beta distribution; 0: none
@@ -129,7 +130,8 @@ def forbidden(old: Mapping[str, Any], new: TrainSettings) -> list[str]:
     >>> forbidden(paper.to_dict(), dataclasses.replace(paper, epochs=100, ema=0.9))
     ['epochs=100 (was 200)', 'ema=0.9 (was 0.0)']
     """
-    was, now = _flat(old), _flat(new.to_dict())
+    # A run of before a setting was there did what its default does.
+    was, now = _flat(TrainSettings().to_dict()) | _flat(old), _flat(new.to_dict())
     free = set(_FREE)
     if new.schedule.name != "cosine" and new.epochs > was.get("epochs", 0):
         free.add("epochs")

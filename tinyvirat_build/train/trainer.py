@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinyvirat_build.loader.ranks import Ranks
+from tinyvirat_build.train.ema import Average
 from tinyvirat_build.train.losses import LossFunction, make_loss
 from tinyvirat_build.train.settings import TrainSettings
 
@@ -27,7 +27,7 @@ class Trainer:
     ranks: Ranks = field(default_factory=Ranks)
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
-    ema: AveragedModel | None = field(init=False, default=None)
+    ema: Average | None = field(init=False, default=None)
     _loss: LossFunction = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,8 +37,7 @@ class Trainer:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.model, s, fused=self.device.type == "cuda")
         if s.ema:
-            average = get_ema_multi_avg_fn(s.ema)  # type: ignore[no-untyped-call]
-            self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+            self.ema = Average(self.model, s.ema)
         if s.compile:
             self.model.compile()
         self.forward = self.model
@@ -88,7 +87,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
-            self.ema.update_parameters(self.model)
+            self.ema.update()
         return norm.detach()
 
     def finite(self) -> bool:
@@ -110,7 +109,7 @@ class Trainer:
         }
         if self.ema is not None:
             state["ema"] = self.ema.module.state_dict()
-            state["ema_updates"] = self.ema.n_averaged.clone()
+            state["ema_updates"] = self.ema.updates
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,7 +118,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
-            self.ema.n_averaged.copy_(state["ema_updates"])
+            self.ema.updates = int(state["ema_updates"])
 
 
 def norm_of(tensors: Sequence[Tensor], order: float) -> Tensor:

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
-
-from torch import nn
+from typing import TYPE_CHECKING, Final
 
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.store.userfiles import nearest
-from tinyvirat_build.train.models.i3d import I3D
-from tinyvirat_build.train.models.r2plus1d import (
-    BasicBlock2Plus1D,
-    Bottleneck2Plus1D,
-    ResNet2Plus1D,
-)
-from tinyvirat_build.train.models.resnet3d import (
-    BasicBlock,
-    Block,
-    Bottleneck,
-    ResNet3D,
-    WideBottleneck,
-)
+
+if TYPE_CHECKING:  # the table is read where PyTorch is not installed too
+    from torch import nn
+
+    from tinyvirat_build.train.models.resnet3d import Block, ResNet3D
+
+    Kind = Callable[[], tuple[type[ResNet3D], type[Block]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +34,66 @@ class Architecture:
 
 
 def _i3d(*, deep_pool: bool) -> Callable[[int, float], nn.Module]:
-    return lambda classes, dropout: I3D(classes, deep_pool=deep_pool, dropout=dropout)
+    def make(classes: int, dropout: float) -> nn.Module:
+        from tinyvirat_build.train.models.i3d import I3D
+
+        return I3D(classes, deep_pool=deep_pool, dropout=dropout)
+
+    return make
+
+
+def _basic() -> tuple[type[ResNet3D], type[Block]]:
+    from tinyvirat_build.train.models.resnet3d import BasicBlock, ResNet3D
+
+    return ResNet3D, BasicBlock
+
+
+def _bottleneck() -> tuple[type[ResNet3D], type[Block]]:
+    from tinyvirat_build.train.models.resnet3d import Bottleneck, ResNet3D
+
+    return ResNet3D, Bottleneck
+
+
+def _wide() -> tuple[type[ResNet3D], type[Block]]:
+    from tinyvirat_build.train.models.resnet3d import ResNet3D, WideBottleneck
+
+    return ResNet3D, WideBottleneck
+
+
+def _basic_2plus1d() -> tuple[type[ResNet3D], type[Block]]:
+    from tinyvirat_build.train.models.r2plus1d import BasicBlock2Plus1D, ResNet2Plus1D
+
+    return ResNet2Plus1D, BasicBlock2Plus1D
+
+
+def _bottleneck_2plus1d() -> tuple[type[ResNet3D], type[Block]]:
+    from tinyvirat_build.train.models.r2plus1d import Bottleneck2Plus1D, ResNet2Plus1D
+
+    return ResNet2Plus1D, Bottleneck2Plus1D
 
 
 def _resnet(
-    network: type[ResNet3D],
-    block: type[Block],
+    kind: Kind,
     layers: tuple[int, ...],
     *,
     pool: bool,
     widths: tuple[int, ...] = (64, 128, 256, 512),
     stem: int = 64,
 ) -> Callable[[int, float], nn.Module]:
-    return lambda classes, dropout: network(
-        block, layers, classes, pool=pool, widths=widths, stem=stem, dropout=dropout
-    )
+    def make(classes: int, dropout: float) -> nn.Module:
+        network, block = kind()
+        return network(block, layers, classes, pool=pool, widths=widths, stem=stem, dropout=dropout)
+
+    return make
 
 
 _R18, _R50 = (2, 2, 2, 2), (3, 4, 6, 3)
 _WIDE = (128, 256, 512, 1024)
 
 
-def _both(
-    name: str, network: type[ResNet3D], block: type[Block], layers: tuple[int, ...], batch: int
-) -> dict[str, Architecture]:
+def _both(name: str, kind: Kind, layers: tuple[int, ...], batch: int) -> dict[str, Architecture]:
     return {
-        name + suffix: Architecture(
-            _resnet(network, block, layers, pool=pool), 16, 112, batch, "fc."
-        )
+        name + suffix: Architecture(_resnet(kind, layers, pool=pool), 16, 112, batch, "fc.")
         for suffix, pool in (("", True), ("-nopool", False))
     }
 
@@ -77,16 +101,16 @@ def _both(
 NAMES: Final[dict[str, Architecture]] = {
     "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, 24, "logits.", 0.5),
     "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, 24, "logits.", 0.5),
-    **_both("resnet3d18", ResNet3D, BasicBlock, _R18, 96),
-    **_both("resnet3d50", ResNet3D, Bottleneck, _R50, 96),
-    **_both("r2plus1d18", ResNet2Plus1D, BasicBlock2Plus1D, _R18, 64),
-    **_both("r2plus1d50", ResNet2Plus1D, Bottleneck2Plus1D, _R50, 64),
+    **_both("resnet3d18", _basic, _R18, 96),
+    **_both("resnet3d50", _bottleneck, _R50, 96),
+    **_both("r2plus1d18", _basic_2plus1d, _R18, 64),
+    **_both("r2plus1d50", _bottleneck_2plus1d, _R50, 64),
     "wideresnet3d50": Architecture(
-        _resnet(ResNet3D, WideBottleneck, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc."
+        _resnet(_wide, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc."
     ),
     # a tenth of the depth and a quarter of the width, for two CPU cores
     "resnet3d10-narrow": Architecture(
-        _resnet(ResNet3D, BasicBlock, (1, 1, 1, 1), pool=False, widths=(16, 32, 64, 128), stem=16),
+        _resnet(_basic, (1, 1, 1, 1), pool=False, widths=(16, 32, 64, 128), stem=16),
         8,
         56,
         16,
