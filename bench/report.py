@@ -1,8 +1,10 @@
 """How soon the gallery of many clips is usable in a browser, and what memory it takes.
 
-    python bench/report.py [--clips 30000]
+    python bench/report.py [--clips 30000] [--build DEMO] [--folder DIR]
 
-Makes a build of tables alone (synthetic clips, no pictures), writes its report, opens it in
+First previews beside cutting, in CPU time and bytes: of the 60 clips of the 1080p source that
+bench/cut.py renders into the folder, and with --build of a demo build, whose videos are cut again.
+Then makes a build of tables alone (synthetic clips, no pictures), writes its report, opens it in
 Chromium from disk, filters, sorts and scrolls. Needs the package playwright and Chromium.
 """
 
@@ -16,17 +18,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import psutil
+from cut import FPS, clips_at, ours, sources
 
 from tinyvirat_build import store
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import Balance, balance_frame, columns, empty
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.gallery import Extras
+from tinyvirat_build.report.previews import encode
 from tinyvirat_build.settings import Settings
+from tinyvirat_build.video.index import index_video
 
 PER_VIDEO = 60
 CLASSES = load_classes("tinyvirat-26")
@@ -94,6 +100,51 @@ def write(out: Path, n: int) -> Path:
     return out / "report.html"
 
 
+def previews(name: str, videos: list[tuple[Path, pd.DataFrame]]) -> None:
+    """What previews of videos' clips take beside cutting them: all of it on this thread."""
+    cut, films = 0.0, {"from the pack": [], "from the clips": []}  # type: dict[str, list[int]]
+    spent = dict.fromkeys(films, 0.0)
+    for video, clips in videos:
+        index = index_video(video)
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            ours(video, index, clips, Path(folder))
+            cut += time.process_time() - began
+            for way, lengths in films.items():
+                rows = rows_of(clips, None if way == "from the clips" else "clips.yuv")
+                began = time.process_time()
+                lengths += [len(encode(row, Path(folder))) for row in rows]
+                spent[way] += time.process_time() - began
+    print(f"{name}: {sum(len(c) for _, c in videos)} clips, cutting one takes "
+          f"{cut / len(films['from the pack']) * 1e3:.1f} ms of CPU")  # fmt: skip
+    for way, lengths in films.items():
+        print(f"  a preview {way:15}{spent[way] / len(lengths) * 1e3:6.1f} ms of CPU, "
+              f"{spent[way] / cut:.3f} of cutting; {np.mean(lengths):,.0f} bytes, at most "
+              f"{max(lengths):,}")  # fmt: skip
+
+
+def rows_of(clips: pd.DataFrame, pack: str | None) -> list[dict[Any, Any]]:
+    """Rows as the manifest has them, of clips that were cut in this order."""
+    count = clips["end"] - clips["start"]
+    size = count * clips["width"] * clips["height"] * 3 // 2
+    return clips.assign(
+        path=clips["clip_id"] + ".mp4", n_frames=count, pack_file=pack,
+        pack_offset=size.cumsum() - size, fps=str(FPS),
+    ).to_dict("records")  # fmt: skip
+
+
+def of_demo(build: Path) -> list[tuple[Path, pd.DataFrame]]:
+    """A demo build's videos with the clips that were cut from them."""
+    names = ["clip_id", "video_id", "path", "start", "end", "width", "height", "x", "y"]
+    clips = store.read_table(build / "tables" / "clips.parquet", names)
+    clips = clips[clips["path"].notna()]
+    files = {f.name: f for f in (build / "data" / "demo" / "video").iterdir()}
+    return [
+        (next(file for name, file in files.items() if name.startswith(str(video))), own)
+        for video, own in clips.groupby("video_id", observed=True)
+    ]
+
+
 def memory(root: psutil.Process) -> float:
     """What the browser's process and its children have for themselves, in MB."""
     own = [root, *root.children(recursive=True)]
@@ -147,9 +198,18 @@ def look(page_file: Path, chromium: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=30_000)
+    parser.add_argument("--build", type=Path, help="a demo build, with its data")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "bench-cut")
     parser.add_argument("--out", type=Path, help="keep the report there")
     parser.add_argument("--only-look", action="store_true", help="at the report that is in --out")
     asked = parser.parse_args()
+    if not asked.only_look:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        short, _ = sources(asked.folder, gop=250)
+        starts = np.sort(np.random.default_rng(0).integers(0, 60 * FPS - 150, 60))  # as cut.py
+        previews("1080p", [(short, clips_at(starts.tolist(), seed=1))])
+        if asked.build is not None:
+            previews("demo", of_demo(asked.build))
     chromium = shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder:
         out = asked.out or Path(folder)

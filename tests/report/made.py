@@ -11,6 +11,10 @@ from tinyvirat_build.records import columns, empty
 from tinyvirat_build.stages import fate
 
 CLASSES = ("Opening", "Talking", "Riding <b>")
+HOSTILE = (
+    '<img src=x onerror="alert(1)">', "</script><script>alert(1)</script>", "é\u2028{{7*7}}",
+    "\" onload='alert(1)' \u202egnp.\u2066",
+)  # fmt: skip
 
 
 def manifest(n: int = 12) -> pd.DataFrame:

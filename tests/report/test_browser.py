@@ -14,10 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builds import DEMO, made_once
+from made import HOSTILE, manifest, write_tables
 from pages import read_clips
 
 import tinyvirat_build as tvb
 from tinyvirat_build.ask.errors_of_run import report_errors
+from tinyvirat_build.report import publish_statistics
+from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.video.frames import frames_at
 
 if TYPE_CHECKING:
@@ -231,3 +235,27 @@ def test_a_runs_worst_clips_come_first(
     page.locator(".clip").first.click()
     expect(page.locator("#panel dl")).to_contain_text(clips["clip_id"].iloc[worst])
     expect(page.locator("#panel")).to_contain_text("Scores")
+
+
+@pytest.mark.slow
+def test_hostile_names_are_shown_as_they_are(browse: Callable[..., Page], tmp_path: Path) -> None:
+    names = [HOSTILE[i % len(HOSTILE)] for i in range(12)]
+    clips = manifest().assign(
+        video_id=names, labels=[(name,) for name in names], path=[f"v/{name}" for name in names],
+        released_id=names, activities=[(name,) for name in names],
+    )  # fmt: skip
+    write_tables(tmp_path, clips)
+    publish_statistics(tmp_path, Settings.load(), HOSTILE, Given())
+    page = browse(tmp_path / "report.html")
+    page.on("dialog", lambda dialog: pytest.fail(f"a name has run: {dialog.message}"))
+    page.locator("#classes summary").click()
+    shown = page.locator("#class-list label").all_text_contents()
+    assert all(any(name in text for text in shown) for name in HOSTILE)
+    for name in HOSTILE:
+        page.fill("#search", name)
+        expect(page.locator("#told")).to_have_text("3 of 12 clips")
+        page.locator(".clip").first.click()
+        assert name in str(page.locator("#panel").text_content())
+        page.keyboard.press("Escape")
+    assert page.locator("[onerror], [onload], img[src=x]").count() == 0
+    assert page.locator("script:not([src])").count() <= 1  # data and code lie beside the page

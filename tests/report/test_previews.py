@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 import tinyvirat_build as tvb
+from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.report.previews import (
     FRAMES,
+    LARGEST,
     PREVIEWS,
     encode,
     make_previews,
@@ -23,6 +25,10 @@ from tinyvirat_build.report.previews import (
     step_of,
     wanted,
 )
+from tinyvirat_build.settings import Encode
+from tinyvirat_build.video.encode import encode_clip
+from tinyvirat_build.video.index import Colour
+from tinyvirat_build.video.windows import Window
 
 av.logging.set_level(av.logging.ERROR)
 
@@ -54,10 +60,10 @@ def test_a_preview_shows_the_clips_frames_at_their_times(
     for row in rows.to_dict("records"):
         own, count, fps = shown(tmp_path / row["path"]), int(row["n_frames"]), Fraction(row["fps"])
         film = shown(encode(row, tmp_path))
-        assert [at * fps for at, _ in film] == list(range(0, count, step_of(count)))
+        assert [round(at * fps) for at, _ in film] == list(range(0, count, step_of(count)))
         assert len(film) <= FRAMES
         for at, picture in film:
-            difference = picture - own[int(at * fps)][1]
+            difference = picture - own[round(at * fps)][1]
             assert picture.shape == (row["height"], row["width"], 3)
             assert np.abs(difference).mean() < 12
         again = encode(row | {"pack_file": None}, tmp_path)  # from the clip itself
@@ -70,18 +76,19 @@ def test_previews_are_made_once_and_are_small(rows: pd.DataFrame, tmp_path: Path
     files = {name: tmp_path / preview_path(name) for name in names}
     assert len(names) == len(rows)
     made = {name: file.read_bytes() for name, file in files.items()}
-    assert np.mean([len(data) for data in made.values()]) < 10_000
+    assert max(len(data) for data in made.values()) <= LARGEST
     stamps = {name: file.stat().st_mtime_ns for name, file in files.items()}
-    one, other = sorted(names)[:2]
+    one, other, third = sorted(names)[:3]
     files[one].unlink()  # a build that was killed
     files[other].write_bytes(b"")
+    files[third].write_bytes(bytes(LARGEST + 1))  # of a version without this bound
     stranger = tmp_path / preview_path("f" * 16)
     stranger.parent.mkdir(parents=True, exist_ok=True)
     stranger.write_bytes(b"of an earlier build")
     assert make_previews(rows, tmp_path) == names
     assert {name: file.read_bytes() for name, file in files.items()} == made
     assert not stranger.exists()
-    kept = names - {one, other}
+    kept = names - {one, other, third}
     assert all(files[name].stat().st_mtime_ns == stamps[name] for name in kept)
     assert not list((tmp_path / PREVIEWS).rglob("*.partial"))
 
@@ -98,3 +105,44 @@ def test_clips_that_browsers_play_need_none(rows: pd.DataFrame) -> None:
     assert plays("h264-crf", 20, 20)
     assert not plays("h264-crf", 21, 21)
     assert preview_name("ab" * 32) == "ab" * 8
+    lossy = wanted(rows, "mpeg4")  # the pack has the source's pixels, the clips have not
+    assert lossy["pack_file"].isna().all()
+    assert len(lossy) == len(rows)
+
+
+def noise(side: int, count: int, *, tall: bool = False) -> tuple[Window, Bytes]:
+    """A window of noise, black and white, the hardest there is to make small."""
+    window = Window.of(side, side, [0] * count, [0] * count, tall=tall)
+    rng = np.random.default_rng(side)
+    return window, rng.choice(np.array([0, 255], np.uint8), (count, window.frame_bytes))
+
+
+def row_of(window: Window, data: Bytes, folder: Path) -> dict[str, Any]:
+    """A clip with a pack of its own, behind 7 bytes of others."""
+    film = encode_clip(data, window, Fraction(30), Colour(range=2), Encode())
+    (folder / "clip.mp4").write_bytes(film)
+    (folder / "clips.yuv").write_bytes(bytes(7) + window.packed(data).tobytes())
+    return {
+        "path": "clip.mp4", "pack_file": "clips.yuv", "pack_offset": 7, "fps": "30",
+        "n_frames": len(data), "width": window.width, "height": window.height,
+        "x": window.left, "y": window.top,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("side", [2, 20, 127, 128, pytest.param(300, marks=pytest.mark.slow)])
+def test_no_preview_is_over_its_bound(side: int, tmp_path: Path) -> None:
+    row = row_of(*noise(side, 32), tmp_path)
+    film = encode(row, tmp_path)
+    assert len(film) <= LARGEST
+    assert [round(at * 30) for at, _ in shown(film)] == list(range(0, 32, 2))
+    assert film == encode(row, tmp_path)
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_pack_and_clip_give_the_same_frames(tall: bool, tmp_path: Path) -> None:
+    """Of full range, which no conversion may narrow, and of 4:2:2."""
+    row = row_of(*noise(8, 5, tall=tall), tmp_path)
+    ours = encode(row, tmp_path)
+    assert ours == encode(row | {"pack_file": None}, tmp_path)
+    (tmp_path / "clip.mp4").unlink()
+    assert ours == encode(row, tmp_path)  # which reads the pack alone

@@ -99,7 +99,7 @@ def encode_clip(
             if sar != _SQUARE:
                 context.sample_aspect_ratio = sar
             for i in range(len(data)):
-                frame = _frame([p[i] for p in planes], pix_fmt)
+                frame = frame_of([p[i] for p in planes], pix_fmt)
                 frame.pts, frame.time_base = i, tick
                 _tag(frame, colour)
                 container.mux(stream.encode(frame))
@@ -119,7 +119,8 @@ def _planes(data: Bytes, window: Window, encode: Encode) -> tuple[Planes, str]:
     return (y, u, v), "yuv444p"
 
 
-def _frame(planes: Sequence[Bytes], pix_fmt: str) -> Any:
+def frame_of(planes: Sequence[Bytes], pix_fmt: str) -> Any:
+    """A frame to encode, of planes ``(rows, columns)``, which are copied."""
     height, width = planes[0].shape
     frame: Any = av.VideoFrame(width, height, pix_fmt)
     for plane, samples in zip(frame.planes, planes, strict=True):

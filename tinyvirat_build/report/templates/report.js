@@ -51,7 +51,7 @@
   const step = (i) => (C.film[i] === 1 || !C.film[i] ? 1 : Math.max(1, Math.ceil(C.frames[i] / head.frames)));
   function film(i) {
     if (C.film[i] === 1) return address(C.path[i]);
-    return C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.mp4`;
+    return C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.webm`;
   }
 
   // A whole factor: so many pixels of the screen to one of the clip, or the reverse.
