@@ -37,7 +37,7 @@ _OPTIONS: Final = {
     "b": "0", "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0",
 }  # fmt: skip
 _COARSER: Final[tuple[dict[str, str], ...]] = (
-    {"crf": "54", "qmin": "28"},
+    {"crf": "50", "qmin": "20"},
     {"crf": "63", "qmin": "63"},
 )
 
