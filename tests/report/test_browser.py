@@ -20,7 +20,7 @@ from pages import read_clips
 import tinyvirat_build as tvb
 from tinyvirat_build.ask.errors_of_run import report_errors
 from tinyvirat_build.report import publish_statistics
-from tinyvirat_build.report.gallery import Given
+from tinyvirat_build.report.gallery import Extras
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.video.frames import frames_at
 
@@ -245,7 +245,7 @@ def test_hostile_names_are_shown_as_they_are(browse: Callable[..., Page], tmp_pa
         released_id=names, activities=[(name,) for name in names],
     )  # fmt: skip
     write_tables(tmp_path, clips)
-    publish_statistics(tmp_path, Settings.load(), HOSTILE, Given())
+    publish_statistics(tmp_path, Settings.load(), HOSTILE, Extras())
     page = browse(tmp_path / "report.html")
     page.on("dialog", lambda dialog: pytest.fail(f"a name has run: {dialog.message}"))
     page.locator("#classes summary").click()
