@@ -402,8 +402,8 @@ def test_tables_of_an_earlier_run_are_not_taken_for_this_ones(
 @pytest.mark.parametrize(
     ("stage", "setting"),
     [
-        ("filter", "publish.public=true"),
-        ("filter", "encode.codec=h264-crf"),
+        pytest.param("filter", "publish.public=true", marks=pytest.mark.slow),
+        pytest.param("filter", "encode.codec=h264-crf", marks=pytest.mark.slow),
         ("filter", "encode.pack=false"),
         ("partition", "filter.min_samples=3"),
     ],

@@ -95,11 +95,11 @@ def cut(video: Video) -> StageResult:
 @pytest.mark.parametrize(
     ("stage", "kind"),
     [
-        ("index", "crashed"),
+        pytest.param("index", "crashed", marks=pytest.mark.slow),
         ("index", "timeout"),
         ("merge", "crashed"),
-        ("merge", "failed"),
-        ("cut", "failed"),
+        pytest.param("merge", "failed", marks=pytest.mark.slow),
+        pytest.param("cut", "failed", marks=pytest.mark.slow),
     ],
 )
 def test_trouble_costs_one_video_until_the_next_run(

@@ -128,18 +128,22 @@ def _film(
 ) -> bytes:
     height, width = frames[0][1][0].shape
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream("libvpx", rate=fps, options=_OPTIONS | options)
-        context = stream.codec_context
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = context.time_base = tick = 1 / fps
-        context.thread_count = 1
-        context.flags |= Flags.bitexact
-        for number, planes in frames:
-            frame = frame_of(planes, "yuv420p")
-            frame.pts, frame.time_base = number, tick
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    try:
+        with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:
+            stream: Any = container.add_stream("libvpx", rate=fps, options=_OPTIONS | options)
+            context = stream.codec_context
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.time_base = context.time_base = tick = 1 / fps
+            context.thread_count = 1
+            context.flags |= Flags.bitexact
+            for number, planes in frames:
+                frame = frame_of(planes, "yuv420p")
+                frame.pts, frame.time_base = number, tick
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except av.FFmpegError as e:  # an encoder without memory says that its options are wrong
+        raise_if_lacking(e)
+        raise
     return buffer.getvalue()
 
 
