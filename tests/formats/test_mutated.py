@@ -218,7 +218,7 @@ def test_mutated_files_are_planned_and_every_balance_closes(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_many_mutated_files_are_planned(tmp_path: Path) -> None:
-    holds(plan_mutated(2000, 1, tmp_path))
+    holds(plan_mutated(1000, 1, tmp_path))
 
 
 def test_mutated_descriptions_are_used_or_refused(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_mutated_files_give_records_or_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_many_mutated_files(tmp_path: Path) -> None:
-    _, most = read_mutated(4_000, 1, tmp_path)
+    _, most = read_mutated(2_000, 1, tmp_path)
     assert most < 4_000_000
-    _, most = describe_mutated(4_000, 1, tmp_path)
+    _, most = describe_mutated(2_000, 1, tmp_path)
     assert most < 4_000_000
