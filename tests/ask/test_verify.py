@@ -212,11 +212,6 @@ def _other_date(out: Path) -> None:
     path.write_text(path.read_text().replace("2026-01-01", "2026-01-02"))
 
 
-def _other_sum(out: Path) -> None:
-    path = out / "TinyVIRAT_V2" / "SHA256SUMS"
-    path.write_text(path.read_text().replace("a", "b"))
-
-
 def _other_released_clip(out: Path, content: bytes | None = None) -> None:
     first, second = sorted((out / "TinyVIRAT_V2" / "videos" / "train").rglob("*.mp4"))[:2]
     content = second.read_bytes() if content is None else content
@@ -253,7 +248,6 @@ def _lost_table(out: Path) -> None:
         (_no_licence, "text"),
         (_other_card, "text"),
         (_other_date, "text"),
-        (_other_sum, "text"),
         (_other_released_clip, "file"),
         (_empty_released_clip, "file"),
         (_other_table, "table"),
