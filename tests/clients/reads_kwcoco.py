@@ -17,6 +17,15 @@ for path in sys.argv[1:]:
             "images": found.n_images,
             "annotations": found.n_annots,
             "tracks": sum(bool(found.index.trackid_to_aids[t]) for t in found.index.tracks),
+            "rows": [
+                (
+                    str(annotation["track_id"]),
+                    found.index.imgs[annotation["image_id"]]["frame_index"],
+                    found.index.cats[annotation["category_id"]]["name"],
+                    annotation["bbox"],
+                )
+                for annotation in found.index.anns.values()
+            ],
             "activities": sorted(name for name, c in categories if c.get("activity", True)),
         }
     )

@@ -12,6 +12,7 @@ import pytest
 
 import tinyvirat_build as tvb
 from tinyvirat_build.labels import load_classes
+from tinyvirat_build.loader.video_dataset import torchcodec_error
 from tinyvirat_build.released.card import DECORD_WIDTHS
 from tinyvirat_build.released.layout import LISTS
 from tinyvirat_build.settings import Encode
@@ -64,6 +65,23 @@ def test_decoders_open_what_is_released(client: Callable[..., Any], demo: tvb.Bu
         assert shapes == [(height, width, 3)] * frames
         assert (told["decord"] == told["opencv"]) == (width not in DECORD_WIDTHS)
     assert {width for _, _, width in rows.values()} & set(DECORD_WIDTHS)
+
+
+@pytest.mark.slow
+def test_torchcodec_decodes_what_is_released(demo: tvb.Build) -> None:
+    if why := torchcodec_error():
+        pytest.skip(f"torchcodec does not load: {why}")
+    from torchcodec.decoders import VideoDecoder
+
+    root = demo.path / "TinyVIRAT_V2" / "videos"
+    for split in LISTS:
+        for row in rows_of(demo, split):
+            path, (frames, height, width) = str(root / split / row["path"]), row["dim"]
+            found = VideoDecoder(path)[:].permute(0, 2, 3, 1).numpy()
+            assert found.shape == (frames, height, width, 3)
+            with av.open(path) as container:
+                plain = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+            assert np.abs(found.astype(int) - np.stack(plain)).max() <= 2  # two ways to RGB
 
 
 @pytest.mark.slow

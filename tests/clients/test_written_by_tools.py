@@ -55,6 +55,26 @@ def spans(read: VideoAnnotation) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.slow
+def test_kwcoco_is_read_as_kwcoco_reads_it(client: Callable[..., Any], tmp_path: Path) -> None:
+    """Of a file without faults: with one, the library gives up the whole file."""
+    (path,) = written(client, "kwcoco", tmp_path)
+    (theirs,) = client("reads_kwcoco.py", path)
+    ours = READERS["kwcoco"](VIDEO, [path], ReadOptions())
+    corners = ours.boxes[["x1", "y1", "x2", "y2"]].to_numpy()
+    at = zip(ours.boxes["actor_id"].astype(str), ours.boxes["frame"], strict=True)
+    boxes = dict(zip(at, corners.tolist(), strict=True))
+    does = {
+        (track, frame, a.name)
+        for a in ours.activities.itertuples(name="Row")
+        for track in a.actors
+        for frame in range(a.start, a.end)
+        if (track, frame) in boxes
+    }
+    assert {(track, frame, name) for track, frame, name, _ in theirs["rows"]} == does
+    assert {(t, f): [x, y, x + w, y + h] for t, f, _, (x, y, w, h) in theirs["rows"]} == boxes
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "format", "expected"),
     [
