@@ -199,7 +199,7 @@ def test_a_preset_alone_differs_in_nothing() -> None:
 @pytest.mark.parametrize(
     ("codec", "says"),
     [
-        ("h264", "which browsers and hardware decoders do not play"),
+        ("h264", "which hardware decoders and some browsers do not play"),
         ("h264-crf", "pixels are near the source's, not equal"),
         ("ffv1", "FFV1 in Matroska"),
     ],

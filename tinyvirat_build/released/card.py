@@ -40,8 +40,8 @@ _LOSSY: Final = "Frames are encoded with loss."
 _CODECS: Final[Mapping[str, tuple[str, str]]] = {
     "h264": (
         _LOSSLESS,
-        "Lossless H.264 is profile High 4:4:4 Predictive, which browsers and hardware decoders "
-        "do not play; the setting `encode.codec: vp9-lossless` makes clips that browsers do.",
+        "Lossless H.264 is profile High 4:4:4 Predictive, which hardware decoders and some "
+        "browsers do not play; the setting `encode.codec: vp9-lossless` makes clips that they do.",
     ),
     "vp9-lossless": (_LOSSLESS, ""),
     "ffv1": (_LOSSLESS, "Clips are FFV1 in Matroska, whatever their names say; browsers do not "
