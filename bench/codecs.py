@@ -4,8 +4,8 @@
 
 Cut are the demo corpus (its first videos) and the street video with its tracks (DIR, with
 ``vtest.avi`` and its KPF). Printed are the clips, their size, and the CPU time of encoding them and
-of the whole cut, each with its ratio to that of ``h264``; and of how many clips each reader gives all
-frames (Chromium: plays them), ``-`` where it is not installed.
+of the whole cut, each with its ratio to that of ``h264``; and of how many clips each reader gives
+all frames (Chromium: plays them), ``-`` where it is not installed.
 """
 
 from __future__ import annotations
