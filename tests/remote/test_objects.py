@@ -18,6 +18,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.errors import DataError, SettingsError, VideoError
 from tinyvirat_build.remote import objects
+from tinyvirat_build.remote.client import Client
 from tinyvirat_build.remote.objects import RemoteFile, listed, pinned
 from tinyvirat_build.remote.partial import Partial
 from tinyvirat_build.remote.ranges import Ranges
@@ -33,6 +34,7 @@ from .served import Served, serving
 
 pytest.importorskip("obstore", reason="the extra `remote` is not installed")
 
+ELSEWHERE = r"leads to another host, .*, which is refused; .* give its own address"
 CLIP = "2018-03-07.16-50-01.16-55-01.bus.G331"
 
 
@@ -111,8 +113,43 @@ def test_a_list_names_files_of_its_own_server(served: Served) -> None:
         listed(f"{served.url}/far.txt")
     with pytest.raises(DataError, match="a web server does not list its files; give the address"):
         listed(f"{served.url}/folder/")
-    with pytest.raises(DataError, match=r"cannot read .*404.*; see that it is public"):
+    with pytest.raises(DataError, match=r"404.*none\.txt is not given to us; see that"):
         listed(f"{served.url}/none.txt")
+
+
+def test_names_in_a_list_need_no_escapes(served: Served) -> None:
+    for name in ("c d.avi", "é.avi"):
+        (served.folder / "a b" / name).write_bytes(b"1")
+    (served.folder / "list.txt").write_text("a b/c d.avi\na%20b/é.avi\n", "utf-8")
+    found = pinned(listed(f"{served.url}/list.txt"))
+    assert [(f.name, f.size) for f in found] == [("c d.avi", 1), ("é.avi", 1)]
+
+
+@pytest.mark.parametrize("line", ["http://[a/b.avi", "http://a:b/c.avi", "ftp://a/b.avi"])
+def test_a_line_of_a_list_that_is_no_address_is_told(line: str, served: Served) -> None:
+    (served.folder / "list.txt").write_text(f"a.avi\n{line}\n")
+    with pytest.raises(DataError, match=r"list\.txt:2: "):
+        listed(f"{served.url}/list.txt")
+
+
+def test_a_password_in_the_address_of_a_list_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="leave them out") as refused:
+        listed("https://me:hush@localhost/list.txt")
+    assert "hush" not in str(refused.value)
+
+
+def test_a_busy_server_is_asked_again_for_lists_and_sizes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "pause", lambda *_: None)
+    (served.folder / "a.avi").write_bytes(b"1")
+    (served.folder / "list.txt").write_text("a.avi\n")
+    served.faults = ["503", "500", "429"]
+    served.fails_all = True
+    found = listed(f"{served.url}/list.txt")
+    served.faults += ["503"]
+    assert [f.size for f in pinned(found)] == [1]
+    assert served.faults == []
 
 
 def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
@@ -120,9 +157,9 @@ def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
     file = pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])[0]
     with serving(served.folder) as other:
         served.elsewhere = f"{other.url}/"
-        with pytest.raises(DataError, match="leads to another host; give that one's address"):
+        with pytest.raises(DataError, match=ELSEWHERE):
             pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])
-        with pytest.raises(VideoError, match="leads to another host; give that one's address"):
+        with pytest.raises(VideoError, match=ELSEWHERE):
             list(Ranges(file).fetch([(0, 10)]))
         assert other.spans == []
 

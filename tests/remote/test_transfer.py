@@ -201,7 +201,12 @@ def test_another_host_is_refused(gate: Gate, tmp_path: Path) -> None:
     transfer(bucket, one, tmp_path / "v.avi", lambda n: None)
 
 
-@pytest.mark.parametrize("url", ["https://name:word@host/x", "file:///etc/passwd", "ftp://h/x"])
+@pytest.mark.parametrize(
+    "url", [
+        "https://name:word@host/x", "file:///etc/passwd", "ftp://h/x", "https://[h/x",
+        "https://h:port/x", "https://name:word@[h/x",
+    ],
+)  # fmt: skip
 def test_an_address_with_credentials_or_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         checked(url)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 from tinyvirat_build.errors import DataError
-from tinyvirat_build.remote.client import Allowance, Client, PassingError
+from tinyvirat_build.remote.client import Client
 
 _MAX_PAGE: Final = 8 << 20  # bytes; a thousand keys are half a megabyte
 _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?')
@@ -80,7 +79,7 @@ class Bucket:
             more = {"continuation-token": token} if token else {}
             query = urlencode({"list-type": "2", **ask, **more})
             url = f"{self.address.rstrip('/')}/?{query}"
-            page = self._parsed(self.client.patiently(partial(self._page, url)))
+            page = self._parsed(self.client.page(url, _MAX_PAGE))
             yield from page.findall(f"{{*}}{kind}")
             token = page.findtext("{*}NextContinuationToken", "")
             if page.findtext("{*}IsTruncated") != "true":
@@ -88,17 +87,6 @@ class Bucket:
             if not token or token in seen:
                 raise DataError(f"{self.address}: its listing does not end; give another mirror")
             seen.add(token)
-
-    def _page(self, url: str) -> bytes:
-        allowance = Allowance(self.client.budget)
-        try:
-            with self.client.get(url) as answer:
-                page = b"".join(self.client.pieces(answer, _MAX_PAGE, allowance))
-                if answer.length is not None and len(page) < min(answer.length, _MAX_PAGE):
-                    raise PassingError("the listing was cut off")
-                return page
-        finally:
-            self.client.budget.release(allowance.held)
 
     def _parsed(self, page: bytes) -> ElementTree.Element:
         # A listing has no document type; one could make a kilobyte expand to gigabytes.
