@@ -162,6 +162,8 @@ class Client:
                 raise _of_status(e, url) from None
         except (OSError, HTTPException) as e:
             raise _of_connection(e, url) from None
+        except ValueError as e:  # it leads to what is no address, or is not all ASCII
+            raise DataError(f"{url} cannot be asked for ({e}); see the address") from None
         with found:
             yield Answer(url, found.status, found.headers, found)
 
