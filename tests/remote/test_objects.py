@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import buckets
 import pytest
+from buckets import Gate
 from builds import DEMO_SETS, bytes_of
 from click.testing import CliRunner
 from video.stamped import WITH_B, clips_frame, make_video
@@ -47,34 +47,23 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A public bucket on moto's server; boto3's client that fills it."""
-    server = pytest.importorskip("moto.server", reason="moto's server is not installed")
-    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A public bucket on moto's server, asked without keys."""
+    pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client(
-        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
-        aws_access_key_id="test", aws_secret_access_key="test",
-    )  # fmt: skip
-    client.create_bucket(Bucket="corpus", ACL="public-read")
-    yield client
-    client.close()
-    running.stop()
+    with buckets.served() as gate:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gate.behind)
+        yield gate
 
 
 def test_a_bucket_is_listed_and_its_videos_are_cut_by_ranges(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_steps(monkeypatch)
     video = make_video(tmp_path / "a.avi", 300, options=WITH_B)
-    bucket.upload_file(str(video), "corpus", "day 1/a.avi", ExtraArgs={"ACL": "public-read"})
-    bucket.put_object(Bucket="corpus", Key="day 2/b.avi", Body=b"b", ACL="public-read")
+    bucket.put("day 1/a.avi", video.read_bytes())
+    bucket.put("day 2/b.avi", b"b")
     found = listed("s3://corpus/day 1")
     assert [(f.name, f.size) for f in found] == [("a.avi", video.stat().st_size)]
     remote = RemoteVideo.at(tmp_path / "parts", pinned(found)[0])
@@ -86,15 +75,13 @@ def test_a_bucket_is_listed_and_its_videos_are_cut_by_ranges(
     assert remote.cut(index, clips, out, Encode(), max_held=0.1)["reason"].isna().all()
     assert remote.why_whole == ""
     assert remote.parts.ranges.received < 0.6 * video.stat().st_size
-    bucket.put_object(
-        Bucket="corpus", Key="day 1/a.avi", Body=video.read_bytes()[::-1], ACL="public-read"
-    )
+    bucket.put("day 1/a.avi", video.read_bytes()[::-1])
     with pytest.raises(VideoError, match="not what it was when it was listed") as e:
         RemoteVideo.at(tmp_path / "again", found[0]).index()
     assert e.value.reason == "source_changed"
 
 
-def test_nothing_in_a_bucket_is_told(bucket: Any) -> None:
+def test_nothing_in_a_bucket_is_told(bucket: Gate) -> None:
     with pytest.raises(DataError, match=r"no file below s3://corpus/none; give"):
         listed("s3://corpus/none")
     with pytest.raises(DataError, match="cannot list s3://other-corpus/"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("moto")
+pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
 
 from buckets import Gate, served
 
@@ -42,13 +42,9 @@ def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "secret-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
-    for key in server.all_keys():
-        server.client.delete_object(Bucket="corpus", Key=key)
+    server.empty()
+    server.behave()
     server.put(KEY, BODY)
-    server.blind = False
-    server.faults.clear()
-    server.asked.clear()
-    server.sent = 0
     return server
 
 
