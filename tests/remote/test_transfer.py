@@ -291,8 +291,15 @@ def test_a_listing_of_several_pages_is_read_to_its_end(gate: Gate) -> None:
     assert "continuation-token" in gate.asked[-1][0]
 
 
-def test_a_page_that_is_no_listing_is_said_to_be_none(gate: Gate) -> None:
-    gate.put("page", b"<!DOCTYPE html><html>")
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!DOCTYPE html><html>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>much</Size></Contents></ListBucketResult>",
+    ],
+)
+def test_a_page_that_is_no_listing_is_said_to_be_none(gate: Gate, page: bytes) -> None:
+    gate.put("page", page)
     bucket = Bucket(Client(wait=Waits()), f"{gate.address}/page?x=")
     with pytest.raises(DataError, match="is no bucket"):
         bucket.listed("a")

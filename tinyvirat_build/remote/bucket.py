@@ -59,14 +59,13 @@ class Bucket:
         Raises:
             DataError: the bucket cannot be listed.
         """
-        return [
-            Listed(
-                page.findtext("{*}Key", ""),
-                int(page.findtext("{*}Size", "-1")),
-                page.findtext("{*}ETag", ""),
-            )
-            for page in self._entries("Contents", {"prefix": prefix})
-        ]
+        return [self._entry(entry) for entry in self._entries("Contents", {"prefix": prefix})]
+
+    def _entry(self, entry: ElementTree.Element) -> Listed:
+        size = entry.findtext("{*}Size", "")
+        if not size.isdecimal():
+            raise self._no_bucket()
+        return Listed(entry.findtext("{*}Key", ""), int(size), entry.findtext("{*}ETag", ""))
 
     def folders(self) -> list[str]:
         """The folders at the top, each with its slash."""
@@ -92,10 +91,13 @@ class Bucket:
         # A listing has no document type; one could make a kilobyte expand to gigabytes.
         try:
             if b"<!DOCTYPE" in page:
-                raise DataError(f"{self.address} is no bucket that can be listed; see the address")
+                raise self._no_bucket()
             root = ElementTree.fromstring(page)
         except ElementTree.ParseError:
             root = ElementTree.Element("none")
         if root.tag.rpartition("}")[2] != "ListBucketResult":
-            raise DataError(f"{self.address} is no bucket that can be listed; see the address")
+            raise self._no_bucket()
         return root
+
+    def _no_bucket(self) -> DataError:
+        return DataError(f"{self.address} is no bucket that can be listed; see the address")
