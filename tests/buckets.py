@@ -40,6 +40,16 @@ class Gate:
         body: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return body
 
+    def empty(self) -> None:
+        for key in self.all_keys():
+            self.client.delete_object(Bucket=BUCKET, Key=key)
+
+    def behave(self) -> None:
+        """Forget what was asked, and what was to go wrong."""
+        self.blind, self.sent = False, 0
+        self.faults.clear()
+        self.asked.clear()
+
     def asked_for(self, key: str) -> list[dict[str, str]]:
         return [headers for name, headers in self.asked if name == key]
 

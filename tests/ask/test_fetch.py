@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("moto")
+pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
 
 from buckets import Gate, served
 from click.testing import CliRunner, Result
@@ -88,9 +88,7 @@ def server() -> Iterator[Gate]:
 @pytest.fixture
 def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
     monkeypatch.setenv("no_proxy", "*")
-    server.faults.clear()
-    server.asked.clear()
-    server.sent = 0
+    server.behave()
     return server
 
 

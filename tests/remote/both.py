@@ -12,6 +12,7 @@ import pytest
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.remote import avi, movie, partial
 from tinyvirat_build.remote import video as afar
+from tinyvirat_build.remote.client import Client
 from tinyvirat_build.remote.objects import RemoteFile, pinned
 from tinyvirat_build.remote.video import RemoteVideo
 from tinyvirat_build.settings import Encode
@@ -55,7 +56,8 @@ class Both:
 
 
 def small_steps(monkeypatch: pytest.MonkeyPatch, *, start: int = 64) -> None:
-    """Scale what is read at once down to small videos."""
+    """Scale what is read at once down to small videos, and wait for no server."""
+    monkeypatch.setattr(Client, "pause", lambda *_: None)
     for module in (afar, indexes):
         monkeypatch.setattr(module, "_MIB", 4096)
     monkeypatch.setattr(afar, "_START", start)

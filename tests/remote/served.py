@@ -26,6 +26,7 @@ class Served:
     delay: float = 0.0  # seconds before each answer
     rate: float = 0.0  # bytes a second of all connections together; 0 for no limit
     faults: list[str] = field(default_factory=list)  # "500", "403", "cut"
+    fails_all: bool = False  # whatever is asked for, not ranges alone
     elsewhere: str = ""  # where every request is sent to
     spans: list[tuple[int, int]] = field(default_factory=list)  # that were sent
     lock: Any = field(default_factory=threading.Lock)
@@ -79,11 +80,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         with served.lock:
-            fault = served.faults.pop(0) if served.faults and asked else ""
+            fault = served.faults.pop(0) if served.faults and (asked or served.fails_all) else ""
         if fault.isdigit():
             self._refuse(int(fault))
             return
-        data = path.read_bytes() if path.suffix == ".txt" else None
         size = path.stat().st_size
         tag = f'"{hashlib.md5(str(path.stat().st_mtime_ns).encode()).hexdigest()}"'
         if self.headers.get("If-Match", tag) != tag:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import random
 import stat
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -96,6 +97,30 @@ def test_an_archive_that_is_cut_off_is_refused(tmp_path: Path, make: object, sha
     with pytest.raises(DataError, match="cut off"):
         unpack(archive, tmp_path / "to", is_yaml)
     assert [p.name for p in tmp_path.iterdir()] == ["archive"]
+
+
+@pytest.mark.parametrize(
+    "how", ["stored", "bzip2", "lzma", "unknown compression", "torn name", "offset"]
+)
+def test_a_damaged_zip_of_any_kind_is_refused(tmp_path: Path, how: str) -> None:
+    method = {"bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}.get(how, zipfile.ZIP_STORED)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("é.yml", random.Random(0).randbytes(2000))
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\x01\x02")
+    if how == "unknown compression":
+        content[8], content[entry + 10] = 99, 99
+    elif how == "torn name":
+        content[entry + 46] = 0xFF
+    elif how == "offset":  # of the table of contents, so that members begin before the file
+        content[-6:-2] = struct.pack("<I", 1 << 30)
+    else:
+        content[1000:1040] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="fetch it again"):
+        unpack(path, tmp_path / "to", is_yaml)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]
 
 
 def test_an_archive_without_annotations_is_refused(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import buckets
 import pytest
+from buckets import Gate
 from builds import DEMO_SETS, bytes_of
 from click.testing import CliRunner
 from video.stamped import WITH_B, clips_frame, make_video
@@ -18,6 +18,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.errors import DataError, SettingsError, VideoError
 from tinyvirat_build.remote import objects
+from tinyvirat_build.remote.client import Client
 from tinyvirat_build.remote.objects import RemoteFile, listed, pinned
 from tinyvirat_build.remote.partial import Partial
 from tinyvirat_build.remote.ranges import Ranges
@@ -33,6 +34,7 @@ from .served import Served, serving
 
 pytest.importorskip("obstore", reason="the extra `remote` is not installed")
 
+ELSEWHERE = r"leads to another host, .*, which is refused; .* give its own address"
 CLIP = "2018-03-07.16-50-01.16-55-01.bus.G331"
 
 
@@ -45,34 +47,23 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A public bucket on moto's server; boto3's client that fills it."""
-    server = pytest.importorskip("moto.server", reason="moto's server is not installed")
-    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A public bucket on moto's server, asked without keys."""
+    pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client(
-        "s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1",
-        aws_access_key_id="test", aws_secret_access_key="test",
-    )  # fmt: skip
-    client.create_bucket(Bucket="corpus", ACL="public-read")
-    yield client
-    client.close()
-    running.stop()
+    with buckets.served() as gate:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gate.behind)
+        yield gate
 
 
 def test_a_bucket_is_listed_and_its_videos_are_cut_by_ranges(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_steps(monkeypatch)
     video = make_video(tmp_path / "a.avi", 300, options=WITH_B)
-    bucket.upload_file(str(video), "corpus", "day 1/a.avi", ExtraArgs={"ACL": "public-read"})
-    bucket.put_object(Bucket="corpus", Key="day 2/b.avi", Body=b"b", ACL="public-read")
+    bucket.put("day 1/a.avi", video.read_bytes())
+    bucket.put("day 2/b.avi", b"b")
     found = listed("s3://corpus/day 1")
     assert [(f.name, f.size) for f in found] == [("a.avi", video.stat().st_size)]
     remote = RemoteVideo.at(tmp_path / "parts", pinned(found)[0])
@@ -84,15 +75,13 @@ def test_a_bucket_is_listed_and_its_videos_are_cut_by_ranges(
     assert remote.cut(index, clips, out, Encode(), max_held=0.1)["reason"].isna().all()
     assert remote.why_whole == ""
     assert remote.parts.ranges.received < 0.6 * video.stat().st_size
-    bucket.put_object(
-        Bucket="corpus", Key="day 1/a.avi", Body=video.read_bytes()[::-1], ACL="public-read"
-    )
+    bucket.put("day 1/a.avi", video.read_bytes()[::-1])
     with pytest.raises(VideoError, match="not what it was when it was listed") as e:
         RemoteVideo.at(tmp_path / "again", found[0]).index()
     assert e.value.reason == "source_changed"
 
 
-def test_nothing_in_a_bucket_is_told(bucket: Any) -> None:
+def test_nothing_in_a_bucket_is_told(bucket: Gate) -> None:
     with pytest.raises(DataError, match=r"no file below s3://corpus/none; give"):
         listed("s3://corpus/none")
     with pytest.raises(DataError, match="cannot list s3://other-corpus/"):
@@ -111,8 +100,43 @@ def test_a_list_names_files_of_its_own_server(served: Served) -> None:
         listed(f"{served.url}/far.txt")
     with pytest.raises(DataError, match="a web server does not list its files; give the address"):
         listed(f"{served.url}/folder/")
-    with pytest.raises(DataError, match=r"cannot read .*404.*; see that it is public"):
+    with pytest.raises(DataError, match=r"404.*none\.txt is not given to us; see that"):
         listed(f"{served.url}/none.txt")
+
+
+def test_names_in_a_list_need_no_escapes(served: Served) -> None:
+    for name in ("c d.avi", "é.avi"):
+        (served.folder / "a b" / name).write_bytes(b"1")
+    (served.folder / "list.txt").write_text("a b/c d.avi\na%20b/é.avi\n", "utf-8")
+    found = pinned(listed(f"{served.url}/list.txt"))
+    assert [(f.name, f.size) for f in found] == [("c d.avi", 1), ("é.avi", 1)]
+
+
+@pytest.mark.parametrize("line", ["http://[a/b.avi", "http://a:b/c.avi", "ftp://a/b.avi"])
+def test_a_line_of_a_list_that_is_no_address_is_told(line: str, served: Served) -> None:
+    (served.folder / "list.txt").write_text(f"a.avi\n{line}\n")
+    with pytest.raises(DataError, match=r"list\.txt:2: "):
+        listed(f"{served.url}/list.txt")
+
+
+def test_a_password_in_the_address_of_a_list_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="leave them out") as refused:
+        listed("https://me:hush@localhost/list.txt")
+    assert "hush" not in str(refused.value)
+
+
+def test_a_busy_server_is_asked_again_for_lists_and_sizes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, "pause", lambda *_: None)
+    (served.folder / "a.avi").write_bytes(b"1")
+    (served.folder / "list.txt").write_text("a.avi\n")
+    served.faults = ["503", "500", "429"]
+    served.fails_all = True
+    found = listed(f"{served.url}/list.txt")
+    served.faults += ["503"]
+    assert [f.size for f in pinned(found)] == [1]
+    assert served.faults == []
 
 
 def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
@@ -120,9 +144,9 @@ def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
     file = pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])[0]
     with serving(served.folder) as other:
         served.elsewhere = f"{other.url}/"
-        with pytest.raises(DataError, match="leads to another host; give that one's address"):
+        with pytest.raises(DataError, match=ELSEWHERE):
             pinned([RemoteFile(f"{served.url}/a.avi", -1, "")])
-        with pytest.raises(VideoError, match="leads to another host; give that one's address"):
+        with pytest.raises(VideoError, match=ELSEWHERE):
             list(Ranges(file).fetch([(0, 10)]))
         assert other.spans == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("moto")
+pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
 
 from buckets import Gate, served
 
@@ -42,13 +42,9 @@ def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "secret-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
-    for key in server.all_keys():
-        server.client.delete_object(Bucket="corpus", Key=key)
+    server.empty()
+    server.behave()
     server.put(KEY, BODY)
-    server.blind = False
-    server.faults.clear()
-    server.asked.clear()
-    server.sent = 0
     return server
 
 
@@ -197,11 +193,19 @@ def test_another_host_is_refused(gate: Gate, tmp_path: Path) -> None:
         gate.faults[KEY] = [("redirect", where)]
         with pytest.raises(DataError, match="leads to another host"):
             transfer(bucket, one, tmp_path / "v.avi", lambda n: None)
+    gate.faults[KEY] = [("redirect", "http://[nowhere/")]
+    with pytest.raises(DataError, match="cannot be asked for"):
+        transfer(bucket, one, tmp_path / "v.avi", lambda n: None)
     gate.faults[KEY] = [("redirect", f"/corpus/{KEY}")]  # the same one
     transfer(bucket, one, tmp_path / "v.avi", lambda n: None)
 
 
-@pytest.mark.parametrize("url", ["https://name:word@host/x", "file:///etc/passwd", "ftp://h/x"])
+@pytest.mark.parametrize(
+    "url", [
+        "https://name:word@host/x", "file:///etc/passwd", "ftp://h/x", "https://[h/x",
+        "https://h:port/x", "https://name:word@[h/x",
+    ],
+)  # fmt: skip
 def test_an_address_with_credentials_or_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
         checked(url)
@@ -287,8 +291,15 @@ def test_a_listing_of_several_pages_is_read_to_its_end(gate: Gate) -> None:
     assert "continuation-token" in gate.asked[-1][0]
 
 
-def test_a_page_that_is_no_listing_is_said_to_be_none(gate: Gate) -> None:
-    gate.put("page", b"<!DOCTYPE html><html>")
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!DOCTYPE html><html>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>much</Size></Contents></ListBucketResult>",
+    ],
+)
+def test_a_page_that_is_no_listing_is_said_to_be_none(gate: Gate, page: bytes) -> None:
+    gate.put("page", page)
     bucket = Bucket(Client(wait=Waits()), f"{gate.address}/page?x=")
     with pytest.raises(DataError, match="is no bucket"):
         bucket.listed("a")

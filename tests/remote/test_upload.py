@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("moto")
-pytest.importorskip("obstore")
+pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
+pytest.importorskip("obstore", reason="the extra `remote` is not installed")
 
 from buckets import BUCKET, Gate, served
 from click.testing import CliRunner, Result
@@ -36,8 +36,7 @@ def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
         "AWS_ENDPOINT_URL": server.behind, "AWS_REGION": "us-east-1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    for key in server.all_keys():
-        server.client.delete_object(Bucket=BUCKET, Key=key)
+    server.empty()
     return server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 import shutil
@@ -21,6 +22,15 @@ from tinyvirat_build.store.means import lacking
 MAX_MEMBERS: Final = 1_000_000
 MAX_BYTES: Final = 1 << 36  # unpacked; MEVA's annotations have some gigabytes
 _CHUNK: Final = 1 << 20
+
+_DAMAGED: Final = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError,
+    UnicodeError,  # a name in a zip that is not the UTF-8 it says
+    NotImplementedError,  # a zip's compression or version that zipfile does not know
+    OSError,
+)  # fmt: skip
+# What gzip and bzip2 say of their data has no number; a zip's member before the file's begin has.
+_NO_OS_ERROR: Final = (None, errno.EINVAL)
 
 Wanted = Callable[[str], bool]
 
@@ -71,10 +81,9 @@ def _told(archive: Path) -> Iterator[None]:
         yield
     except (FileExistsError, NotADirectoryError) as e:
         raise DataError(f"{archive}: holds a file twice, or a file as a folder; see it") from e
-    except (
-        tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error,
-        lzma.LZMAError, UnicodeError, NotImplementedError,
-    ) as e:  # fmt: skip
+    except _DAMAGED as e:
+        if isinstance(e, OSError) and e.errno not in _NO_OS_ERROR:
+            raise  # of the disk
         raise lacking(e) or DataError(
             f"{archive}: is cut off, or no .tar.gz or .zip ({e}); fetch it again"
         ) from e

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
 from tinyvirat_build.errors import DataError
-from tinyvirat_build.remote.client import Allowance, Client, PassingError
+from tinyvirat_build.remote.client import Client
 
 _MAX_PAGE: Final = 8 << 20  # bytes; a thousand keys are half a megabyte
 _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?')
@@ -60,14 +59,13 @@ class Bucket:
         Raises:
             DataError: the bucket cannot be listed.
         """
-        return [
-            Listed(
-                page.findtext("{*}Key", ""),
-                int(page.findtext("{*}Size", "-1")),
-                page.findtext("{*}ETag", ""),
-            )
-            for page in self._entries("Contents", {"prefix": prefix})
-        ]
+        return [self._entry(entry) for entry in self._entries("Contents", {"prefix": prefix})]
+
+    def _entry(self, entry: ElementTree.Element) -> Listed:
+        size = entry.findtext("{*}Size", "")
+        if not size.isdecimal():
+            raise self._no_bucket()
+        return Listed(entry.findtext("{*}Key", ""), int(size), entry.findtext("{*}ETag", ""))
 
     def folders(self) -> list[str]:
         """The folders at the top, each with its slash."""
@@ -80,7 +78,7 @@ class Bucket:
             more = {"continuation-token": token} if token else {}
             query = urlencode({"list-type": "2", **ask, **more})
             url = f"{self.address.rstrip('/')}/?{query}"
-            page = self._parsed(self.client.patiently(partial(self._page, url)))
+            page = self._parsed(self.client.page(url, _MAX_PAGE))
             yield from page.findall(f"{{*}}{kind}")
             token = page.findtext("{*}NextContinuationToken", "")
             if page.findtext("{*}IsTruncated") != "true":
@@ -89,25 +87,17 @@ class Bucket:
                 raise DataError(f"{self.address}: its listing does not end; give another mirror")
             seen.add(token)
 
-    def _page(self, url: str) -> bytes:
-        allowance = Allowance(self.client.budget)
-        try:
-            with self.client.get(url) as answer:
-                page = b"".join(self.client.pieces(answer, _MAX_PAGE, allowance))
-                if answer.length is not None and len(page) < min(answer.length, _MAX_PAGE):
-                    raise PassingError("the listing was cut off")
-                return page
-        finally:
-            self.client.budget.release(allowance.held)
-
     def _parsed(self, page: bytes) -> ElementTree.Element:
         # A listing has no document type; one could make a kilobyte expand to gigabytes.
         try:
             if b"<!DOCTYPE" in page:
-                raise DataError(f"{self.address} is no bucket that can be listed; see the address")
+                raise self._no_bucket()
             root = ElementTree.fromstring(page)
         except ElementTree.ParseError:
             root = ElementTree.Element("none")
         if root.tag.rpartition("}")[2] != "ListBucketResult":
-            raise DataError(f"{self.address} is no bucket that can be listed; see the address")
+            raise self._no_bucket()
         return root
+
+    def _no_bucket(self) -> DataError:
+        return DataError(f"{self.address} is no bucket that can be listed; see the address")

@@ -12,9 +12,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from typing import IO, Any, Final, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from tinyvirat_build import __version__
 from tinyvirat_build.errors import DataError, SettingsError
@@ -121,6 +122,7 @@ class Allowance:
 class Answer:
     """What a server answered: its head, and the body that is still to be read."""
 
+    url: str
     status: int
     headers: Mapping[str, str]
     body: IO[bytes]
@@ -141,8 +143,10 @@ class Client:
     stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
-        """Ask for a file.
+    def get(
+        self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> Iterator[Answer]:
+        """Ask for a file, or with ``HEAD`` about it.
 
         Raises:
             DataError: it is not given to us, or lies on another host.
@@ -150,16 +154,18 @@ class Client:
             ChangedError: it is not the one that the headers name.
         """
         about = {"User-Agent": f"tinyvirat-build/{__version__}", **(headers or {})}
-        request = urllib.request.Request(checked(url), headers=about)
+        request = urllib.request.Request(checked(url), headers=about, method=method)
         try:
             found = _OPENER.open(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError as e:
             with e:
                 raise _of_status(e, url) from None
         except (OSError, HTTPException) as e:
-            raise _of_connection(e) from None
+            raise _of_connection(e, url) from None
+        except ValueError as e:  # it leads to what is no address, or is not all ASCII
+            raise DataError(f"{url} cannot be asked for ({e}); see the address") from None
         with found:
-            yield Answer(found.status, found.headers, found)
+            yield Answer(url, found.status, found.headers, found)
 
     def pieces(self, answer: Answer, most: int, allowance: Allowance) -> Iterator[bytes]:
         """The body in pieces, up to ``most`` bytes of it, counted.
@@ -178,12 +184,31 @@ class Client:
             try:
                 piece = answer.body.read(ask)
             except (OSError, HTTPException) as e:
-                raise _of_connection(e) from None
+                raise _of_connection(e, answer.url) from None
             allowance.receive(len(piece))
             if not piece:
                 return
             most -= len(piece)
             yield piece
+
+    def page(self, url: str, most: int) -> bytes:
+        """A small file, of a longer one its first ``most`` bytes; patiently.
+
+        Raises:
+            DataError: it cannot be had.
+        """
+        return self.patiently(partial(self._page, url, most))
+
+    def _page(self, url: str, most: int) -> bytes:
+        allowance = Allowance(self.budget)
+        try:
+            with self.get(url) as answer:
+                page = b"".join(self.pieces(answer, most, allowance))
+                if answer.length is not None and len(page) < min(answer.length, most):
+                    raise PassingError(f"{url} was cut off")
+                return page
+        finally:
+            self.budget.release(allowance.held)
 
     def patiently(self, work: Callable[[], T]) -> T:
         """Do something, again where it fails for a reason that may pass.
@@ -220,9 +245,14 @@ def checked(url: str) -> str:
     Raises:
         SettingsError: it is none of HTTP, or carries a name or password, which would be kept.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise SettingsError(f"{url[:200]!r} is no address; give one with https://")
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in _PORTS and parts.hostname and parts.port != 0
+    except ValueError:  # a host or port that is none
+        known = False
+    if not known:
+        text = url.rpartition("@")[2][:200]  # without a password
+        raise SettingsError(f"{text!r} is no address; give one with https://")
     if parts.username is not None or parts.password is not None:
         raise SettingsError(
             f"the address of {parts.hostname} carries a name or password; leave them out: what is "
@@ -231,7 +261,13 @@ def checked(url: str) -> str:
     return url
 
 
-def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+def origin(url: str) -> tuple[str, str, int | None]:
+    """What of an address is its server: scheme, host and port.
+
+    >>> origin("https://host/a") == origin("https://HOST:443/b")
+    True
+    """
+    parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
 
 
@@ -242,7 +278,8 @@ class _OneHost(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
-        if _origin(old) != _origin(new):
+        if origin(req.full_url) != origin(newurl):
+            fp.close()
             raise DataError(
                 f"{old.hostname} leads to another host, {new.hostname}, which is refused; if that "
                 "is where it lies now, give its own address"
@@ -254,16 +291,19 @@ _OPENER: Final = urllib.request.build_opener(_OneHost)
 
 
 def _of_status(error: urllib.error.HTTPError, url: str) -> Exception:
-    what = f"{error.code} {error.reason}"
+    what = f"{urlsplit(url).hostname} answers {error.code} {error.reason}"
     if error.code == 412:
         return ChangedError(what)
     if error.code in _PASSING:
         after = error.headers.get("Retry-After") or ""
         return PassingError(what, float(after) if after.isdecimal() else 0)
-    return DataError(f"{what}: {url} is not given to us; see that the address is right")
+    return DataError(
+        f"{what}: {url} is not given to us; see that the address is right, and open to all"
+    )
 
 
-def _of_connection(error: OSError | HTTPException) -> Exception:
+def _of_connection(error: OSError | HTTPException, url: str) -> Exception:
     reason = getattr(error, "reason", error)
     found = lacking(reason) if isinstance(reason, BaseException) else None
-    return found or PassingError(f"no connection ({str(reason) or type(reason).__name__})")
+    what = str(reason) or type(reason).__name__
+    return found or PassingError(f"no connection to {urlsplit(url).hostname} ({what})")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from http.client import HTTPException
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
-from urllib.error import HTTPError
 
-from tinyvirat_build.errors import VideoError
+from tinyvirat_build.errors import DataError, VideoError
+from tinyvirat_build.remote.client import ChangedError, Client, PassingError
 from tinyvirat_build.remote.objects import RemoteFile, store_of, told
-from tinyvirat_build.remote.web import ElsewhereError, read_range
+from tinyvirat_build.remote.web import read_range
 
 Span = tuple[int, int]
 """A half-open span of bytes."""
@@ -21,16 +20,10 @@ Span = tuple[int, int]
 JOIN: Final = 128 << 10  # a gap that is cheaper to read than to ask anew for what follows
 _PART: Final = 8 << 20  # of a long span, so that several connections share it
 _AT_ONCE: Final = 8
-_TRIES: Final = 4
-_PAUSE: Final = 0.2  # seconds, doubled each time
 
 
 class RemoteError(VideoError):
     """A remote file cannot be read, or is not what it was."""
-
-
-class TransferError(OSError):
-    """The bytes did not come: another time they may."""
 
 
 def joined(spans: Sequence[Span], gap: int = 0) -> list[Span]:
@@ -67,6 +60,7 @@ class Ranges:
     """Reads a remote file by ranges; counts what it asked for and received."""
 
     file: RemoteFile
+    client: Client = field(default_factory=Client)
     requests: int = 0
     received: int = 0
 
@@ -89,24 +83,23 @@ class Ranges:
 
     def _read(self, span: Span) -> Any:
         """One span's bytes; a connection that is cut is tried again."""
-        for attempt in range(_TRIES):
-            if attempt:
-                time.sleep(_PAUSE * 2**attempt)
-            self.requests += 1
-            try:
-                return self._read_once(span)
-            except TransferError as e:
-                failed = e
-        raise RemoteError("unreadable", f"{self.file.url}: {failed}; build again") from failed
+        try:
+            return self.client.patiently(partial(self._read_once, span))
+        except VideoError:
+            raise
+        except DataError as e:
+            # As one of the system, so that the next run tries again.
+            raise RemoteError("unreadable", f"{self.file.url}: {e}") from OSError(str(e))
 
     def _read_once(self, span: Span) -> Any:
+        self.requests += 1
         read = self._of_bucket if self.file.url.startswith("s3://") else self._of_server
         size, version, data = read(span)
         known = self.file.version
         if size != self.file.size or (known and version and version != known):
             raise self._changed()
         if len(data) != span[1] - span[0]:
-            raise TransferError(f"{len(data)} bytes came where {span[1] - span[0]} were asked for")
+            raise PassingError(f"{len(data)} bytes came where {span[1] - span[0]} were asked for")
         return data
 
     def _of_bucket(self, span: Span) -> tuple[int, str, Any]:
@@ -128,23 +121,13 @@ class Ranges:
         except (refused.PermissionDeniedError, refused.UnauthenticatedError) as e:
             raise self._refused() from OSError(told(e))
         except (refused.BaseError, OSError, ValueError) as e:
-            raise TransferError(told(e)) from e
+            raise PassingError(told(e)) from e
 
     def _of_server(self, span: Span) -> tuple[int, str, Any]:
         try:
-            size, version, data = read_range(self.file.url, *span, self.file.version)
-        except HTTPError as e:
-            if e.code == 412:
-                raise self._changed() from e
-            if e.code in (404, 410):
-                raise self._gone() from e
-            if e.code in (401, 403):
-                raise self._refused() from e
-            raise TransferError(told(e)) from e
-        except ElsewhereError as e:
-            raise RemoteError("unreadable", str(e)) from e
-        except (OSError, HTTPException) as e:
-            raise TransferError(told(e)) from e
+            size, version, data = read_range(self.client, self.file.url, *span, self.file.version)
+        except ChangedError as e:
+            raise self._changed() from e
         if size < 0:
             what = "the server sends no parts of files; download it and give its folder"
             raise RemoteError("unreadable", f"{self.file.url}: {what}")
