@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tinyvirat_build.audit.leakage import shared
 from tinyvirat_build.records import KEYS, columns
 from tinyvirat_build.settings import Partition
-from tinyvirat_build.stages.partition import assign_groups, partition
+from tinyvirat_build.stages.partition import SplitList, assign_groups, partition
 from tinyvirat_build.stages.slices import slice_starts
 
 FPS = 10
@@ -115,3 +115,26 @@ def test_a_video_of_few_activities_is_one_slice() -> None:
     _, kept, issues = divided([(60 * i, 30, "a") for i in range(20)])
     assert set(kept["split"]) == {"train"}
     assert issues["reason"].tolist() == ["few_groups"]
+
+
+def test_a_video_that_a_list_rules_is_not_sliced() -> None:
+    rows = [(60 * i, 30 + i % 7, "ab"[i % 2]) for i in range(60)]
+    parts = [tables(rows, video) for video in ("free", "tested", "tried", "unnamed")]
+    activities, clips, tracks = (
+        pd.concat(own, ignore_index=True) for own in zip(*parts, strict=True)
+    )
+    videos = clips[list(KEYS)].drop_duplicates(ignore_index=True)
+    videos = videos.assign(session="", scene="", camera="")
+    named = {"tested": "test", "tried": "train"}
+
+    def splits(split_list: SplitList) -> dict[str, set[str]]:
+        lists = {"own": split_list}
+        groups = assign_groups(videos, TIME, lists=lists).assign(fps=str(FPS))
+        kept = partition(clips, activities, groups, TIME, lists=lists, spans=tracks).table
+        return {str(video): set(own["split"]) for video, own in kept.groupby("video_id")}
+
+    found = splits(SplitList("mine", named))
+    assert (found["tested"], found["tried"]) == ({"test"}, {"train"})
+    assert {"train", "val"} <= found["free"] | found["unnamed"]
+    found = splits(SplitList("official", named, "video", closed=True))
+    assert found == {"tested": {"test"}, "tried": {"train"}}
