@@ -142,3 +142,12 @@ def test_a_dataset_without_val_or_of_lost_labels_says_so(planned: tvb.Build) -> 
         "filter.min_samples=10 left out Talking (4 training clips), and 4 clips with no other "
         "label; --set filter.min_samples=1 keeps them."
     )
+    by_time = replace(settings, partition=replace(settings.partition, group="time"))
+    assert headlines(build.path, by_time, "filter")[0] == (
+        "All clips are train: 1 group of videos. Say in `group` which belong together; a video's "
+        "time is divided from 24 activities on."
+    )
+    listed = replace(settings, partition=replace(settings.partition, lists={"meva": "own.csv"}))
+    assert headlines(build.path, listed, "filter")[0].startswith(
+        "All clips that no list fixes are train: 1 group of videos."
+    )

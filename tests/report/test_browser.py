@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builds import DEMO, made_once
-from made import HOSTILE, manifest, write_tables
+from made import CLASSES, HOSTILE, manifest, write_tables
 from pages import read_clips
 
 import tinyvirat_build as tvb
@@ -235,6 +235,50 @@ def test_a_runs_worst_clips_come_first(
     page.locator(".clip").first.click()
     expect(page.locator("#panel dl")).to_contain_text(clips["clip_id"].iloc[worst])
     expect(page.locator("#panel")).to_contain_text("Scores")
+
+
+def test_the_browsers_own_keys_stay_its_own(browse: Callable[..., Page], tmp_path: Path) -> None:
+    """Alt and the left arrow go back, Ctrl and P print: in the grid as in an open clip."""
+    write_tables(tmp_path, manifest())
+    publish_statistics(tmp_path, Settings.load(), CLASSES, Extras())
+    page = browse(tmp_path / "report.html")
+
+    def goes_on(where: str, key: str, **held: bool) -> bool:
+        event = {"key": key, "bubbles": True, "cancelable": True, **held}
+        return bool(page.locator(where).evaluate(
+            "(at, event) => at.dispatchEvent(new KeyboardEvent('keydown', event))", event
+        ))  # fmt: skip
+
+    for held in ("altKey", "ctrlKey", "metaKey"):
+        assert goes_on("#grid", "End", **{held: True})
+    assert not goes_on("#grid", "ArrowRight")
+    page.locator(".clip:focus").press("Enter")
+    page.locator("#source-frame").wait_for()
+    for held in ("altKey", "ctrlKey", "metaKey"):
+        assert goes_on("#panel", "p", **{held: True})
+        assert goes_on("#panel", "ArrowLeft", **{held: True})
+    assert (frame(page), goes_on("#panel", "ArrowRight"), frame(page)) == (0, False, 1)
+
+
+def test_a_clip_that_fails_late_leaves_the_next_one_alone(
+    browse: Callable[..., Page], tmp_path: Path
+) -> None:
+    write_tables(tmp_path, manifest())
+    publish_statistics(tmp_path, Settings.load(), CLASSES, Extras())
+    page = browse(tmp_path / "report.html")
+    page.evaluate("""() => {
+      const append = document.head.append.bind(document.head);
+      document.head.append = (script) => {
+        if (script.src.endsWith("video-0.js")) window.fail = () => script.onerror();
+        else append(script);
+      };
+    }""")
+    page.locator(".clip").first.click()
+    page.locator("#after").evaluate("after => document.querySelectorAll('.clip')[11].click()")
+    page.locator("#source-frame").wait_for()
+    page.evaluate("() => window.fail()")
+    page.wait_for_timeout(50)
+    assert page.locator("#source-frame").is_visible()
 
 
 @pytest.mark.slow

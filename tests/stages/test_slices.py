@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tinyvirat_build.audit.leakage import shared
-from tinyvirat_build.records import KEYS, columns
+from tinyvirat_build.records import KEYS, Key, columns
 from tinyvirat_build.settings import Partition
-from tinyvirat_build.stages.partition import assign_groups, partition
+from tinyvirat_build.stages.fate import fates
+from tinyvirat_build.stages.partition import SplitList, assign_groups, partition
 from tinyvirat_build.stages.slices import slice_starts
 
 FPS = 10
@@ -111,7 +112,57 @@ def test_one_video_reaches_every_split_and_the_audit_finds_no_leak() -> None:
     assert set(shared(meeting, videos)["kind"]) == {"video", "session"}
 
 
+@settings(max_examples=20, deadline=None)
+@given(spans)
+@example([(60 * i, 80, "ab"[i % 2]) for i in range(60)])
+def test_the_frames_lost_to_a_gap_are_told(rows: list[tuple[int, int, str]]) -> None:
+    clips, kept, issues = divided(rows)
+    own = {name: [(str(i),) for i in table["segment_id"]] for name, table in
+           (("clips", clips), ("kept", kept))}  # fmt: skip
+    planned, left = clips.assign(activities=own["clips"]), kept.assign(activities=own["kept"])
+    activities, _, tracks = tables(rows)
+    numbers = [str(i) for i in range(len(rows))]
+    tracks["activities"] = [(i,) for i in numbers]
+    found = fates(
+        [(Key(**KEY), {
+            "activities": activities.assign(activity_id=numbers), "tracks": tracks,
+            "segments": tracks, "chunks": planned, "clips_planned": planned,
+            "clips_partitioned": left, "clips_filtered": left, "clips": left.assign(reason=None),
+        })],
+        issues,
+    )  # fmt: skip
+    lost = clips[~clips["clip_id"].isin(kept["clip_id"])]
+    gone = found[found["stage"] != "published"]
+    assert set(gone["reason"]) <= {"split_gap"}
+    assert set(gone["stage"]) <= {"partition"}
+    assert gone["frames"].sum() == (lost["end"] - lost["start"]).sum()
+    assert found["frames"].sum() == sum(n for _, n, _ in rows)
+
+
 def test_a_video_of_few_activities_is_one_slice() -> None:
     _, kept, issues = divided([(60 * i, 30, "a") for i in range(20)])
     assert set(kept["split"]) == {"train"}
     assert issues["reason"].tolist() == ["few_groups"]
+
+
+def test_a_video_that_a_list_rules_is_not_sliced() -> None:
+    rows = [(60 * i, 30 + i % 7, "ab"[i % 2]) for i in range(60)]
+    parts = [tables(rows, video) for video in ("free", "tested", "tried", "unnamed")]
+    activities, clips, tracks = (
+        pd.concat(own, ignore_index=True) for own in zip(*parts, strict=True)
+    )
+    videos = clips[list(KEYS)].drop_duplicates(ignore_index=True)
+    videos = videos.assign(session="", scene="", camera="")
+    named = {"tested": "test", "tried": "train"}
+
+    def splits(split_list: SplitList) -> dict[str, set[str]]:
+        lists = {"own": split_list}
+        groups = assign_groups(videos, TIME, lists=lists).assign(fps=str(FPS))
+        kept = partition(clips, activities, groups, TIME, lists=lists, spans=tracks).table
+        return {str(video): set(own["split"]) for video, own in kept.groupby("video_id")}
+
+    found = splits(SplitList("mine", named))
+    assert (found["tested"], found["tried"]) == ({"test"}, {"train"})
+    assert {"train", "val"} <= found["free"] | found["unnamed"]
+    found = splits(SplitList("official", named, "video", closed=True))
+    assert found == {"tested": {"test"}, "tried": {"train"}}

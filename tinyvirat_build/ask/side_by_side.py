@@ -11,16 +11,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
-import jinja2
 
-from tinyvirat_build import report
 from tinyvirat_build.ask.compare import DIFFERENCES, Comparison
 from tinyvirat_build.ask.sides import Row, Side
 from tinyvirat_build.records import REASONS, SPLITS
+from tinyvirat_build.report.html import environment
+from tinyvirat_build.report.scripts import templates
 from tinyvirat_build.video.frames import frames_at
 
 ROWS: Final = 100  # shown of each kind of difference
@@ -39,20 +38,13 @@ _TITLES: Final = {
 
 def page(found: Comparison, a: Side, b: Side) -> str:
     """The page of what :func:`~tinyvirat_build.ask.compare.compare` found of two sides."""
-    folder = Path(report.__file__).parent / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["count"] = lambda n: f"{n:,}"
-    style = (folder / "compare.css").read_text("utf-8")
+    style = (templates() / "compare.css").read_text("utf-8")
     digest = hashlib.sha256(style.encode()).digest()
     parts = [part for kind in _TITLES if (part := _part(found, kind))]
     seen = [p for part in parts for row in part["rows"] for p in row["pictures"].values()]
-    return environment.get_template("compare.html").render(
+    template = environment().get_template("compare.html")
+    return template.render(
+        title="Comparison of two datasets",
         found=found,
         style=style,
         style_hash=base64.b64encode(digest).decode(),

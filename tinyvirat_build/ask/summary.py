@@ -14,6 +14,7 @@ from tinyvirat_build.pipeline.request import Outcome, Share
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.settings import Settings
+from tinyvirat_build.stages.slices import EACH
 
 
 def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> str:
@@ -91,9 +92,13 @@ def headlines(out: Path, settings: Settings, until: str) -> list[str]:
     lines = []
     few = issues[issues["reason"] == "few_groups"]
     if len(few):
+        by_list = " that no list fixes" if settings.partition.lists else ""
+        remedy = ", or divide their time: --set partition.group=time."
+        if settings.partition.group == "time":
+            remedy = f"; a video's time is divided from {2 * EACH} activities on."
         lines.append(
-            f"All clips are train: {str(few['detail'].iloc[0]).split(':')[0]} of videos. Say in "
-            "`group` which belong together, or divide their time: --set partition.group=time."
+            f"All clips{by_list} are train: {str(few['detail'].iloc[0]).split(':')[0]} of videos. "
+            f"Say in `group` which belong together{remedy}"
         )
     rare = issues[issues["reason"] == "rare_label"]
     gone = rare[rare["action"] == "noted"]

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.audit import KINDS
-from tinyvirat_build.records import KEYS, REASONS, SPLITS, Key
+from tinyvirat_build.records import KEYS, QUALITY, REASONS, SPLITS, Key
 from tinyvirat_build.report.previews import FRAMES, plays, preview_name
 
 CHUNK: Final = 2000  # clips of one script
-QUALITY: Final = ("motion", "brightness", "contrast", "blur", "frozen", "infrared")
 
 
 @dataclass(frozen=True, slots=True)

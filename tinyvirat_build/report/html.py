@@ -52,7 +52,7 @@ def write_report(
         ),
     )
     text = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             root="",
@@ -85,7 +85,7 @@ def write_errors(page: Path, build: Path, run: str, split: str, scores: Mapping[
     root = Path(os.path.relpath(build.resolve(), page.parent.resolve())).as_posix() + "/"
     data = f"{page.stem}-data"
     write_scripts(page.parent / data, [("scores", scores)])
-    text = _environment().get_template("errors.html").render(
+    text = environment().get_template("errors.html").render(
         root=quote(root), data=DATA, scores=f"{data}/scores.js", run=run, split=split,
         title=f"What {run} gets wrong",
     )  # fmt: skip
@@ -93,7 +93,7 @@ def write_errors(page: Path, build: Path, run: str, split: str, scores: Mapping[
     return page
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
     """The templates, with everything escaped and nothing left undefined."""
     found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates()),

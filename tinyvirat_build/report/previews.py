@@ -109,8 +109,9 @@ def _make(row: dict[Any, Any], root: Path, path: Path) -> bool:
 def encode(row: dict[Any, Any], root: Path) -> bytes:
     """The preview of one row of the manifest, as WebM of at most :data:`LARGEST` bytes."""
     frames, fps = list(_frames(row, root)), Fraction(str(row["fps"]))
-    usual = {"crf": "52" if int(row["width"]) * int(row["height"]) >= _LARGE else "36"}
-    for options in (usual, *_COARSER):
+    large = int(row["width"]) * int(row["height"]) >= _LARGE
+    usual = [{"crf": "52"}] if large else [{"crf": "36"}, {"crf": "44"}]
+    for options in (*usual, *_COARSER):
         data = _film(frames, fps, options)
         if len(data) <= LARGEST:
             return data

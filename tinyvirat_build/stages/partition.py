@@ -8,7 +8,7 @@ ever in two splits (docs/semantics.md, "Partition").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -64,8 +64,9 @@ def assign_groups(
     A group's id is ``<source>/<value>``, so that groups of two sources never collide. The value
     is the session (MEVA: the time slot over all cameras; VIRAT: ``VIRAT_S_000200``) where
     ``settings.group`` is ``auto``, ``slot`` or ``session``; else the video, scene or camera;
-    where it is ``time`` the video, which :func:`partition` slices. A video without that value is
-    its own group, and so is every video of a source whose list names videos.
+    where it is ``time`` the video, which :func:`partition` slices unless a list rules it. A
+    video without that value is its own group, and so is every video of a source whose list names
+    videos.
 
     Raises:
         SettingsError: an unknown grouping.
@@ -75,8 +76,7 @@ def assign_groups(
             f"setting partition.group is one of {', '.join(GROUPINGS)}, found {settings.group!r}"
         )
     table = videos[list(KEYS)].astype(str).reset_index(drop=True)
-    column = {"scene": "scene", "camera": "camera", "video": "video_id"}
-    column["time"] = "video_id"
+    column = {"scene": "scene", "camera": "camera", "video": "video_id", "time": "video_id"}
     value = videos[column.get(settings.group, "session")].astype(object).reset_index(drop=True)
     by_video = [name for name, split_list in lists.items() if split_list.unit == "video"]
     value = value.where(value.notna() & (value != ""), table["video_id"])
@@ -115,12 +115,7 @@ def split_of_groups(
     (val's part is its target over those of train and val); all others, counted on top of those.
     With fewer than three groups in all, those others are train.
     """
-    sources = [name.partition("/") for name in counts.groups]
-    split: dict[str, str | None] = {}
-    for source, _, value in sources:
-        known = lists.get(source)
-        if known is not None and (value in known.splits or known.closed):
-            split[f"{source}/{value}"] = known.splits.get(value)
+    split = _ruled(counts.groups, lists)
     train, val, _ = settings.targets
     for source in sorted(lists):
         if lists[source].draw_val and train + val > 0:
@@ -157,14 +152,16 @@ def partition(
 
     Grouped by time, ``groups`` has the column ``fps`` too, and ``spans`` (keys, ``segment_id``,
     ``start``, ``end``) says where the tracks of each segment lie; a clip that touches the gap
-    between two splits, or whose track lies on both sides, is dropped (``split_gap``).
+    between two splits, or whose track lies on both sides, is dropped (``split_gap``). A video
+    that a list rules stays whole.
 
     Raises:
         DataError: a clip's video has no row in ``groups``.
     """
     lists = lists or {}
     if spans is not None:
-        groups = time_slices(activities, groups, settings.gap)
+        whole = _ruled(groups["group"].astype(str), lists)
+        groups = time_slices(activities, groups, settings.gap, whole)
     counts = label_counts(activities, groups)
     split = split_of_groups(counts, settings, lists=lists)
     group = _join(clips_planned, groups)
@@ -216,6 +213,17 @@ def dropped(clips: pd.DataFrame, stage: str, reason: str, details: Sequence[str]
         count=1,
         detail=list(details),
     )[columns("issues")]
+
+
+def _ruled(groups: Iterable[str], lists: Mapping[str, SplitList]) -> dict[str, str | None]:
+    """The split of each group that its source's list names, ``None`` if a closed one does not."""
+    found: dict[str, str | None] = {}
+    for group in groups:
+        source, _, value = group.partition("/")
+        known = lists.get(source)
+        if known is not None and (value in known.splits or known.closed):
+            found[group] = known.splits.get(value)
+    return found
 
 
 def _named(chosen: Mapping[str, int]) -> dict[str, str]:

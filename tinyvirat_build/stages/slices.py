@@ -8,7 +8,7 @@ every clip that touches it and every track that goes on beyond it (docs/semantic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from fractions import Fraction
 from typing import Final
 
@@ -56,25 +56,30 @@ def slice_starts(start: Ints, end: Ints, gap: int) -> Ints:
     return np.unique(np.array(borders, np.int64))
 
 
-def time_slices(activities: pd.DataFrame, groups: pd.DataFrame, gap: float) -> pd.DataFrame:
+def time_slices(
+    activities: pd.DataFrame, groups: pd.DataFrame, gap: float, whole: Container[str] = ()
+) -> pd.DataFrame:
     """The slices of every video: keys, ``group`` (``…@k``), ``start``, ``gap``; frames.
 
     ``groups``: keys, ``group`` and ``fps``, one row a video and annotation set; ``gap`` is in
-    seconds. The sets of a video share its slices.
+    seconds. The sets of a video share its slices. A group of ``whole`` is one, and keeps its name.
     """
     names = [*_VIDEO, "start", "end"]
     spans = activities[names].astype(dict.fromkeys(_VIDEO, str)).groupby(_VIDEO)
     of_video = dict(iter(spans))
     parts = []
     for row in groups.to_dict("records"):
-        own = of_video.get((row["source"], row["video_id"]))
+        sliced = row["group"] not in whole
+        own = of_video.get((row["source"], row["video_id"])) if sliced else None
         frames = int(np.ceil(gap * float(Fraction(str(row["fps"])))))
         starts = np.zeros(1, np.int64)
         if own is not None:
             starts = slice_starts(own["start"].to_numpy(), own["end"].to_numpy(), frames)
         table = pd.DataFrame({"start": starts, "gap": frames})
         table[list(KEYS)] = [row[key] for key in KEYS]
-        table["group"] = [f"{row['group']}@{k}" for k in range(len(starts))]
+        table["group"] = [
+            f"{row['group']}@{k}" if sliced else row["group"] for k in range(len(starts))
+        ]
         parts.append(table)
     columns = [*KEYS, "group", "start", "gap"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

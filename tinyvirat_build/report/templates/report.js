@@ -264,10 +264,12 @@
     if (focus) shown.get(at)?.focus({ preventScroll: true });
   }
 
+  const browsers = (event) => event.altKey || event.ctrlKey || event.metaKey; // its own keys
+
   function gridKeys(event) {
     const page = Math.max(1, Math.floor($("grid").clientHeight / high)) * columns;
     const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
-    if (by === undefined) return;
+    if (by === undefined || browsers(event)) return;
     event.preventDefault();
     move(at + by);
   }
@@ -285,7 +287,7 @@
     try {
       mine.of = await load(`video-${C.video[i]}`);
     } catch (e) {
-      $("panel-body").replaceChildren(el("p", { className: "bad" }, e.message));
+      if (now === mine) $("panel-body").replaceChildren(el("p", { className: "bad" }, e.message));
       return;
     }
     if (now === mine) show();
@@ -561,7 +563,7 @@
     const near = (by) => { const k = order.indexOf(now.i) + by; if (k >= 0 && k < order.length) { move(k, false); open(order[k]); } };
     const acts = { ArrowLeft: () => seek(now.frame - step(now.i)), ArrowRight: () => seek(now.frame + step(now.i)), n: () => near(1), p: () => near(-1) };
     if (event.key === " " && !event.target.matches("button, input, a, summary")) acts[" "] = play;
-    if (!now?.told || !(event.key in acts)) return;
+    if (!now?.told || !(event.key in acts) || browsers(event)) return;
     event.preventDefault();
     acts[event.key]();
   }
