@@ -20,6 +20,7 @@ CORPORA = {"meva", "virat", "kitware", "umd"}
 ALLOWED = {  # what a room, or a module at the root, may import
     "errors": "",
     "records": "",
+    "plots": "",
     "geometry": "errors",
     "store": "errors records",
     "settings": "errors store",
@@ -33,7 +34,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "released": "errors geometry labels records settings store",
     "pack": "errors geometry records released store",
     "audit": "errors geometry records stages store video",
-    "report": "audit errors geometry records settings stages store video",
+    "report": "audit errors geometry plots records settings stages store video",
     "pipeline": "audit engine errors geometry labels pack records released remote report settings "
     "sources stages store video",
     "ask": "audit engine errors formats geometry labels pack pipeline records released remote "
@@ -41,7 +42,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "exports": "errors formats geometry labels pipeline records released sources store",
     "builds": "ask audit engine errors exports labels pipeline records report settings store",
     "loader": "errors geometry pack records released",
-    "scoring": "errors geometry loader pack records released store",
+    "scoring": "errors geometry loader pack plots records released store",
     "train": "errors geometry loader pack records scoring settings store",
     "cli": "ask audit builds engine errors pack pipeline records scoring settings sources store "
     "train",

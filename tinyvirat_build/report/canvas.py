@@ -1,52 +1,35 @@
-"""How the figures of a build look and are saved: one style, light and dark.
+"""How the figures of a build look and are saved: the style of all figures, light and dark.
 
-Made for the width of a column in print (3.4 inches), which is that of a phone's screen as well: 7
-point type, colours that stay apart for the colour-blind and in grey. The same statistics give the
-same bytes, for equal versions of matplotlib. The dark variant is the light one in other colours.
+They have the width of a column in print, which is that of a phone's screen as well. The same
+statistics give the same bytes, for equal versions of matplotlib. The dark variant is the light one
+in other colours.
 """
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import matplotlib
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-WIDTH: Final = 3.4  # inches
+from tinyvirat_build import plots
+from tinyvirat_build.plots import BLUE, GREY, ORANGE, WIDTH
+
 INK: Final = "#000000"
 DIM: Final = "#767676"
 GRID: Final = "#cccccc"
 PAGE: Final = "#ffffff"
-BLUE: Final = "#0072b2"
 LOSS: Final = "#d55e00"
-SPLIT_COLOURS: Final = (BLUE, "#e69f00", "#404040")  # Okabe and Ito: blue, orange; grey
+SPLIT_COLOURS: Final = (BLUE, ORANGE, GREY)
 STEPS: Final = 9  # colours of a scale, from nothing to most
 
-STYLE: Final[dict[str, Any]] = {
-    "font.size": 7,
-    "axes.labelsize": 7,
-    "axes.titlesize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
-    "axes.linewidth": 0.5,
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
-    "xtick.minor.width": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "svg.hashsalt": "tinyvirat-build",
-    "svg.fonttype": "path",
-}
+_MORE: Final[dict[str, Any]] = {"xtick.minor.width": 0.3, "axes.spines.left": False}
 
 
 def scale(colours: int, *, dark: bool = False) -> list[str]:
@@ -79,22 +62,20 @@ _COLOUR: Final = re.compile(r"#[0-9a-f]{6}\b")
 
 
 def styled() -> AbstractContextManager[None]:
-    """The style of all figures, whatever the user's own is."""
-    found: AbstractContextManager[None] = matplotlib.style.context(["default", STYLE])
-    return found
+    """The style of the figures of a build."""
+    return plots.styled(_MORE)
 
 
 def new(height: float) -> tuple[Figure, Axes]:
     """A figure of the one width, with one part; ``height`` in inches."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots()
+    return plots.new(WIDTH, height)
 
 
 def save(figure: Figure, name: str, *, png: bool = False) -> dict[str, bytes]:
     """A figure as files by name: SVG, light and dark, and if asked for, PNG of 300 dpi."""
-    light = _bytes(figure, "svg", {"Date": None, "Creator": None})
+    light = plots.saved(figure, "svg")
     files = {f"{name}.svg": light, f"{name}-dark.svg": darkened(light)}
-    return files | ({f"{name}.png": _bytes(figure, "png", {"Software": None})} if png else {})
+    return files | ({f"{name}.png": plots.saved(figure, "png")} if png else {})
 
 
 def darkened(svg: bytes) -> bytes:
@@ -103,12 +84,6 @@ def darkened(svg: bytes) -> bytes:
     text = svg.decode().replace("<defs>", f'<g style="fill: {INK}">\n<defs>', 1)
     text = text.replace("</svg>", "</g>\n</svg>")
     return _COLOUR.sub(lambda found: _DARK.get(found[0], found[0]), text).encode()
-
-
-def _bytes(figure: Figure, kind: str, metadata: Mapping[str, None]) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format=kind, dpi=300, metadata=dict(metadata))
-    return out.getvalue()
 
 
 def legend(figure: Figure, columns: int, title: str | None = None) -> None:

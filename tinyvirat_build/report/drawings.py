@@ -14,9 +14,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from tinyvirat_build.plots import BLUE, WIDTH
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.report import canvas
-from tinyvirat_build.report.canvas import BLUE, DIM, GRID, INK, PAGE, SPLIT_COLOURS, STEPS
+from tinyvirat_build.report.canvas import DIM, GRID, INK, PAGE, SPLIT_COLOURS, STEPS
 
 _CAMERAS: Final = 24  # that have a row of their own
 _NUMBERED: Final = 10  # classes, up to which a cell has room for its number
@@ -200,7 +201,7 @@ def quality(stats: Mapping[str, Any]) -> Figure | None:
     shown = [name for name in _MEASURES if name in found]
     if not shown:
         return None
-    figure = Figure(figsize=(canvas.WIDTH, 0.5 + 0.95 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.5 + 0.95 * len(shown)), layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(len(shown))), shown, strict=True):
         _histogram(axes, found[name])
         axes.set_title(_MEASURES[name], loc="left", pad=3)

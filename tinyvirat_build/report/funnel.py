@@ -8,8 +8,9 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tinyvirat_build.plots import BLUE
 from tinyvirat_build.report import canvas
-from tinyvirat_build.report.canvas import BLUE, DIM, INK, LOSS
+from tinyvirat_build.report.canvas import DIM, INK, LOSS
 
 _REASONS: Final = 3  # named of a stage or a label; the others are summed up
 

@@ -1,20 +1,18 @@
 """Figures 4 to 6 of the TinyVIRAT paper, of any runs: F1 of each class, and what it hangs on.
 
-Made to be printed at the width of a column (3.4 inches), Figures 5 and 6 of a page (7), in
-colours and marks that stay apart for the colour-blind and in grey. The same results give the
-same bytes, for equal versions of matplotlib.
+Made to be printed at the width of a column, Figures 5 and 6 of a page (7 inches), in colours and
+marks that stay apart for the colour-blind and in grey. The same results give the same bytes, for
+equal versions of matplotlib.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib.style
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -27,28 +25,13 @@ from matplotlib.transforms import Bbox
 from tinyvirat_build.errors import DataError, TrainError
 from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import open_pack
+from tinyvirat_build.plots import COLOURS, KINDS, WIDTH, new, saved, styled
 from tinyvirat_build.scoring.truth import split_truth
-from tinyvirat_build.store import atomic_path
+from tinyvirat_build.store import write_bytes
 
-WIDTH: Final = 3.4  # inches
 WIDE: Final = 7.0  # inches: room for the names of 26 classes
-COLOURS: Final = ("#0072b2", "#e69f00", "#404040", "#009e73", "#cc79a7")  # Okabe and Ito; grey
 _UNSEEN: Final = 0.005  # F1 whose bar is too short to be seen
 _MARKS: Final = ("o", "s", "^", "D", "v")
-_STYLE: Final[dict[str, Any]] = {
-    "font.size": 7,
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
-    "axes.linewidth": 0.5,
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "tinyvirat-build",
-    "svg.fonttype": "path",
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,24 +70,13 @@ def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:
         return save(drawn, out)
 
 
-def styled() -> AbstractContextManager[None]:
-    """The style of all figures, whatever the user's own is."""
-    found: AbstractContextManager[None] = matplotlib.style.context(["default", _STYLE])
-    return found
-
-
 def save(drawn: Mapping[str, Figure], out: Path) -> list[Path]:
     """Write figures by their names, as SVG and PNG (300 dpi); return the files' paths."""
     files = []
     for name, figure in drawn.items():
-        for kind, metadata in (
-            ("svg", {"Date": None, "Creator": None}),
-            ("png", {"Software": None}),
-        ):
-            file = out / f"{name}.{kind}"
-            with atomic_path(file) as temporary:
-                figure.savefig(temporary, format=kind, dpi=300, metadata=metadata)
-            files.append(file)
+        for kind in KINDS:
+            files.append(out / f"{name}.{kind}")
+            write_bytes(files[-1], saved(figure, kind))
     return files
 
 
@@ -171,12 +143,6 @@ def read(file: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise DataError(f"{file}: not the results.json of `evaluate` ({e}); score anew") from e
     return tree
-
-
-def new(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of one part; width and height in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
 
 
 def _legend(figure: Figure, models: Sequence[str]) -> None:

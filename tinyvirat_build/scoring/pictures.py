@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.geometry.arrays import Floats
-from tinyvirat_build.scoring.figures import COLOURS, WIDTH, new, read, save, styled, told_apart
+from tinyvirat_build.plots import COLOURS, WIDTH, new, styled
+from tinyvirat_build.scoring.figures import read, save, told_apart
 
 _BLUES: Final = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#08457e"])
 _WRITTEN: Final = 0.005  # the least share that a cell writes
