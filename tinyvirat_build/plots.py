@@ -43,7 +43,7 @@ KINDS: Final[dict[Kind, dict[str, None]]] = {  # with their metadata, which tell
 
 def styled(more: dict[str, Any] | None = None) -> AbstractContextManager[None]:
     """The style of all figures, and ``more`` of it, whatever the user's own is."""
-    style = ["default", _STYLE | (more or {})]
+    style: list[str | dict[str, Any]] = ["default", _STYLE | (more or {})]
     found: AbstractContextManager[None] = matplotlib.style.context(style)
     return found
 

@@ -106,6 +106,21 @@ def test_a_trial_in_shards_is_the_trial(demo_data: Path, planned: Path, tmp_path
 
 
 @pytest.mark.slow
+def test_shards_of_videos_that_lie_elsewhere(demo_data: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(demo_data, tmp_path / "data"))
+    far = next(data.rglob("video")).rename(tmp_path / "far")
+    outs = [tmp_path / str(i) for i in range(2)]
+    for i, out in enumerate(outs):
+        result = shard(out, data, f"{i}/2", "--limit=2", "--videos", str(far))
+        assert result.exit_code == 0, result.output
+    result = cli("merge-shards", *outs, "--out", tmp_path / "whole")
+    assert result.exit_code == 0, result.output
+    whole = tvb.open_build(tmp_path / "whole")
+    assert whole.videos == str(far)
+    assert whole.clips["path"].notna().all()
+
+
+@pytest.mark.slow
 def test_what_cannot_be_joined_is_one_line(
     demo_data: Path, four: list[Path], tmp_path: Path
 ) -> None:

@@ -49,7 +49,13 @@ def merge(
     _refuse_unequal([build.path for build in builds])
     first = builds[0]
     request = Request(
-        first.sources, data or first.data, target, first.settings, limit=first.limit, quiet=quiet
+        first.sources,
+        data or first.data,
+        target,
+        first.settings,
+        limit=first.limit,
+        quiet=quiet,
+        videos=first.videos,
     )
     after = STAGES[STAGES.index(writer_of("cuts")) + 1].name
     return run(request, first=after, before=lambda: _join(folders, request))
