@@ -15,7 +15,7 @@ from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video import bitstream
 from tinyvirat_build.video.bitstream import Picture
 from tinyvirat_build.video.glimpse import Glimpse
-from tinyvirat_build.video.numbering import NO_TIME
+from tinyvirat_build.video.numbers import NO_TIME
 
 
 def read_packets(

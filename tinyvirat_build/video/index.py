@@ -1,6 +1,7 @@
 """Packets to frame numbers: by demuxing, and by decoding where packets do not tell.
 
-The rule that numbers frames is in :mod:`tinyvirat_build.video.numbering`.
+The rule that numbers frames is in :mod:`tinyvirat_build.video.numbering`,
+and :mod:`tinyvirat_build.video.slots` for AVI.
 """
 
 from __future__ import annotations
@@ -27,16 +28,13 @@ from tinyvirat_build.video.avi import read_slots
 from tinyvirat_build.video.bitstream import I, Picture
 from tinyvirat_build.video.demuxed import read_packets
 from tinyvirat_build.video.glimpse import Glimpse
-from tinyvirat_build.video.numbering import (
-    Numbers,
-    Packets,
-    number_shown,
-    number_slots,
-)
+from tinyvirat_build.video.numbering import number_shown
+from tinyvirat_build.video.numbers import Numbers, Packets
 from tinyvirat_build.video.observe import Observer
 from tinyvirat_build.video.opening import open_source, unreadable, video_stream, video_streams
 from tinyvirat_build.video.program import first_picture
 from tinyvirat_build.video.rate import FINEST_RATE, agreed_rate
+from tinyvirat_build.video.slots import number_slots
 from tinyvirat_build.video.structure import breaks
 
 PIXEL_FORMATS: Final = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "gray")

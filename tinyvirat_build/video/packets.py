@@ -15,7 +15,7 @@ from av.stream import Discard
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.index import VideoIndex
-from tinyvirat_build.video.numbering import NO_TIME
+from tinyvirat_build.video.numbers import NO_TIME
 from tinyvirat_build.video.opening import open_source, unreadable, video_stream
 
 _READ_ON = 64  # packets that are cheaper to read past than to seek over
