@@ -7,7 +7,7 @@ VIRAT videos (folder ``UMD-v1…``) counts as JSON and speaks MEVA's older names
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -129,36 +129,13 @@ class ViratSource:
                     (video_id, repeated(kind.annotation_set, video_id, Path(f).relative_to(data)))
                     for f in again
                 ]
-                entry = Entry(
-                    source=self.name,
-                    video_id=video_id,
-                    annotation_set=kind.annotation_set,
-                    format=form,
-                    files=tuple(files),
-                    video=videos.get(video_id),
-                    namespace=kind.namespace,
-                    dialect=kind.dialect if form == "actev-json" else "",
-                    same_boxes=settings.virat.same_boxes == "join",
-                    no_geometry=one_actor(form, kind.formats, video_id),
-                    **_about(video_id),
-                )
+                joined = settings.virat.same_boxes == "join"
+                video = videos.get(video_id)
+                entry = _entry(video_id, kind, form, files, video, same_boxes=joined)
                 by_video.setdefault(video_id, []).append((word, entry))
             if video_id not in by_video:
                 bare.append((annotation_set, video_id))
-        for (
-            annotation_set,
-            video_id,
-        ) in bare:  # forty clips of Release 2.0 have objects and no events
-            by_format = found.annotations[annotation_set, video_id].values()
-            paths = [path for folders in by_format for files in folders.values() for path in files]
-            found.unplaced += paths
-            text = "objects without events or activities; not read"
-            issues.append(
-                (
-                    video_id,
-                    Issue("discover", "empty_clip", "noted", f"video {video_id}", detail=text),
-                )
-            )
+        issues += [_without_events(found, *one) for one in bare]
         entries: list[Entry] = []
         others: list[Entry] = []
         for video_id, here in by_video.items():
@@ -221,6 +198,38 @@ def _kinds_of(annotation_set: str) -> list[tuple[str, _Kind]]:
     if annotation_set:  # UMD's KPF holds one actor a clip, its JSON all of them
         return [("json", _Kind(annotation_set, ("actev-json", "kpf"), "meva", "exclusive"))]
     return list(_KINDS.items())
+
+
+def _entry(
+    video_id: str,
+    kind: _Kind,
+    form: str,
+    files: Sequence[Path],
+    video: Path | None,
+    *,
+    same_boxes: bool,
+) -> Entry:
+    return Entry(
+        source=SOURCE.name,
+        video_id=video_id,
+        annotation_set=kind.annotation_set,
+        format=form,
+        files=tuple(files),
+        video=video,
+        namespace=kind.namespace,
+        dialect=kind.dialect if form == "actev-json" else "",
+        same_boxes=same_boxes,
+        no_geometry=one_actor(form, kind.formats, video_id),
+        **_about(video_id),
+    )
+
+
+def _without_events(found: Found, annotation_set: str, video_id: str) -> tuple[str, Issue]:
+    """Note a video with objects alone, as forty of Release 2.0 are; its files are not read."""
+    by_format = found.annotations[annotation_set, video_id].values()
+    found.unplaced += [path for folders in by_format for f in folders.values() for path in f]
+    text = "objects without events or activities; not read"
+    return video_id, Issue("discover", "empty_clip", "noted", f"video {video_id}", detail=text)
 
 
 def _about(video_id: str) -> dict[str, Any]:
