@@ -48,15 +48,15 @@ def forget_modules():
 
 
 @pytest.mark.parametrize(
-    ("augment", "dtype"),
+    ("augment", "dtype", "last"),
     [
-        (None, torch.float32),
-        (EVERYTHING, torch.float32),
-        (None, torch.float16),
-        (None, torch.bfloat16),
+        (None, torch.float32, False),
+        (EVERYTHING, torch.float32, True),
+        (None, torch.float16, False),
+        (None, torch.bfloat16, True),
     ],
 )
-def test_kernel_equals_the_cpu(tmp_path, interpreted, augment, dtype):
+def test_kernel_equals_the_cpu(tmp_path, interpreted, augment, dtype, last):
     path = make_pack(tmp_path / "p", SHAPES)
     loader = ClipLoader(
         path, "train", 2, 3, 6, batch_size=len(SHAPES), augment=augment, dtype=dtype
@@ -67,9 +67,11 @@ def test_kernel_equals_the_cpu(tmp_path, interpreted, augment, dtype):
     end = interpreted.fill(host, table, plan, loader._feed.frame_addresses(plan), None)
     buffer = torch.from_numpy(host[:end])
     low_high = torch.tensor([*loader._planner.low, *loader._planner.high])
-    clips, labels = interpreted.launch(buffer, buffer, table, low_high, 6, dtype)
+    layout = torch.channels_last_3d if last else torch.contiguous_format
+    clips, labels = interpreted.launch(buffer, buffer, table, low_high, 6, dtype, layout)
     [(wanted, wanted_labels, _)] = loader
     assert torch.equal(labels, wanted_labels)
+    assert clips.is_contiguous(memory_format=layout)
     # a float16 or bfloat16 value may fall on the other side of a rounding border
     steps = {torch.float32: 0.02, torch.float16: 0.25, torch.bfloat16: 2.0}
     assert in_255ths(clips, wanted) < steps[dtype]
@@ -118,11 +120,13 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
     monkeypatch.setattr(interpreted, "pinned_bytes", lambda n: torch.empty(n, dtype=torch.uint8))
     monkeypatch.setattr(interpreted, "BLOCK", 2000)  # several, of several clips each
     path = make_pack(tmp_path / "p", SHAPES)
-    loader = ClipLoader(path, "train", 2, size=5, batch_size=2, augment=Augment(mixup=0.4))
+    loader = ClipLoader(
+        path, "train", 2, size=5, batch_size=2, augment=Augment(mixup=0.4), channels_last=True
+    )
     wanted = list(loader)
     feed = interpreted.CudaFeed(
         loader._planner, loader._clips, 5, resident=resident, dtype=torch.float32,
-        device=torch.device("cpu"), batch_size=2,
+        device=torch.device("cpu"), batch_size=2, memory_format=torch.channels_last_3d,
     )  # fmt: skip
     got = [feed.finish(feed.prepare(loader._plan(0, batch))) for batch in range(len(loader))]
     assert len(got) == len(wanted) == len(current.waits) == 3
@@ -130,6 +134,7 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
         assert ids == ids_
         assert torch.equal(labels, labels_)
         assert in_255ths(clips, clips_) < 0.02
+        assert clips.stride() == clips_.stride()
     table = interpreted.Table(2, 2, 4, 1).nbytes
     assert (feed.moved == 3 * table) == resident
 
@@ -142,8 +147,8 @@ def test_a_split_that_does_not_fit_is_one_clear_line(tmp_path, interpreted, monk
         ClipLoader(path, "train", batch_size=2, device="cuda", mode="resident")
 
 
-@pytest.mark.parametrize("mixes", [False, True])
-def test_kernel_compiles_for_an_h100(mixes):
+@pytest.mark.parametrize(("mixes", "last"), [(False, False), (True, True)])
+def test_kernel_compiles_for_an_h100(mixes, last):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
@@ -151,8 +156,8 @@ def test_kernel_compiles_for_an_h100(mixes):
 
     kinds = {"data": "*u8", "places": "*i64", "ints": "*i32", "floats": "*fp32"}
     kinds |= {"low_high": "*fp32", "mixup": "*fp32", "out": "*bf16"}
-    kinds |= dict.fromkeys(("frames", "size", "tile", "mixes"), "constexpr")
-    fixed = {(7,): 16, (8,): 112, (9,): 256, (10,): mixes}
+    kinds |= dict.fromkeys(("frames", "size", "tile", "mixes", "last"), "constexpr")
+    fixed = {(7,): 16, (8,): 112, (9,): 256, (10,): mixes, (11,): last}
     source = ASTSource(fn=fused_triton._kernel, signature=kinds, constexprs=fixed)
     target = GPUTarget("cuda", 90, 32)
     compiled = triton.compile(source, target=target, options={"enable_fp_fusion": True})
@@ -165,3 +170,29 @@ def test_cuda_where_there_is_none_is_one_clear_line(tmp_path):
     path = make_pack(tmp_path / "p", SHAPES)
     with pytest.raises(SettingsError, match="sees no CUDA device; use device cpu"):
         ClipLoader(path, "train", batch_size=2, device="cuda")
+
+
+@pytest.mark.parametrize(("side", "size", "taps"), [(6, 9, 2), (9, 6, 3), (8, 4, 4)])
+def test_no_more_pixels_are_read_than_lie_under_the_triangle(
+    tmp_path, interpreted, monkeypatch, side, size, taps
+):
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    loads = []
+    load = InterpreterBuilder.create_masked_load
+    monkeypatch.setattr(
+        InterpreterBuilder,
+        "create_masked_load",
+        lambda builder, at, *args: (loads.append(at.data.size), load(builder, at, *args))[1],
+    )
+    path = make_pack(tmp_path / "p", [Shape(1, side, side)])
+    loader = ClipLoader(path, "train", 1, size=size, batch_size=1)
+    plan = loader._plan(0, 0)
+    table = interpreted.Table(1, 1, len(loader.classes), 0)
+    host = np.zeros(10**4, np.uint8)
+    end = interpreted.fill(host, table, plan, loader._feed.frame_addresses(plan), None)
+    low_high = torch.tensor([*loader._planner.low, *loader._planner.high])
+    buffer = torch.from_numpy(host[:end])
+    interpreted.launch(buffer, buffer, table, low_high, size, torch.float32)
+    pixels = sum(n > 1 for n in loads)  # the others read a number of the clip's
+    assert pixels == 3 * taps**2  # of Y, U and V: ceil(2 · support) along either axis

@@ -113,17 +113,18 @@ def test_scaling_is_that_of_torch_with_antialias(tmp_path, size):
     torch.testing.assert_close(batch[0].double(), rgb.clamp(0, 1), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("dtype", "step"), [(torch.bfloat16, 2**-7), (torch.float16, 2**-10)])
-def test_half_precision_is_the_rounded_batch(tmp_path, dtype, step):
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_any_type_and_layout_is_the_plain_batch_cast(tmp_path, dtype, mixup, last):
     path = make_pack(tmp_path / "p", [Shape(5, 31, 50, 1), Shape(3, 14, 14)])
-    whole, half = (
-        next(iter(ClipLoader(path, "train", 4, size=16, batch_size=2, dtype=d)))[0]
-        for d in (torch.float32, dtype)
-    )
-    assert half.dtype == dtype
-    torch.testing.assert_close(half, whole.to(dtype), atol=0, rtol=step)
-    if dtype == torch.bfloat16:
-        assert (half == whole.to(dtype)).float().mean() > 0.999
+    kinds = {"augment": Augment(mixup=mixup), "size": 16, "batch_size": 2}
+    [(plain, _, _)] = ClipLoader(path, "train", 4, **kinds)
+    [(clips, _, _)] = ClipLoader(path, "train", 4, dtype=dtype, channels_last=last, **kinds)
+    assert clips.dtype == dtype
+    layout = torch.channels_last_3d if last else torch.contiguous_format
+    assert clips.stride() == plain.contiguous(memory_format=layout).stride()
+    assert torch.equal(clips, plain.to(dtype))
 
 
 def test_without_a_folder_for_a_cache_it_is_compiled_all_the_same(monkeypatch):

@@ -3,14 +3,16 @@
 A background thread gathers the batch's own bytes and a small table into pinned memory, from a
 ring that is allocated once. One asynchronous copy moves them; the fused kernel follows on the
 same stream; an event tells the training stream when the batch is there. The host waits only for
-a ring slot whose copy is three batches old. With ``resident`` the frames are on the device
-already and only the table moves.
+a ring slot whose copy is a whole round old. Several threads gather at once, each into a slot of
+its own, so that storage far away is asked for several batches at a time. With ``resident`` the
+frames are on the device already and only the table moves.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ except ImportError as e:
         "the loader on CUDA needs triton, which is not installed; pip install triton"
     ) from e
 
-_RING = 3  # slots: one filled, one copied, one in use by the kernel
+_BESIDE = 2  # slots beside those that are filled: one copied, one in use by the kernel
 _ALIGN = 16  # bytes
 BLOCK = 64 << 20  # bytes; of a split that is copied to the device whole
 
@@ -134,6 +136,7 @@ def launch(
     low_high: torch.Tensor,
     size: int,
     dtype: torch.dtype,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Clips and labels of the batch that lies in ``buffer``, on the current stream."""
     views = {}
@@ -141,7 +144,7 @@ def launch(
         end = at + int(np.prod(shape)) * np.dtype(kind).itemsize
         views[name] = buffer[at:end].view(_TORCH[kind]).view(shape)
     shape = (table.clips, 3, table.frames, size, size)
-    clips = torch.empty(shape, dtype=dtype, device=buffer.device)
+    clips = torch.empty(shape, dtype=dtype, device=buffer.device, memory_format=memory_format)
     fused_triton.fused(
         data, views["places"], views["ints"], views["floats"], low_high, views["mixup"], clips
     )
@@ -186,9 +189,12 @@ class CudaFeed:
         dtype: torch.dtype,
         device: torch.device,
         batch_size: int,
+        memory_format: torch.memory_format = torch.contiguous_format,
+        workers: int = 1,
     ) -> None:
         self.planner = planner
         self.size, self.dtype, self.device = size, dtype, device
+        self.memory_format = memory_format
         self.moved = 0  # bytes copied to the device by prepare
         pack = planner.pack
         self._stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -205,35 +211,46 @@ class CudaFeed:
                 self._start[clips] = pack.addresses(clips)
                 largest = int((pack.nbytes[clips] // pack.frames[clips]).max())
                 room += batch_size * planner.frames * largest
-            self._ring = [_Slot(room, device) for _ in range(_RING)]
-        self._turn = 0
-        for tensor in (self._low_high, self._resident, *(slot.device for slot in self._ring)):
+            slots = [_Slot(room, device) for _ in range(workers + _BESIDE)]
+        self._ring: SimpleQueue[_Slot] = SimpleQueue()  # the slot that was used longest ago first
+        for slot in slots:
+            self._ring.put(slot)
+        for tensor in (self._low_high, self._resident, *(slot.device for slot in slots)):
             if tensor is not None:  # freed only after this stream is done with it
                 tensor.record_stream(self._stream)
         torch.cuda.synchronize(device)  # what was copied above is there before any stream reads it
 
     def prepare(self, plan: Plan) -> tuple[torch.Tensor, torch.Tensor, list[str], Any]:
-        """Gather, copy and launch; called in a background thread."""
-        with self._lock:  # two iterators may be alive, the ring is one
-            return self._prepare(plan)
+        """Gather, copy and launch; called in background threads."""
+        slot = self._ring.get()  # its own until it is given back
+        try:
+            slot.copied.synchronize()
+            end, table = self._gather(slot, plan)
+            with self._lock:  # the stream is one
+                clips, labels, ready = self._send(slot, table, end)
+            return clips, labels, plan.ids, ready
+        finally:
+            self._ring.put(slot)
 
-    def _prepare(self, plan: Plan) -> tuple[torch.Tensor, torch.Tensor, list[str], Any]:
-        slot = self._ring[self._turn]
-        self._turn = (self._turn + 1) % len(self._ring)
-        slot.copied.synchronize()
+    def _gather(self, slot: _Slot, plan: Plan) -> tuple[int, Table]:
         table = Table(len(plan.ids), plan.frames.shape[1], plan.labels.shape[1], len(plan.mixup))
         places = self._start[plan.clips][:, None] + plan.frames * plan.frame_bytes[:, None]
         addresses = places if self._resident is None else None
-        end = fill(slot.host, table, plan, addresses, places)
+        return fill(slot.host, table, plan, addresses, places), table
+
+    def _send(self, slot: _Slot, table: Table, end: int) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Copy and launch; clips, labels, and when they are there."""
         with torch.cuda.device(self.device), torch.cuda.stream(self._stream):
             slot.device[:end].copy_(slot.pinned[:end], non_blocking=True)
             slot.copied.record(self._stream)
             data = slot.device if self._resident is None else self._resident
-            clips, labels = launch(slot.device, data, table, self._low_high, self.size, self.dtype)
+            clips, labels = launch(
+                slot.device, data, table, self._low_high, self.size, self.dtype, self.memory_format
+            )
             ready = _event()
             ready.record(self._stream)
         self.moved += end
-        return clips, labels, plan.ids, ready
+        return clips, labels, ready
 
     def finish(self, prepared: tuple[torch.Tensor, torch.Tensor, list[str], Any]) -> Batch:
         """Have the caller's stream wait for the batch, on the device; the host goes on."""

@@ -93,10 +93,11 @@ class CpuFeed:
         *,
         resident: bool,
         dtype: torch.dtype,
+        channels_last: bool = False,
         workers: int = 1,
     ) -> None:
         self.planner = planner
-        self.size, self.dtype = size, dtype
+        self.size, self.dtype, self.channels_last = size, dtype, channels_last
         self._pool = BufferPool(workers + 2)  # those prepared ahead, and one in use
         self._address, self._held = _clip_addresses(planner.pack, clips, resident)
 
@@ -109,7 +110,8 @@ class CpuFeed:
         """The whole batch."""
         # What is mixed is rounded afterwards; float16 is rounded from float32 as well.
         half = self.dtype == torch.bfloat16 and not len(plan.mixup)
-        shape = (len(plan.ids), 3, plan.frames.shape[1], self.size, self.size)
+        count, area = len(plan.ids), (plan.frames.shape[1], self.size, self.size)
+        shape = (count, *area, 3) if self.channels_last else (count, 3, *area)
         out = self._pool.take(shape, np.int16 if half else np.float32)
         fused_cpu.fused(
             self.frame_addresses(plan),
@@ -120,11 +122,13 @@ class CpuFeed:
             self.planner.low,
             self.planner.high,
             out,
+            channels_last=self.channels_last,
         )
         if len(plan.mixup):
             fused_cpu.mix(out.reshape(len(out), -1), plan.mixup)
         clips = torch.from_numpy(out)
         clips = clips.view(torch.bfloat16) if half else clips.to(self.dtype)
+        clips = clips.movedim(-1, 1) if self.channels_last else clips
         return clips, torch.from_numpy(plan.labels), plan.ids
 
     def finish(self, prepared: Batch) -> Batch:

@@ -13,6 +13,7 @@ replicating each chroma sample over its 2×2 pixels first.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -144,19 +145,41 @@ def _colour(luma, cb, cr, matrix, low, high, red, green, blue):  # type: ignore[
 
 
 @_compiled
-def _round_to_bfloat16(words, out):  # type: ignore[no-untyped-def]
-    """The upper halves of float32 words, rounded to nearest, ties to even."""
-    for i in range(out.shape[0]):
-        word = words[i]
-        out[i] = (word + np.uint32(0x7FFF) + ((word >> np.uint32(16)) & np.uint32(1))) >> np.uint32(
-            16
-        )
+def _write(values, at, step, out):  # type: ignore[no-untyped-def]
+    """A row of one channel into every ``step``-th place from ``at``."""
+    if step == 1:
+        for i in range(values.shape[0]):
+            out[at + i] = values[i]
+        return
+    for i in range(values.shape[0]):
+        out[at + i * step] = values[i]
 
 
 @_compiled
-def _fused(addresses, geometry, box, flip, matrix, low, high, max_taps, half, out):  # type: ignore[no-untyped-def]
+def _rounded(word):  # type: ignore[no-untyped-def]
+    """The upper half of a float32 word, rounded to nearest, ties to even."""
+    even = (word >> np.uint32(16)) & np.uint32(1)
+    return np.uint16((word + np.uint32(0x7FFF) + even) >> np.uint32(16))
+
+
+@_compiled
+def _write_bfloat16(words, at, step, out):  # type: ignore[no-untyped-def]
+    """The same of float32 words in bfloat16."""
+    if step == 1:
+        for i in range(words.shape[0]):
+            out[at + i] = _rounded(words[i])
+        return
+    for i in range(words.shape[0]):
+        out[at + i * step] = _rounded(words[i])
+
+
+@_compiled
+def _fused(addresses, geometry, box, flip, matrix, low, high, max_taps, half, last, size, out):  # type: ignore[no-untyped-def]
     clips, frames = addresses.shape
-    size = out.shape[4]
+    # Where a value stands in ``out``: pixels, channels, rows and clips, in elements.
+    area = frames * size * size
+    step, of_channel, of_row = (3, 1, 3 * size) if last else (1, area, size)
+    floats, halves = out.view(np.float32), out.view(np.uint16)
     tallest = geometry[:, 0].max()
     widest = geometry[:, 1].max()
     x_first, x_half = np.empty(size, np.uint32), np.empty(size, np.uint32)
@@ -175,6 +198,7 @@ def _fused(addresses, geometry, box, flip, matrix, low, high, max_taps, half, ou
         np.empty(size, np.float32),
     )
     rgb = np.empty((3, size), np.float32)
+    words = rgb.view(np.uint32)
     for b in range(clips):
         height, width = geometry[b, 0], geometry[b, 1]
         half_height, half_width = height // 2, width // 2
@@ -209,15 +233,15 @@ def _fused(addresses, geometry, box, flip, matrix, low, high, max_taps, half, ou
                 at = int(y_half[i]) - half_begin
                 _scale_column(u_rows, at, y_half_weight, i, y_half_taps, cb)
                 _scale_column(v_rows, at, y_half_weight, i, y_half_taps, cr)
-                if half:
-                    _colour(luma, cb, cr, matrix[b], low, high, rgb[0], rgb[1], rgb[2])
-                    for c in range(3):
-                        _round_to_bfloat16(rgb[c].view(np.uint32), out[b, c, t, i])
-                else:
-                    _colour(
-                        luma, cb, cr, matrix[b], low, high,
-                        out[b, 0, t, i], out[b, 1, t, i], out[b, 2, t, i],
-                    )  # fmt: skip
+                # One place computes the colours, so that all types and layouts hold the same.
+                _colour(luma, cb, cr, matrix[b], low, high, rgb[0], rgb[1], rgb[2])
+                row_at = 3 * area * b + of_row * (t * size + i)
+                for c in range(3):
+                    at = row_at + of_channel * c
+                    if half:
+                        _write_bfloat16(words[c], at, step, halves)
+                    else:
+                        _write(rgb[c], at, step, floats)
 
 
 def fused(
@@ -229,8 +253,12 @@ def fused(
     low: npt.NDArray[np.float32],
     high: npt.NDArray[np.float32],
     out: npt.NDArray[np.float32] | npt.NDArray[np.int16],
+    *,
+    channels_last: bool = False,
 ) -> None:
-    """Fill ``out`` ``(B, 3, T, S, S)``: float32, or int16 that holds bfloat16's bits.
+    """Fill ``out``, C-contiguous: float32, or int16 that holds bfloat16's bits.
+
+    It is ``(B, 3, T, S, S)``, or with ``channels_last`` ``(B, T, S, S, 3)``.
 
     Args:
         addresses: memory address of every frame, ``(B, T)``; the frames must stay alive.
@@ -243,11 +271,13 @@ def fused(
     """
     if not len(addresses):
         return
-    support = max(float(box[:, 2:].max()) / out.shape[4], 1.0)
-    max_taps = int(2 * support) + 3
+    size = out.shape[3]
+    support = max(float(box[:, 2:].max()) / size, 1.0)
+    max_taps = math.ceil(2 * support) + 1  # one more where a border is rounded
     _fused(
-        addresses, geometry, box, flip, matrix, low, high, max_taps, out.dtype != np.float32, out
-    )
+        addresses, geometry, box, flip, matrix, low, high, max_taps,
+        out.dtype != np.float32, channels_last, size, out.reshape(-1).view(np.uint8),
+    )  # fmt: skip
 
 
 @_compiled

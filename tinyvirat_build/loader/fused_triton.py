@@ -45,8 +45,8 @@ def _seen(  # type: ignore[no-untyped-def]
     centre_x = tl.load(look + 1) + (column.to(tl.float32) + 0.5) * scale_x
     first_y = tl.maximum(tl.floor(centre_y - support_y + 0.5).to(tl.int32), 0)
     first_x = tl.maximum(tl.floor(centre_x - support_x + 0.5).to(tl.int32), 0)
-    taps_y = (2 * support_y).to(tl.int32) + 2
-    taps_x = (2 * support_x).to(tl.int32) + 2
+    taps_y = tl.ceil(2 * support_y).to(tl.int32)  # as many pixel centres as lie within 2 supports
+    taps_x = tl.ceil(2 * support_x).to(tl.int32)
 
     plane_y = data + tl.load(places + clip * frames + frame)
     plane_u = plane_y + height * width
@@ -89,6 +89,7 @@ def _channel(floats, low_high, clip, channel, luma, cb, cr):  # type: ignore[no-
 def _kernel(  # type: ignore[no-untyped-def]
     data, places, ints, floats, low_high, mixup, out,
     frames: tl.constexpr, size: tl.constexpr, tile: tl.constexpr, mixes: tl.constexpr,
+    last: tl.constexpr,
 ):  # fmt: skip
     item = tl.program_id(0) // frames  # a clip, or a pair of clips that are mixed
     frame = tl.program_id(0) % frames
@@ -105,15 +106,19 @@ def _kernel(  # type: ignore[no-untyped-def]
             data, places, ints, floats, clip + 1, frame, pixel, inside, frames, size, tile
         )  # fmt: skip
     for c in tl.static_range(3):
-        plane = ((clip * 3 + c) * frames + frame).to(tl.int64) * size * size
+        # Where a pixel stands: (B, 3, T, S, S), or (B, T, S, S, 3) where channels are last.
+        if last:
+            at = ((clip * frames + frame).to(tl.int64) * size * size + pixel) * 3 + c
+        else:
+            at = ((clip * 3 + c) * frames + frame).to(tl.int64) * size * size + pixel
         value = _channel(floats, low_high, clip, c, luma, cb, cr)
         if mixes:
             other = _channel(floats, low_high, clip + 1, c, luma2, cb2, cr2)
-            plane2 = (((clip + 1) * 3 + c) * frames + frame).to(tl.int64) * size * size
             mixed = keep * other + give * value
-            tl.store(out + plane2 + pixel, mixed.to(out.dtype.element_ty), inside)
+            of_a_clip = 3 * frames * size * size
+            tl.store(out + at + of_a_clip, mixed.to(out.dtype.element_ty), inside)
             value = keep * value + give * other
-        tl.store(out + plane + pixel, value.to(out.dtype.element_ty), inside)
+        tl.store(out + at, value.to(out.dtype.element_ty), inside)
 
 
 def fused(
@@ -126,6 +131,8 @@ def fused(
     out: torch.Tensor,
 ) -> None:
     """Fill ``out`` ``(B, 3, T, S, S)``, float32, bfloat16 or float16, on the current stream.
+
+    ``out`` is contiguous, or contiguous in ``channels_last_3d``.
 
     Args:
         data: flat uint8; frames of planes Y, U, V.
@@ -141,5 +148,6 @@ def fused(
     kernel: Any = _kernel
     kernel[items * frames, triton.cdiv(size * size, _TILE)](
         data, places, ints, floats, low_high, mixup, out, frames, size, _TILE, mixes,
+        not out.is_contiguous(),
         enable_fp_fusion=True,
     )  # fmt: skip

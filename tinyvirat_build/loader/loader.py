@@ -61,12 +61,14 @@ class ClipLoader:
         seed: of order and augmentation.
         rank, world_size: default to those of ``torch.distributed`` where it is initialised.
         dtype: float32, bfloat16 or float16.
+        channels_last: batches lie in memory as ``torch.channels_last_3d``.
         temporal: ``random``, ``center``, ``uniform`` or ``dense`` (every window of every clip
             becomes an item; its clip's id repeats); see ``sampling.frame_indices``. Default:
             random for training, else center.
         short: ``loop`` or ``pad``.
         training: default: whether the split is ``train``.
-        workers: threads that prepare batches on the CPU.
+        workers: threads that read and prepare batches; on CUDA they only read, so that more
+            than one pays where the storage is far away.
         mean, std: of the normalisation, per channel, in 0..1.
 
     Raises:
@@ -92,6 +94,7 @@ class ClipLoader:
         rank: int | None = None,
         world_size: int | None = None,
         dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
         temporal: Temporal | None = None,
         short: Short = "loop",
         training: bool | None = None,
@@ -103,6 +106,7 @@ class ClipLoader:
         self.split = split
         self.frames, self.stride, self.size = frames, stride, size
         self.batch_size, self.dtype, self.seed = batch_size, dtype, seed
+        self.channels_last = channels_last
         self.training = split == "train" if training is None else training
         self.rank, self.world_size = _ranks(rank, world_size)
         self.device = choose_device(device)
@@ -239,10 +243,9 @@ class ClipLoader:
         def task(batch: int) -> _T:
             return prepare(self._plan(epoch, batch))
 
-        workers = self.workers if self.device.type == "cpu" else 1  # one stream, one order
         batches = iter(range(first, count))
-        with ThreadPoolExecutor(workers, thread_name_prefix="clip-loader") as pool:
-            waiting = deque(pool.submit(task, b) for b in islice(batches, workers + 1))
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="clip-loader") as pool:
+            waiting = deque(pool.submit(task, b) for b in islice(batches, self.workers + 1))
             try:
                 for batch in range(first, count):
                     prepared = waiting.popleft().result()
@@ -284,6 +287,7 @@ class ClipLoader:
             self.size,
             resident=resident,
             dtype=self.dtype,
+            channels_last=self.channels_last,
             workers=self.workers,
         )
 
@@ -311,6 +315,10 @@ class ClipLoader:
                 dtype=self.dtype,
                 device=self.device,
                 batch_size=self.batch_size,
+                memory_format=(
+                    torch.channels_last_3d if self.channels_last else torch.contiguous_format
+                ),
+                workers=self.workers,
             )
         except torch.OutOfMemoryError as e:
             raise SettingsError(

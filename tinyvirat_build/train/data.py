@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
@@ -13,6 +13,9 @@ from tinyvirat_build.loader.loader import ClipLoader
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.train.settings import TrainSettings
+
+# What the first layer computes in: a batch comes so from the loader, and is cast no more.
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def dense_loader(
@@ -38,6 +41,9 @@ def dense_loader(
         mode=mode,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        dtype=_DTYPES[settings.precision],
+        channels_last=settings.channels_last,
+        workers=settings.data.workers,
         temporal="dense",
         training=False,
     )
@@ -74,6 +80,9 @@ def make_loaders(
         seed=settings.seed,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        dtype=_DTYPES[settings.precision],
+        channels_last=settings.channels_last,
+        workers=settings.data.workers,
         training=True,
     )
     val = dense_loader(settings, pack, "val", device, ranks) if "val" in here else None

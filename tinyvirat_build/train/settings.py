@@ -32,6 +32,7 @@ class Data:
     mode: Literal["auto", "stream", "resident"] = "auto"
     augment: bool = True
     sampler: Literal["shuffled", "balanced"] = "shuffled"
+    workers: int = 1  # threads that read and prepare batches; more where the storage is far away
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class TrainSettings:
 
 
 # What may change in a run that goes on: it does not change what is learned.
-_FREE = frozenset({"preset", "read_every", "save_every"})
+_FREE = frozenset({"preset", "read_every", "save_every", "data.workers"})
 
 
 def forbidden(old: Mapping[str, Any], new: TrainSettings) -> list[str]:
@@ -184,6 +185,7 @@ def _check(s: TrainSettings) -> None:
         (0 <= s.seed < 2**63, "seed is 0 or more, below 2^63"),
         (s.data.batch >= 0, "data.batch is 0 (the model's own) or more clips"),
         (s.data.stride >= 1, "data.stride is 1 or more frames"),
+        (s.data.workers >= 1, "data.workers is 1 or more threads"),
         (s.data.frames >= 0 and s.data.size >= 0, "data.frames and data.size are 0 or more"),
         (0 < s.optim.lr <= 1e6, "optim.lr is above 0, up to 1e6"),
         (s.optim.weight_decay >= 0, "optim.weight_decay is 0 or more"),
