@@ -41,7 +41,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "report settings sources stages store video",
     "exports": "errors formats geometry labels pipeline records released sources store",
     "builds": "ask audit engine errors exports labels pipeline records report settings store",
-    "loader": "errors geometry pack records released",
+    "loader": "errors geometry pack records released store",
     "scoring": "errors geometry loader pack plots records released store",
     "train": "errors geometry loader pack records scoring settings store",
     "cli": "ask audit builds engine errors pack pipeline records scoring settings sources store "

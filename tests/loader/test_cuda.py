@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -103,8 +105,9 @@ class FakeStream:
         pass
 
 
-@pytest.mark.parametrize("resident", [False, True])
-def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, resident):
+@pytest.fixture
+def current(interpreted, monkeypatch):
+    """The stream that trains, where all streams are stand-ins."""
     current = FakeStream()
     fakes = {
         "Stream": FakeStream,
@@ -119,6 +122,11 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
     monkeypatch.setattr(interpreted, "pinned_bytes", lambda n: torch.empty(n, dtype=torch.uint8))
     monkeypatch.setattr(interpreted, "BLOCK", 2000)  # several, of several clips each
+    return current
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, current, resident):
     path = make_pack(tmp_path / "p", SHAPES)
     loader = ClipLoader(
         path, "train", 2, size=5, batch_size=2, augment=Augment(mixup=0.4), channels_last=True
@@ -137,6 +145,29 @@ def test_feed_gives_the_batches_of_the_cpu(tmp_path, interpreted, monkeypatch, r
         assert clips.stride() == clips_.stride()
     table = interpreted.Table(2, 2, 4, 1).nbytes
     assert (feed.moved == 3 * table) == resident
+
+
+def test_several_workers_read_at_once(tmp_path, interpreted, current, monkeypatch):
+    path = make_pack(tmp_path / "p", SHAPES)
+    loader = ClipLoader(path, "train", 2, size=5, batch_size=2)
+    wanted = list(loader)[:2]
+    feed = interpreted.CudaFeed(
+        loader._planner, loader._clips, 5, resident=False, dtype=torch.float32,
+        device=torch.device("cpu"), batch_size=2, workers=2,
+    )  # fmt: skip
+    both, fill = threading.Barrier(2, timeout=60), interpreted.fill
+
+    def together(*args):
+        both.wait()  # broken, unless two are at it
+        return fill(*args)
+
+    monkeypatch.setattr(interpreted, "fill", together)
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(feed.prepare, [loader._plan(0, batch) for batch in range(2)]))
+    for prepared, (clips, _, ids) in zip(got, wanted, strict=True):
+        own = feed.finish(prepared)
+        assert own[2] == ids
+        assert in_255ths(own[0], clips) < 0.02
 
 
 def test_a_split_that_does_not_fit_is_one_clear_line(tmp_path, interpreted, monkeypatch):
@@ -196,3 +227,12 @@ def test_no_more_pixels_are_read_than_lie_under_the_triangle(
     interpreted.launch(buffer, buffer, table, low_high, size, torch.float32)
     pixels = sum(n > 1 for n in loads)  # the others read a number of the clip's
     assert pixels == 3 * taps**2  # of Y, U and V: ceil(2 · support) along either axis
+
+
+def test_no_compiler_is_one_clear_line(tmp_path, interpreted, monkeypatch):
+    monkeypatch.setattr(interpreted, "lacking_to_compile", lambda: "a C compiler (there is none)")
+    path = make_pack(tmp_path / "p", SHAPES)
+    monkeypatch.setattr(loader_module, "choose_device", lambda _: torch.device("cuda", 0))
+    monkeypatch.setattr(interpreted, "free_bytes", lambda _: 1000)
+    with pytest.raises(SettingsError, match="the loader on CUDA needs a C compiler"):
+        ClipLoader(path, "train", batch_size=2, device="cuda", mode="stream")

@@ -37,10 +37,13 @@ def doctor(
 ) -> None:
     """Say what is in a data folder: what is there, missing, unknown or faulty.
 
+    Also what the machine lacks for training, where it has a GPU.
+
     Exit status 1 where nothing can be built of it as it is.
     """
     from tinyvirat_build import sources as corpora
     from tinyvirat_build.ask.doctor import diagnose
+    from tinyvirat_build.ask.machine import remarks
     from tinyvirat_build.settings import Settings
 
     if not sources:
@@ -55,6 +58,8 @@ def doctor(
         found = diagnose(source, folder, settings)
         echo(found.render())
         sound = sound and not found.problems
+    for remark in remarks():
+        echo(remark)
     click.get_current_context().exit(0 if sound else 1)
 
 

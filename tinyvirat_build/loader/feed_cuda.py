@@ -24,6 +24,7 @@ from tinyvirat_build.loader import fused_cpu
 from tinyvirat_build.loader.batches import Plan, Planner
 from tinyvirat_build.loader.feeds import Batch, gather_clips
 from tinyvirat_build.pack.read import Pack
+from tinyvirat_build.store.compiler import lacking_to_compile
 
 try:
     from tinyvirat_build.loader import fused_triton
@@ -192,6 +193,8 @@ class CudaFeed:
         memory_format: torch.memory_format = torch.contiguous_format,
         workers: int = 1,
     ) -> None:
+        if (lacking := lacking_to_compile()) is not None:
+            raise SettingsError(f"the loader on CUDA needs {lacking}")
         self.planner = planner
         self.size, self.dtype, self.device = size, dtype, device
         self.memory_format = memory_format

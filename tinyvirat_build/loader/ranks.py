@@ -78,7 +78,10 @@ def join_ranks(device: str = "auto") -> Iterator[tuple[Ranks, torch.device]]:
     if world == 1 or dist.is_initialized():
         yield ranks, chosen
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    if chosen.type == "cuda":  # the GPU told, NCCL begins at once and never guesses it by the rank
+        dist.init_process_group("nccl", device_id=chosen)
+    else:
+        dist.init_process_group("gloo")
     try:
         yield ranks, chosen
     except RuntimeError as e:

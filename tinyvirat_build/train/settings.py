@@ -81,6 +81,7 @@ class TrainSettings:
     ema: float = 0.0  # decay of the averaged weights; 0: none
     mixup: float = 0.0  # alpha of the Beta distribution; 0: none
     freeze_bn: bool = False
+    sync_bn: bool = False  # batch statistics over all ranks, on GPUs; alone it is the plain form
     channels_last: bool = False
     compile: bool = False
     deterministic: bool = False

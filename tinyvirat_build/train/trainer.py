@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.ema import Average
 from tinyvirat_build.train.losses import LossFunction, make_loss
@@ -32,6 +33,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         s = self.settings
+        if s.sync_bn:
+            self.model = synchronised(self.model, self.device, self.ranks)
         self.model.to(self.device)
         if s.channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -119,6 +122,20 @@ class Trainer:
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
             self.ema.updates = int(state["ema_updates"])
+
+
+def synchronised(model: nn.Module, device: torch.device, ranks: Ranks) -> nn.Module:
+    """The model with batch statistics over all ranks, of the same parameters and names.
+
+    Raises:
+        TrainError: there are several ranks on CPUs, where PyTorch has no such form.
+    """
+    if ranks.world_size == 1:
+        return model
+    if device.type != "cuda":
+        raise TrainError("sync_bn=true needs a GPU for each of the ranks; set sync_bn=false")
+    found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return found
 
 
 def norm_of(tensors: Sequence[Tensor], order: float) -> Tensor:
