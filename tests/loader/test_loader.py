@@ -188,6 +188,19 @@ def test_clips_without_labels_are_not_trained_on(tmp_path):
     assert len(ClipLoader(path, "train", 2, size=4, batch_size=1, training=False)) == 3
 
 
+def test_short_clips_are_left_out_where_asked_for_and_counted(tmp_path):
+    shapes = [Shape(n, 8, 8, split=s) for s in ("train", "val") for n in (7, 8, 3, 9, 20)]
+    path = make_pack(tmp_path / "p", shapes)
+    options = {"frames": 4, "stride": 2, "size": 4, "batch_size": 1}  # seven frames from end to end
+    loader = ClipLoader(path, "train", drop_short=True, **options)
+    assert (loader.dropped, loader.items) == (1, 4)
+    assert {i for *_, ids in loader for i in ids} == {f"{i:05d}" for i in (0, 1, 3, 4)}
+    assert ClipLoader(path, "train", **options).items == 5
+    assert ClipLoader(path, "val", drop_short=True, **options).items == 5  # each has its score
+    with pytest.raises(SettingsError, match="has 4 clips beside 1 that are too short, fewer than"):
+        ClipLoader(path, "train", drop_short=True, **{**options, "batch_size": 5})
+
+
 def test_dense_windows_cover_every_frame_of_every_clip(pack):
     loader = ClipLoader(pack, "val", 3, size=4, batch_size=5, temporal="dense")
     seen = {}

@@ -704,6 +704,29 @@ def test_the_paper_preset_is_the_public_baseline(model: str, batch: int) -> None
     assert (paper.epochs, paper.loss.name, paper.mixup, paper.ema) == (200, "bce", 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("network", "model", "batch", "shape"),
+    [
+        ("i3d", "i3d-224", 24, (32, 224)),
+        ("resnet3d", "resnet3d50", 96, (16, 112)),
+        ("r2plus1d", "r2plus1d50", 64, (16, 112)),
+        ("wideresnet3d", "wideresnet3d50", 64, (16, 112)),
+    ],
+)
+def test_a_recipe_is_the_paper_preset_with_its_network(
+    network: str, model: str, batch: int, shape: tuple[int, int]
+) -> None:
+    recipe = settings.load(f"paper-{network}")
+    assert (recipe.model, recipe.batch, recipe.clip_shape) == (model, batch, shape)
+    same = [
+        "data.drop_short=true",
+        f"data.batch={batch}",
+        f"model={model}",
+        f"preset=paper-{network}",
+    ]
+    assert recipe == settings.load("paper", same)
+
+
 def test_each_rank_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
@@ -718,7 +741,8 @@ def test_each_rank_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_presets_load() -> None:
-    assert settings.presets() == ["demo", "paper", "strong"]
+    paper = [f"paper-{name}" for name in ("i3d", "r2plus1d", "resnet3d", "wideresnet3d")]
+    assert settings.presets() == ["demo", "paper", *paper, "strong"]
     for name in settings.presets():
         loaded = settings.load(name)
         assert loaded.preset == name

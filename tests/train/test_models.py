@@ -63,8 +63,17 @@ def test_logits(shared: Path, name: str) -> None:
     over_time = getattr(model, "frame_logits", lambda clips: model(clips)[:, :, None])
     logits = over_time(x)[0].numpy()
     np.testing.assert_allclose(logits, known["logits"], rtol=1e-6)
-    if name == "i3d-112":
-        np.testing.assert_allclose(model(x)[0].numpy(), logits.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(model(x)[0].numpy(), logits.max(axis=1), rtol=1e-12)
+
+
+@torch.no_grad()
+def test_the_logits_of_i3d_are_the_maximum_over_time() -> None:
+    torch.manual_seed(0)
+    model = models.build("i3d-224", 5).eval()
+    x = torch.randn(2, 3, 24, 32, 32)
+    over_time = model.frame_logits(x)
+    assert over_time.shape == (2, 5, 2)
+    assert torch.equal(model(x), over_time.max(dim=2).values)
 
 
 @pytest.mark.parametrize("name", sorted(models.NAMES))

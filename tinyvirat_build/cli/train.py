@@ -59,7 +59,7 @@ scoring_options = options(
 )  # fmt: skip
 @click.option(
     "--preset", default="paper", metavar="NAME|FILE", show_default=True,
-    help="paper, strong, demo, or a YAML file of training settings.",
+    help="paper (or paper-i3d …), strong, demo, or a YAML file of training settings.",
 )  # fmt: skip
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",

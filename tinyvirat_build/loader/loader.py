@@ -48,7 +48,7 @@ class ClipLoader:
     Args:
         path: a build folder, or the folder of a pack.
         split: train, val or test.
-        frames: T, frames a clip; shorter clips are looped or padded (``short``), never dropped.
+        frames: T, frames a clip; shorter clips are looped or padded (``short``).
         stride: source frames from one frame to the next.
         size: H and W, pixels.
         batch_size: B, of one rank.
@@ -66,6 +66,8 @@ class ClipLoader:
             becomes an item; its clip's id repeats); see ``sampling.frame_indices``. Default:
             random for training, else center.
         short: ``loop`` or ``pad``.
+        drop_short: leave out the clips of a training that are shorter than a sample, as the
+            public baseline does; ``dropped`` counts them.
         training: default: whether the split is ``train``.
         workers: threads that read and prepare batches; on CUDA they only read, so that more
             than one pays where the storage is far away.
@@ -97,6 +99,7 @@ class ClipLoader:
         channels_last: bool = False,
         temporal: Temporal | None = None,
         short: Short = "loop",
+        drop_short: bool = False,
         training: bool | None = None,
         workers: int = 1,
         mean: tuple[float, ...] = IMAGENET_MEAN,
@@ -126,6 +129,10 @@ class ClipLoader:
                 "pack (withheld, or never published); train on another split, or give "
                 "training=False"
             )
+        whole = self.pack.frames[self._clips] >= sampling.span_of(frames, stride)
+        whole |= not (drop_short and self.training)
+        self.dropped = int((~whole).sum())
+        self._clips = self._clips[whole]
         self._planner = Planner(
             self.pack,
             self._clips,
@@ -142,8 +149,8 @@ class ClipLoader:
         self._feed, self.mode = self._make_feed(mode)
         if self.training and not len(self):
             raise SettingsError(
-                f"split {split} has {len(self._planner)} clips, fewer than one batch of "
-                f"{batch_size} × {self.world_size} ranks; choose a smaller batch_size"
+                f"split {split} has {len(self._planner)} clips{_without(self.dropped)}, fewer than "
+                f"one batch of {batch_size} × {self.world_size} ranks; choose a smaller batch_size"
             )
 
     @property
@@ -326,6 +333,10 @@ class ClipLoader:
                 "batch_size"
             ) from e
         return feed, "resident" if resident else "stream"
+
+
+def _without(dropped: int) -> str:
+    return f" beside {dropped} that are too short" if dropped else ""
 
 
 def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -77,6 +77,7 @@ def make_loaders(
         mode=settings.data.mode,
         augment=augment,
         sampler=settings.data.sampler,
+        drop_short=settings.data.drop_short,
         seed=settings.seed,
         rank=ranks.rank,
         world_size=ranks.world_size,

@@ -7,6 +7,7 @@ own (seed, epoch, place), so that a resumed run takes the very steps of an undis
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class FitResult:
     best: float | None  # the monitored number on val; None without val clips
     best_epoch: int | None  # from 0
     weights: WeightsReport | None = None
+    dropped: int = 0  # training clips that were left out, too short
 
     def text(self) -> str:
         """One line for the terminal."""
@@ -81,7 +83,8 @@ class FitResult:
             if self.best is None or self.best_epoch is None
             else f"best on val {self.best:.3f} in epoch {self.best_epoch + 1}"
         )
-        return f"{self.epochs} epochs, {self.steps:,} steps; {best}; {self.out}"
+        short = f"; {self.dropped:,} short clips were left out" if self.dropped else ""
+        return f"{self.epochs} epochs, {self.steps:,} steps; {best}{short}; {self.out}"
 
 
 def fit(
@@ -412,9 +415,7 @@ def train(
             sources=sources,
             progress=progress,
         )
-        return FitResult(
-            result.out, result.epochs, result.steps, result.best, result.best_epoch, report
-        )
+        return dataclasses.replace(result, weights=report, dropped=train_loader.dropped)
 
 
 def _hashed(weights: Path) -> str:

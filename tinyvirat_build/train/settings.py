@@ -32,6 +32,7 @@ class Data:
     mode: Literal["auto", "stream", "resident"] = "auto"
     augment: bool = True
     sampler: Literal["shuffled", "balanced"] = "shuffled"
+    drop_short: bool = False  # leave shorter clips out of training; else they are looped
     workers: int = 1  # threads that read and prepare batches; more where the storage is far away
 
 
@@ -72,7 +73,7 @@ class TrainSettings:
     """All settings of a training run."""
 
     preset: str = "paper"
-    model: str = "r2plus1d18"
+    model: str = "r2plus1d50"
     epochs: int = 200
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"

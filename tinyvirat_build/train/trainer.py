@@ -134,7 +134,7 @@ def synchronised(model: nn.Module, device: torch.device, ranks: Ranks) -> nn.Mod
         return model
     if device.type != "cuda":
         raise TrainError("sync_bn=true needs a GPU for each of the ranks; set sync_bn=false")
-    found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    found: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return found
 
 
