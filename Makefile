@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 OUT    ?= demo
 DATA   ?=
 
-.PHONY: help setup setup-train clients demo baseline-demo test test-slow lint types format bench splits docs clean
+.PHONY: help setup setup-train clients demo baseline-demo test test-slow lint types format bench gpu-check splits docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ BENCHES := audit bounds codecs cut lengths load parse plan train
 
 bench: $(VENV)/.dev  ## the benchmarks, each against its peers in one run
 	for script in $(BENCHES:%=bench/%.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+gpu-check: $(VENV)/.dev  ## what only a GPU can tell: tests, loader and runner on it
+	$(BIN)/python bench/gpu_check.py
 
 splits: $(VENV)/.base  ## regenerate the committed split lists (DATA=DIR counts a corpus anew first)
 	$(BIN)/python -m tinyvirat_build.sources.splits $(if $(DATA),--data $(DATA))

@@ -304,11 +304,12 @@ def on_cuda(pack: Path) -> None:
     for mode in ("stream", "resident"):
         loader = ClipLoader(
             pack, "train", FRAMES, 1, SIZE, batch_size=BATCH, device=device, mode=mode,
-            augment=Augment(), dtype=torch.bfloat16,
+            augment=Augment(), dtype=torch.bfloat16, channels_last=True,
         )  # fmt: skip
         device_rate(loader)
         alone = device_rate(loader)
         model = NAMES["resnet3d18"].make(len(loader.classes), 0.0).to(device, torch.bfloat16)
+        model = model.to(memory_format=torch.channels_last_3d)
         waits, steps = [], []
         for _ in range(5):
             batches = iter(loader)
@@ -334,9 +335,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gpu", action="store_true", help="the section on the device alone")
     options = parser.parse_args()
     if options.clips < BATCH:
         parser.error(f"--clips is {BATCH} or more: the loader's batches are of {BATCH}, and whole")
+    if options.gpu:
+        with tempfile.TemporaryDirectory() as folder:
+            codec, encoding = CODECS["mpeg4"]  # what is packed is the same to the device
+            make_tree(Path(folder) / codec, options.clips, codec, encoding)
+            pack_tree(Path(folder) / codec, Path(folder) / "pack")
+            on_cuda(Path(folder) / "pack")
+        return
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     if hasattr(os, "sched_setaffinity"):

@@ -5,9 +5,9 @@
 Both loops take the very same batches from memory, so that nothing but the runner's own work
 (meter, schedule, seeds, progress bar, data protocol) is between them. Rounds alternate, after one
 that warms up; medians and their ratio are printed, of wall time and of the process's CPU time,
-which other work on the machine disturbs less. Where CUDA exists a second section trains on
-the GPU from a synthetic loader and prints step time, share of waiting, and model FLOP
-utilisation against the device's measured matrix product.
+which other work on the machine disturbs less. Where CUDA exists a second section does the same on
+the GPU, in bf16 and channels last, and prints share of waiting and model FLOP utilisation
+against the device's measured matrix product too; ``--gpu`` runs this section alone.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ class Memory:
     def __init__(self, arch: models.Architecture, batch: int, steps: int, device: str) -> None:
         torch.manual_seed(0)
         shape = (batch, 3, arch.frames, arch.size, arch.size)
+        layout = torch.channels_last_3d if device == "cuda" else torch.contiguous_format
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32
+        self.device = device
         self.batches = [
             (
-                torch.randn(shape, device=device),
+                torch.randn(shape, device=device).to(dtype, memory_format=layout),
                 torch.randint(0, 2, (batch, len(CLASSES)), device=device).float(),
                 [f"{i:05d}" for i in range(batch)],
             )
@@ -57,6 +60,8 @@ class Memory:
 
     def set_epoch(self, epoch: int) -> None:
         """The end of an epoch, before its checkpoint: a bare loop writes none."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
         self.ended = now()
 
     def step_time(self) -> tuple[float, float]:
@@ -82,10 +87,15 @@ def chosen(model: str, batch: int, *overrides: str) -> settings.TrainSettings:
 
 def bare(model: str, memory: Memory) -> tuple[float, float]:
     torch.manual_seed(0)
-    net = models.build(model, len(CLASSES)).train()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    net, cuda = models.build(model, len(CLASSES)).to(memory.device).train(), memory.device == "cuda"
+    if cuda:
+        net.to(memory_format=torch.channels_last_3d)
+        torch.backends.cudnn.benchmark = True
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=cuda)
     for clips, labels, _ in memory:
-        loss = binary_cross_entropy(net(clips), labels).mean()
+        with torch.autocast(memory.device, torch.bfloat16, enabled=cuda):
+            logits = net(clips)
+        loss = binary_cross_entropy(logits, labels).mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -93,32 +103,40 @@ def bare(model: str, memory: Memory) -> tuple[float, float]:
     return memory.step_time()
 
 
-def ours(model: str, memory: Memory, batch: int) -> tuple[float, float]:
+def ours(model: str, memory: Memory, batch: int) -> tuple[tuple[float, float], float]:
+    """Seconds a step, and the share of them that it waited for data."""
     torch.manual_seed(0)
     net = models.build(model, len(CLASSES))
+    options = ("precision=bf16", "channels_last=true") if memory.device == "cuda" else ()
     with tempfile.TemporaryDirectory() as out:
         runner.fit(
             net,
             memory,
             None,
-            chosen(model, batch),
+            chosen(model, batch, *options),
             Path(out),
             classes=CLASSES,
-            device=torch.device("cpu"),
+            device=torch.device(memory.device),
         )
-    return memory.step_time()
+        waiting = float(runs.read_log(Path(out))[-1]["waiting"])
+    return memory.step_time(), waiting
 
 
-def cpu(model: str, batch: int, steps: int, rounds: int) -> None:
-    memory = Memory(models.architecture(model), batch, steps, "cpu")
+def compare(model: str, batch: int, steps: int, rounds: int, device: str) -> tuple[float, float]:
+    """Print both loops' times; the runner's median seconds a step, and its share of waiting."""
+    memory = Memory(models.architecture(model), batch, steps, device)
     times: dict[str, list[tuple[float, float]]] = {"bare loop": [], "runner": []}
+    waits = []
     for round_ in range(rounds + 1):
-        one, other = bare(model, memory), ours(model, memory, batch)
+        one, (other, waiting) = bare(model, memory), ours(model, memory, batch)
         if round_:
             times["bare loop"].append(one)
             times["runner"].append(other)
-    threads = torch.get_num_threads()
-    print(f"CPU, {model}, batch {batch}, {steps} steps, {rounds} rounds, {threads} threads")
+            waits.append(waiting)
+    where = f"CPU, {torch.get_num_threads()} threads"
+    if device == "cuda":
+        where = f"GPU, {torch.cuda.get_device_name()}, bf16"
+    print(f"{where}: {model}, batch {batch}, {steps} steps, {rounds} rounds")
     for kind, what in enumerate(("wall", "CPU")):
         of = {name: [v[kind] for v in values] for name, values in times.items()}
         for name, values in of.items():
@@ -127,6 +145,7 @@ def cpu(model: str, batch: int, steps: int, rounds: int) -> None:
             )
         ratios = [b / a for a, b in zip(of["bare loop"], of["runner"], strict=True)]
         print(f"  {what:4} runner / bare loop {statistics.median(ratios):.3f} (median of rounds)")
+    return statistics.median(wall for wall, _ in times["runner"]), statistics.median(waits)
 
 
 def matrix_peak() -> float:
@@ -142,29 +161,14 @@ def matrix_peak() -> float:
     return 20 * 2 * 8192**3 / (time.perf_counter() - began)
 
 
-def cuda(model: str, batch: int, steps: int) -> None:
+def cuda(model: str, batch: int, steps: int, rounds: int) -> None:
     arch = models.architecture(model)
-    memory = Memory(arch, batch, steps, "cuda")
     net = models.build(model, len(CLASSES))
     with FlopCounterMode(display=False) as counter:
         net(torch.randn(1, 3, arch.frames, arch.size, arch.size))
     flop = 3 * counter.get_total_flops() * batch  # backward costs twice the forward
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        options = ("precision=bf16", "channels_last=true", "epochs=2", f"read_every={steps}")
-        runner.fit(
-            net,
-            memory,
-            None,
-            chosen(model, batch, *options),
-            out,
-            classes=CLASSES,
-            device=torch.device("cuda"),
-        )
-        last = runs.read_log(out)[-1]  # the first epoch warms up
-    step = float(last["seconds"]) / steps
-    print(f"GPU, {torch.cuda.get_device_name()}, {model}, batch {batch}, bf16")
-    print(f"  {1000 * step:.1f} ms a step, {float(last['waiting']):.1%} waiting for data")
+    step, waiting = compare(model, batch, steps, rounds, "cuda")
+    print(f"  {waiting:.1%} of the time waiting for data")
     print(f"  model FLOP utilisation {flop / step / matrix_peak():.1%} of a matrix product's")
 
 
@@ -175,10 +179,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gpu", action="store_true", help="the section on the GPU alone")
     args = parser.parse_args()
-    cpu(args.model, args.batch, args.steps, args.rounds)
+    if not args.gpu:
+        compare(args.model, args.batch, args.steps, args.rounds, "cpu")
     if torch.cuda.is_available():
-        cuda(args.gpu_model, 64, 100)
+        cuda(args.gpu_model, 64, 40, 3)
     else:
         print("GPU: no CUDA here, section left out")
 

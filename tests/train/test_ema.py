@@ -95,6 +95,7 @@ def test_checkpoints_of_before_count_their_steps_in_a_tensor() -> None:
         assert torch.equal(resumed.ema.module.state_dict()[name], value), name
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 def test_no_update_waits_for_the_device() -> None:
     model = tiny().cuda()

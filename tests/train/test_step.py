@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from loader.synthetic import Shape, make_pack  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from tests.loader.synthetic import Shape, make_pack  # noqa: E402
 from tinyvirat_build.loader.ranks import Ranks  # noqa: E402
 from tinyvirat_build.pack.read import open_pack  # noqa: E402
 from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
