@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,11 +26,13 @@ from tinyvirat_build.scoring.inference import Batches, score_clips
 from tinyvirat_build.store import hash_file, printable, write_text
 from tinyvirat_build.train import models, runs
 from tinyvirat_build.train.data import make_loaders
+from tinyvirat_build.train.loggers import LoggerFactory, logger_of
 from tinyvirat_build.train.meter import Meter
 from tinyvirat_build.train.numerics import numerics
 from tinyvirat_build.train.schedule import rate_at
 from tinyvirat_build.train.settings import TrainSettings, forbidden
 from tinyvirat_build.train.trainer import Trainer
+from tinyvirat_build.train.usage import peak_memory, profiled
 from tinyvirat_build.train.weights import WeightsReport, load_weights
 
 
@@ -100,6 +102,7 @@ def fit(
     build: Path | None = None,
     sources: Mapping[str, str] | None = None,
     progress: bool = True,
+    logger: LoggerFactory | None = None,
 ) -> FitResult:
     """Train ``model`` to the end of the settings' epochs, from ``out/last.pt`` where it exists.
 
@@ -116,6 +119,7 @@ def fit(
         build: what the loaders read, for the run's description.
         sources: checksums of ``build`` and ``weights``; those of an existing run must be equal.
         progress: show a progress bar (first rank only).
+        logger: where the numbers go beside log.csv; default: what the settings name.
 
     Raises:
         TrainError: a loss, gradient or weight is not finite (with the batch's ids), ``out`` holds
@@ -130,6 +134,7 @@ def fit(
         build,
         dict(sources or {}),
         progress,
+        logger or logger_of(settings.logger),
     ).run()
 
 
@@ -143,9 +148,11 @@ class _Fit:
     build: Path | None
     sources: dict[str, str]
     progress: bool
+    logger: LoggerFactory
     place: Place = field(default_factory=Place)
     meter: Meter = field(init=False)
     log: runs.Log | None = field(init=False, default=None)
+    stepped: Callable[[], None] = field(init=False)
 
     def run(self) -> FitResult:
         with numerics(self.settings, self.trainer.device):
@@ -158,10 +165,12 @@ class _Fit:
         if first:
             if not resumed:
                 runs.create(self.out, s, self.classes, self.trainer.model, self.build, self.sources)
-            self.log = runs.Log(self.out, step=self.place.step)
+            step = self.place.step
+            self.log = runs.Log(self.out, self.logger(self.out, s.to_dict(), step), step=step)
         try:
-            while self.place.epoch < s.epochs:
-                self._epoch()
+            with profiled(s.profile if first else 0, self.out, self.trainer.device) as self.stepped:
+                while self.place.epoch < s.epochs:
+                    self._epoch()
         finally:
             if self.log:
                 self.log.close()
@@ -271,6 +280,7 @@ class _Fit:
         rate = rate_at(s.schedule, begun, s.epochs, parts / total)
         place.step += 1
         self.meter.stepped(place.step, trainer.update(rate * s.optim.lr))
+        self.stepped()
 
     def _read(self) -> str:
         """Look at the device: stop where a number is not finite, else tell how it goes."""
@@ -316,6 +326,7 @@ class _Fit:
         place.epoch, place.batch = place.epoch + 1, 0
         if self.val is not None and (place.epoch % s.eval_every == 0 or place.epoch == s.epochs):
             row |= self._validate()
+        row["memory_mib"] = peak_memory(self.trainer.device)
         self.meter.reset()
         self.loader.set_epoch(place.epoch)
         if self.log:
@@ -360,6 +371,7 @@ def train(
     device: str = "auto",
     weights: Path | None = None,
     progress: bool = True,
+    logger: LoggerFactory | None = None,
 ) -> FitResult:
     """Train a baseline on the pack of a build; started again on the same ``out`` it goes on.
 
@@ -373,6 +385,7 @@ def train(
         weights: a checkpoint to begin from, loaded by name; its head where it has as many
             classes.
         progress: show a progress bar.
+        logger: where the numbers go beside log.csv; default: what the settings name.
 
     Raises:
         TrainError: weights that do not fit, a folder with another run, a loss that is not finite;
@@ -414,6 +427,7 @@ def train(
             build=build,
             sources=sources,
             progress=progress,
+            logger=logger,
         )
         return dataclasses.replace(result, weights=report, dropped=train_loader.dropped)
 

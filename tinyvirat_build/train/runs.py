@@ -5,7 +5,8 @@ RUN/run.json         model, classes, parameters, versions
 RUN/last.pt          all that is needed to go on: weights, optimiser, place in the epoch
 RUN/best.pt          the weights of the best epoch on val (averaged ones where there are any)
 RUN/log.csv          one row an epoch
-RUN/tensorboard/     the same for TensorBoard
+RUN/tensorboard/     the same for TensorBoard, or nothing where `logger` is another
+RUN/profile.json, profile.txt     where `profile` asks for them
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tinyvirat_build.store import csv_text, locked, write_bytes, write_json, wri
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
+from tinyvirat_build.train.loggers import Logger
 from tinyvirat_build.train.numerics import numerics
 from tinyvirat_build.train.settings import TrainSettings
 from tinyvirat_build.train.weights import read_checkpoint
@@ -48,6 +50,7 @@ COLUMNS: Final = (
     "clips_per_s",
     "waiting",  # share of the time spent waiting for data
     "seconds",
+    "memory_mib",  # at most, on the first rank: of PyTorch on a GPU, else of the process
 )
 
 
@@ -236,38 +239,33 @@ def open_run(folder: Path) -> Run:
 
 
 class Log:
-    """A run's numbers, a row an epoch, in CSV and for TensorBoard.
+    """A run's numbers: a row an epoch in CSV, and the same and more to a logger.
 
     Rows of steps after ``step`` (of a run that was killed after its last checkpoint) are taken
     out first, so that a resumed run's log has each epoch once.
     """
 
-    def __init__(self, folder: Path, *, step: int = 0) -> None:
+    def __init__(self, folder: Path, logger: Logger, *, step: int = 0) -> None:
         self.file = folder / "log.csv"
         kept = [row for row in read_log(folder) if int(row["step"]) <= step]
         write_text(self.file, csv_text([COLUMNS, *(row.values() for row in kept)]))
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, for rank 0 alone
-
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._logger = logger
 
     def epoch(self, row: Mapping[str, float | None]) -> None:
         """Add a row; ``None`` stands for what was not measured in this epoch."""
         with self.file.open("a", encoding="utf-8", newline="") as f:
             f.write(csv_text([[_number(row.get(k)) for k in COLUMNS]]))
-        for name in COLUMNS[2:]:
-            value = row.get(name)
-            if value is not None:
-                self._board.add_scalar(name, value, int(row["step"] or 0))
-        self._board.flush()
+        values = {name: row.get(name) for name in COLUMNS[2:]}
+        known = {name: value for name, value in values.items() if value is not None}
+        self._logger.scalars(known, int(row["step"] or 0))
 
     def step(self, step: int, loss: float, rate: float) -> None:
-        """Note a step's loss and learning rate for TensorBoard."""
-        self._board.add_scalar("step/loss", loss, step)
-        self._board.add_scalar("step/lr", rate, step)
+        """Note a step's loss and learning rate."""
+        self._logger.scalars({"step/loss": loss, "step/lr": rate}, step)
 
     def close(self) -> None:
         """Finish the files."""
-        self._board.close()
+        self._logger.close()
 
 
 def _number(value: float | None) -> str:
@@ -279,15 +277,18 @@ def _number(value: float | None) -> str:
 def read_log(folder: Path) -> list[dict[str, str]]:
     """The whole rows of a run's log.csv, none where there is no log.
 
-    A row is whole with its newline: a process that dies leaves at most the beginning of one.
+    A row is whole with its newline: a process that dies leaves at most the beginning of one. What
+    a run of before did not measure is empty.
     """
     file = folder / "log.csv"
     if not file.is_file():
         return []
     whole, end, _ = file.read_bytes().decode("utf-8", errors="replace").rpartition("\n")
     rows = csv.DictReader(io.StringIO(whole + end))
+    if rows.fieldnames is None or set(rows.fieldnames) - set(COLUMNS):
+        return []
     return [
-        row
+        {name: row.get(name, "") for name in COLUMNS}
         for row in rows
-        if tuple(row) == COLUMNS and None not in row.values() and row["step"].isdecimal()
+        if None not in row and None not in row.values() and row["step"].isdecimal()
     ]

@@ -90,6 +90,8 @@ class TrainSettings:
     eval_every: int = 1  # epochs
     read_every: int = 20  # steps between two looks at the device
     save_every: int = 500  # steps; an epoch's end is saved always
+    logger: str = "tensorboard"  # beside log.csv: tensorboard, none, or MODULE:FACTORY
+    profile: int = 0  # steps that the profiler records, after six that warm up
     data: Data = Data()
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
@@ -119,7 +121,7 @@ class TrainSettings:
 
 
 # What may change in a run that goes on: it does not change what is learned.
-_FREE = frozenset({"preset", "read_every", "save_every", "data.workers"})
+_FREE = frozenset({"preset", "read_every", "save_every", "data.workers", "logger", "profile"})
 
 
 def forbidden(old: Mapping[str, Any], new: TrainSettings) -> list[str]:
@@ -187,6 +189,7 @@ def _check(s: TrainSettings) -> None:
         (0 <= s.seed < 2**63, "seed is 0 or more, below 2^63"),
         (s.data.batch >= 0, "data.batch is 0 (the model's own) or more clips"),
         (s.data.stride >= 1, "data.stride is 1 or more frames"),
+        (s.profile >= 0, "profile is 0 (none) or more steps"),
         (s.data.workers >= 1, "data.workers is 1 or more threads"),
         (s.data.frames >= 0 and s.data.size >= 0, "data.frames and data.size are 0 or more"),
         (0 < s.optim.lr <= 1e6, "optim.lr is above 0, up to 1e6"),
