@@ -31,6 +31,7 @@ from tinyvirat_build.errors import DataError, TrainError  # noqa: E402
 from tinyvirat_build.pack.read import open_pack  # noqa: E402
 from tinyvirat_build.scoring import evaluate as evaluation  # noqa: E402
 from tinyvirat_build.scoring import figures, metrics, pictures, submission, table2  # noqa: E402
+from tinyvirat_build.scoring.data import scored_on  # noqa: E402
 from tinyvirat_build.scoring.inference import reduce_windows, score_clips  # noqa: E402
 from tinyvirat_build.store import hash_file  # noqa: E402
 from tinyvirat_build.train import fit, runs  # noqa: E402
@@ -311,8 +312,9 @@ def test_table_escapes_names_for_latex(trained: tuple[Path, list[Path]]) -> None
     found = evaluation.evaluate(opened(outs[:1]), build, device="cpu", name="a_b & 50%")
     row = table2.row(found.to_dict())
     assert r"a\_b \& 50\%" in table2.latex([row])
-    assert "WideResNet-3D (paper) | 0.29 | 0.29 | 0.33" in table2.markdown([row])
-    assert r"| a\|b c | 0." in table2.markdown([("a|b\nc", row[1])])
+    paper = "WideResNet-3D (paper) | TinyVIRAT-v2, test | 0.29 | 0.29 | 0.33"
+    assert paper in table2.markdown([row])
+    assert r"| a\|b c | x\|y | 0." in table2.markdown([("a|b\nc", "x|y", row[2])])
 
 
 def test_results_tell_where_they_are_from(trained: tuple[Path, list[Path]], tmp_path: Path) -> None:
@@ -344,9 +346,12 @@ def test_several_results_make_one_table(trained: tuple[Path, list[Path]], tmp_pa
     told = CliRunner().invoke(main, ["table2", *files[:2], *arguments])
     assert told.exit_code == 0, told.output
     markdown = (tmp_path / "table" / "table2.md").read_text()
-    assert [line.split(" | ")[0] for line in markdown.splitlines()[-2:]] == ["| run0", "| run1"]
+    *table, blank, note = markdown.splitlines()
+    data = f"pack {build.name}, test"  # no build.yaml here
+    assert [line.split(" | ")[:2] for line in table[-2:]] == [["| run0", data], ["| run1", data]]
+    assert (blank, note) == ("", table2.NOTE)
     assert markdown in told.output
-    assert len((tmp_path / "table" / "table2.tex").read_text().splitlines()) == 16
+    assert len((tmp_path / "table" / "table2.tex").read_text().splitlines()) == 18
     told = CliRunner().invoke(main, ["table2", *files, *arguments])
     assert told.exit_code == 2
     assert "another split" in told.output
@@ -499,3 +504,27 @@ def test_results_of_one_name_are_told_apart_by_their_folders() -> None:
     told = figures.told_apart(["run", "run", "i3d"], files)
     assert told == ("run (a/evaluation-test)", "run (b/evaluation-test)", "i3d")
     assert figures.told_apart(["m", "n"], files[:2]) == ("m", "n")
+
+
+def test_results_of_the_demo_say_so_beside_the_papers(
+    trained: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    build, outs = trained
+    copy = tmp_path / "copy"
+    shutil.copytree(build, copy)
+    about: dict[str, Any] = {"sources": ["demo"], "settings": {"preset": "default"}, "limit": None}
+    tables = []
+    for told in (about, about | {"sources": ["x/own.yaml", "demo"], "limit": 3}):
+        (copy / "build.yaml").write_text(json.dumps(told))
+        evaluation.evaluate(opened(outs[:1]), copy, device="cpu", out=tmp_path)
+        tables.append((tmp_path / "table2.md").read_text() + (tmp_path / "table2.tex").read_text())
+    assert tables[0].count("demo (default), test") == 2
+    assert tables[1].count("own + demo (default, first 3 videos), test") == 2
+    assert all(text.count(table2.NOTE) == 2 for text in tables)
+    assert scored_on(copy / "pack", "val").startswith("own + demo")
+    old = json.loads((tmp_path / "results.json").read_text())
+    del old["origin"]["data"]
+    assert "| run0 | not told |" in table2.markdown([table2.row(old)])
+    (copy / "build.yaml").write_text("sources: 7")
+    with pytest.raises(DataError, match=r"build\.yaml: cannot be read"):
+        scored_on(copy, "test")

@@ -16,6 +16,7 @@ from tinyvirat_build.errors import TrainError
 from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
+from tinyvirat_build.scoring.data import scored_on
 from tinyvirat_build.scoring.inference import ClipScores, Reduce
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import atomic_path, csv_text, write_json, write_text
@@ -189,6 +190,7 @@ def evaluate(
         origin={
             "build": str(build.resolve()),
             "sha256": pack.fingerprint,
+            "data": scored_on(build, split),
             "runs": [run.origin() for run in runs],
         },
         scores=metrics.score(clips.labels, said),
