@@ -43,6 +43,7 @@ def test_bf16_on_cuda_by_a_version_that_cannot(
     monkeypatch: pytest.MonkeyPatch, version: str, *, refused: bool
 ) -> None:
     monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: False)
     bf16, fp32 = (settings.load("paper", [f"precision={p}"]) for p in ("bf16", "fp32"))
     for s, device in ((fp32, CUDA), (bf16, CPU)):
         with numerics(s, device):
@@ -53,6 +54,32 @@ def test_bf16_on_cuda_by_a_version_that_cannot(
     else:
         with numerics(bf16, CUDA):
             pass
+
+
+@pytest.mark.parametrize(
+    ("version", "named"),
+    [(90701, None), (90800, "9.8.0"), (91002, "9.10.2"), (91401, "9.14.1"), (91500, None)]
+    + [(8907, None), (None, None)],
+)
+def test_bf16_on_cuda_by_a_cudnn_that_cannot(
+    monkeypatch: pytest.MonkeyPatch, version: int | None, named: str | None
+) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.8.0")
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: version is not None)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
+    bf16, fp32 = (settings.load("paper", [f"precision={p}"]) for p in ("bf16", "fp32"))
+    for s, device in ((fp32, CUDA), (bf16, CPU)):
+        with numerics(s, device):
+            pass
+    if named is None:
+        with numerics(bf16, CUDA):
+            return
+    with (
+        pytest.raises(TrainError, match=rf"cuDNN {named}: .*9\.15.*precision=fp32") as told,
+        numerics(bf16, CUDA),
+    ):
+        pass
+    assert "\n" not in str(told.value)
 
 
 def test_what_has_no_deterministic_form_is_one_line_with_the_remedy() -> None:

@@ -6,11 +6,27 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from typing import Any, Final
 
 import torch
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.train.settings import TrainSettings
+
+_CUDNN: Final = range(90800, 91500)  # 9.8 to 9.14, as cuDNN counts (pytorch issue 163539)
+
+
+def _fault_of_bf16() -> str | None:
+    """Why 3D convolutions in bf16 cannot be trusted on CUDA here, and what to install; or None."""
+    told = "3D convolutions in bf16 are slow or wrong on CUDA; install"
+    if torch.__version__.split(".")[:2] == ["2", "9"]:  # pytorch issues 166122, 166643
+        return f"PyTorch {torch.__version__}: its {told} 2.10 or later"
+    cudnn: Any = torch.backends.cudnn  # its functions have no types
+    version = cudnn.version() if cudnn.is_available() else None
+    if version is not None and version in _CUDNN:
+        name = f"{version // 10000}.{version // 100 % 100}.{version % 100}"
+        return f"cuDNN {name}: its {told} 9.15 or later (nvidia-cudnn, beside PyTorch)"
+    return None
 
 
 @contextlib.contextmanager
@@ -18,15 +34,12 @@ def numerics(s: TrainSettings, device: torch.device) -> Iterator[None]:
     """Compute as the settings say, and as before afterwards.
 
     Raises:
-        TrainError: bf16 on CUDA by a PyTorch that cannot, or a network that has no deterministic
-            form on the device where the settings ask for one.
+        TrainError: bf16 on CUDA by a PyTorch or cuDNN that cannot, or a network that has no
+            deterministic form on the device where the settings ask for one.
     """
     cuda, cudnn, matmul = device.type == "cuda", torch.backends.cudnn, torch.backends.cuda.matmul
-    if cuda and s.precision == "bf16" and torch.__version__.split(".")[:2] == ["2", "9"]:
-        raise TrainError(
-            f"PyTorch {torch.__version__}: its 3D convolutions in bf16 are slow or wrong on CUDA; "
-            "install 2.10 or later, or set precision=fp32"
-        )
+    if cuda and s.precision == "bf16" and (fault := _fault_of_bf16()):
+        raise TrainError(f"{fault}, or set precision=fp32")
     with contextlib.ExitStack() as after:
         after.callback(
             torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()
