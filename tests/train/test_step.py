@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from tinyvirat_build.loader.ranks import Ranks  # noqa: E402
 from tinyvirat_build.pack.read import open_pack  # noqa: E402
 from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
-from tinyvirat_build.train import settings  # noqa: E402
+from tinyvirat_build.train import fit, settings  # noqa: E402
 from tinyvirat_build.train.data import dense_loader, make_loaders  # noqa: E402
 from tinyvirat_build.train.trainer import Trainer  # noqa: E402
 
@@ -81,3 +81,11 @@ def test_windows_to_score_have_the_runs_type_and_layout(pack: Path) -> None:
     clips, _, _ = next(iter(dense_loader(s, open_pack(pack), "val", CPU)))
     assert clips.dtype == torch.bfloat16
     assert clips.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_short_clips_that_are_left_out_are_told_at_the_end(tmp_path: Path) -> None:
+    pack = make_pack(tmp_path / "pack", [Shape(n, 9, 8) for n in (1, 1, 2, 3, 4, 5)])
+    s = chosen("data.drop_short=true", "epochs=1", "schedule.milestones=[]", "logger=none")
+    result = fit.train(s, pack, tmp_path / "run", device="cpu", progress=False)
+    assert result.dropped == 2
+    assert "; 2 short clips were left out; " in result.text()
