@@ -21,6 +21,7 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "errors": "",
     "records": "",
     "plots": "",
+    "progress": "",
     "geometry": "errors",
     "store": "errors records",
     "settings": "errors store",
@@ -29,23 +30,23 @@ ALLOWED = {  # what a room, or a module at the root, may import
     "formats": "errors geometry records store",
     "stages": "errors geometry records settings",
     "remote": "errors formats geometry settings store video",
-    "sources": "errors formats geometry labels records remote settings stages store",
+    "sources": "errors formats geometry labels progress records remote settings stages store",
     "video": "errors geometry records settings store",
     "released": "errors geometry labels records settings store",
     "pack": "errors geometry records released store",
-    "audit": "errors geometry records stages store video",
+    "audit": "errors geometry progress records stages store video",
     "report": "audit errors geometry plots records settings stages store video",
-    "pipeline": "audit engine errors geometry labels pack records released remote report settings "
-    "sources stages store video",
-    "ask": "audit engine errors formats geometry labels pack pipeline records released remote "
-    "report settings sources stages store video",
+    "pipeline": "audit engine errors geometry labels pack progress records released remote report "
+    "settings sources stages store video",
+    "ask": "audit engine errors formats geometry labels pack pipeline progress records released "
+    "remote report settings sources stages store video",
     "exports": "errors formats geometry labels pipeline records released sources store",
     "builds": "ask audit engine errors exports labels pipeline records report settings store",
     "loader": "errors geometry pack records released store",
     "scoring": "errors geometry loader pack plots records released store",
-    "train": "errors geometry loader pack records scoring settings store",
-    "cli": "ask audit builds engine errors pack pipeline records scoring settings sources store "
-    "train",
+    "train": "errors geometry loader pack progress records scoring settings store",
+    "cli": "ask audit builds engine errors pack pipeline progress records scoring settings sources "
+    "store train",
 }
 
 

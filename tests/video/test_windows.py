@@ -230,6 +230,9 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path) -> None:
     assert small.bytes_out < bare.bytes_out
     assert small.seconds < bare.seconds
     assert json.dumps(cost.describe(2))
+    both = (cost + small).slower(1e6 / cost.longest)
+    assert both.longest == pytest.approx(1e6)
+    assert both.describe(99).endswith(f"{1e6 / 3600:.1f} h")  # a worker helps no other
 
 
 @pytest.mark.slow

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Final, cast
 
 import av
-from tqdm import tqdm
 
-from tinyvirat_build import labels
+from tinyvirat_build import labels, progress
 from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.formats.actev_json import dialect_of
 from tinyvirat_build.formats.safety import shown
@@ -117,7 +116,7 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
         found = found if "found" in locals() else Discovery(())
     parsed: list[Parsed] = []
     sizes: list[str] = []
-    for entry in tqdm(found.entries, "reading annotations", delay=2, leave=False, unit="video"):
+    for entry in progress.counted(found.entries, len(found.entries), "annotations", "video"):
         width, height = _picture(entry, sizes)
         parsed.append(parse_entry(entry, settings, width=width, height=height))
     faults = _faults(found, parsed)

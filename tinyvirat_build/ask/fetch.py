@@ -6,14 +6,11 @@ Annotations alone tell which videos are needed: the stages up to the filter read
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tqdm import tqdm
-
-from tinyvirat_build import engine, sources, store
+from tinyvirat_build import engine, progress, sources, store
 from tinyvirat_build.ask.words import human_bytes
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.pipeline import folder
@@ -117,9 +114,9 @@ def _bring_annotations(source: Source, home: Home, asked: Asked, client: Client,
             return True
     if not where:
         return False
-    with _bar("annotations", None, asked) as bar:
+    with progress.counting(None, "annotations", "B", quiet=asked.quiet) as count:
         target = asked.data / (home.folder or source.name)
-        files = bring_annotations(client, where, target, home.is_annotation, bar.update)
+        files = bring_annotations(client, where, target, home.is_annotation, count.add)
     say(f"{files:,} files of annotations in {target}.")
     return True
 
@@ -171,10 +168,10 @@ def _from_bucket(
         return
     need_room(asked.data, jobs, bucket.client.budget.left)
     total = sum(job.listed.size for job in jobs)
-    with _bar("fetch", total, asked, initial=total - to_come) as bar:
+    with progress.counting(total, "fetch", "B", done=total - to_come, quiet=asked.quiet) as count:
         fetch(
             bucket, jobs, workers=asked.transfers, proofs=proofs, report=report,
-            advance=bar.update,
+            advance=count.add,
         )  # fmt: skip
 
 
@@ -205,15 +202,6 @@ def _placed(entries: Iterable[Entry], report: Fetched) -> None:
             report.failed[entry.video_id] = fault
         else:
             report.here.append(entry.video_id)
-
-
-@contextmanager
-def _bar(what: str, total: int | None, asked: Asked, initial: int = 0) -> Iterator[Any]:
-    with tqdm(
-        desc=f"{what:>11}", total=total, initial=initial, unit="B", unit_scale=True,
-        unit_divisor=1024, delay=2, disable=asked.quiet, dynamic_ncols=True, smoothing=0.1,
-    ) as bar:  # fmt: skip
-        yield bar
 
 
 def render(report: Fetched) -> str:

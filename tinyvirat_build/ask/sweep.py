@@ -17,9 +17,8 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 import yaml
-from tqdm import tqdm
 
-from tinyvirat_build import audit, engine, store
+from tinyvirat_build import audit, engine, progress, store
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline.folder import unit_path
@@ -141,16 +140,14 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
     planned: dict[int, list[_Planned]] = {}
     failed: list[str] = []
     order = {id(t): i for i, t in enumerate(tasks)}
-    with tqdm(
-        total=len(tasks), desc="    sweep", unit=" video", delay=2, disable=request.quiet
-    ) as bar:
+    with progress.counting(len(tasks), "sweep", "video", quiet=request.quiet) as count:
         for ended in engine.run_local(_plan, tasks, workers=request.workers, isolate=False):
             if ended.result is None:
                 why = ended.failure.detail if ended.failure else "no result"
                 failed.append(f"{ended.task.entry.video_id}: {why}")
             else:
                 planned[order[id(ended.task)]] = ended.result
-            bar.update()
+            count.add()
     if failed:
         raise DataError(
             f"{len(failed)} videos could not be planned, so no number would be of the whole: "

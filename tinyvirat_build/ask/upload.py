@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
+from tinyvirat_build import progress
 from tinyvirat_build.errors import BuildError
 from tinyvirat_build.pack.read import read_header
 from tinyvirat_build.pipeline.opened import OpenedBuild
@@ -37,11 +36,8 @@ def upload_build(
     if pack:
         files += _pack(build, say)
     total = sum(file.path.stat().st_size for file in files)
-    with tqdm(
-        desc="   upload", total=total, unit="B", unit_scale=True, unit_divisor=1024, delay=2,
-        disable=quiet, dynamic_ncols=True,
-    ) as bar:  # fmt: skip
-        done = upload(store, files, bar.update, at=url)
+    with progress.counting(total, "upload", "B", quiet=quiet) as count:
+        done = upload(store, files, count.add, at=url)
     for name, why in list(done.failed.items())[:_SHOWN]:
         say(f"  {name}: {why}")
     if done.failed:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
-from tinyvirat_build import engine, store
+from tinyvirat_build import engine, progress, store
 from tinyvirat_build.errors import DataError, PackError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pack.write import check_pack
@@ -140,20 +139,17 @@ def _check(
         tasks.append(_Task(entry, unit, clips.reset_index(drop=True), build.path, lossless))
     afar = sum(t.entry.remote.size for t in tasks if t.entry.remote)
     if afar and not quiet:
-        tqdm.write(
+        progress.say(
             f"{afar / 1e6:,.0f} MB to fetch: every video whole, to be decoded from its start"
         )
     problems: list[Problem] = []
-    with tqdm(
-        total=len(chosen), desc="   verify", unit=" clip", delay=2, disable=quiet,
-        dynamic_ncols=True,
-    ) as bar:  # fmt: skip
+    with progress.counting(len(chosen), "verify", "clip", quiet=quiet) as count:
         for ended in engine.run_local(_compare, tasks, workers=workers):
             where = ended.task.entry.video_id
             if ended.failure:
                 problems.append(Problem("video", where, ended.failure.detail))
             problems += ended.result or []
-            bar.update(len(ended.task.clips))
+            count.add(len(ended.task.clips))
     problems.sort(key=lambda p: (p.check, p.where, p.detail))
     problems += _tree(build, manifest, rows.set_index("clip_id")["file"])
     problems += _tables(build, manifest, quiet)
@@ -332,17 +328,14 @@ def _tables(build: OpenedBuild, manifest: pd.DataFrame, quiet: bool) -> Iterator
 
 def _pack(build: OpenedBuild, manifest: pd.DataFrame, quiet: bool) -> Iterator[Problem]:
     """The pack against the manifest and the raw files of the clips."""
-    shards = (build.path / "pack" / "shards").glob("*")
-    with tqdm(
-        total=sum(p.stat().st_size for p in shards), desc="     pack", unit="B", unit_scale=True,
-        delay=2, disable=quiet, dynamic_ncols=True,
-    ) as bar:  # fmt: skip
+    total = sum(p.stat().st_size for p in (build.path / "pack" / "shards").glob("*"))
+    with progress.counting(total, "pack", "B", quiet=quiet) as count:
         found = check_pack(
             build.path,
             manifest,
             load_classes(build.settings.classes),
             public=build.settings.publish.public,
-            advance=bar.update,
+            advance=count.add,
         )
         try:
             for where, what in found:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
+from tinyvirat_build import progress
 from tinyvirat_build.audit.completeness import (
     completeness,
     missing_pairs,
@@ -61,8 +61,8 @@ def audit(
     clips = tables["clips"]
     used = frozenset(label for labels in clips["labels"] for label in labels)
     videos = len(clips[list(KEYS)].drop_duplicates())
-    with tqdm(by_video, "    audit", videos, unit=" video", delay=2, disable=quiet) as bar:
-        parts = [completeness(*rows, used=used) for rows in bar]
+    told = progress.counted(by_video, videos, "audit", "video", quiet=quiet)
+    parts = [completeness(*rows, used=used) for rows in told]
     found = pd.concat(parts, ignore_index=True) if parts else completeness(*_NOTHING)
     cut = root is not None and "path" in clips and bool(clips["path"].notna().any())
     return Audit(

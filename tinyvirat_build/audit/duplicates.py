@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from tinyvirat_build import progress
 from tinyvirat_build.geometry.arrays import Bytes, Ints
 from tinyvirat_build.records import KEYS
 from tinyvirat_build.video.frames import frames_at, packed_luma
@@ -39,8 +39,7 @@ def duplicates(
     with ThreadPoolExecutor(workers) as pool:
         rows = there.to_dict("records")
         found = pool.map(lambda row: _hash_clip(row, root), rows)
-        bar = tqdm(found, "    hash", len(rows), delay=2, unit=" clip", disable=quiet)
-        hashes = list(bar)
+        hashes = list(progress.counted(found, len(rows), "hash", "clip", quiet=quiet))
     known = np.flatnonzero([one is not None for one in hashes])
     table = np.array([hashes[i] for i in known], dtype=np.uint8).reshape(len(known), BITS // 8)
     split = there["split"].to_numpy(dtype=object)[known]

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from tinyvirat_build import __version__
+from tinyvirat_build.cli import interrupts
 from tinyvirat_build.errors import SettingsError, TinyviratError
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ def _usage_in_one_line() -> Iterator[None]:
 class _Group(click.Group):
     """Commands in the order of their use, and errors in one line."""
 
+    def main(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Any:
+        if args is None:  # the process is the command's alone
+            interrupts.answer()
+        return super().main(args, *more, **named)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _usage_in_one_line():
             return super().parse_args(ctx, args)
@@ -69,8 +75,8 @@ class _Group(click.Group):
             sys.stderr.close()
             ctx.exit(1)
         except KeyboardInterrupt:
-            echo("interrupted; run the same command to go on", err=True)
-            ctx.exit(130)
+            interrupts.end()
+            ctx.exit(interrupts.STATUS)
         except Exception as e:
             if ctx.params.get("debug"):
                 raise

@@ -103,7 +103,11 @@ def _nothing() -> None:
 
 
 def _end_with_the_run() -> None:
-    """Have this worker end when the process that runs it is gone: its lock is gone as well."""
+    """Have this worker end when it is told to, and when the process that runs it is gone.
+
+    At once, in the middle of a call of C too, which a handler of Python's would let finish.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         threading.Thread(target=_wait_for_the_end, daemon=True).start()
     except RuntimeError:  # no thread can be started

@@ -6,8 +6,13 @@ Each function is a stage's ``run`` in the table of stages, or says whether its f
 from __future__ import annotations
 
 import shutil
+import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
@@ -21,10 +26,13 @@ from tinyvirat_build.records import KEYS, StageResult
 from tinyvirat_build.released import write as released
 from tinyvirat_build.released.about import About
 from tinyvirat_build.remote.video import bytes_to_read
+from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
 from tinyvirat_build.video import spans
+from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.index import VideoIndex
 
 
 def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]:
@@ -73,10 +81,15 @@ def filter(corpus: Corpus) -> StageResult:
     return rare.filter_rare(corpus["clips_partitioned"], settings, classes=corpus.classes)
 
 
+_WORTH: Final = 1.0  # seconds that cutting may take before its rate is measured
+_MEASURED: Final = 0.3  # seconds that are cut to measure it
+
+
 def estimate(corpus: Corpus) -> spans.Estimate:
-    """What cutting would cost."""
+    """What cutting would cost, at the rate at which this machine cuts some of the clips."""
     total = spans.Estimate.zero()
     clips = corpus.by_video("clips_filtered")
+    here: list[tuple[float, Path, VideoIndex, pd.DataFrame]] = []
     for entry in (e for e in corpus.planned if e.key in clips):
         own = clips[entry.key]
         if entry.video is None:
@@ -86,11 +99,41 @@ def estimate(corpus: Corpus) -> spans.Estimate:
             packets = load_index(unit_path(corpus.out, "index", entry))
         except VideoError:
             continue
-        total += spans.estimate(packets, own, corpus.settings.encode)
-        if entry.remote is not None:
+        cost = spans.estimate(packets, own, corpus.settings.encode)
+        total += cost
+        if entry.remote is None:
+            here.append((cost.seconds, entry.video, packets, own))
+        else:
             afar, size = bytes_to_read(packets, own), entry.remote.size
             total += spans.Estimate(bytes_afar=min(afar, size), bytes_of_remote=size)
-    return total
+    if total.seconds < _WORTH or not here:
+        return total
+    _, path, packets, own = sorted(here, key=itemgetter(0))[len(here) // 2]
+    return total.slower(_slowness(path, packets, own, corpus.settings))
+
+
+def _slowness(path: Path, packets: VideoIndex, clips: pd.DataFrame, settings: Settings) -> float:
+    """How much longer this machine takes than the estimate says, by some clips of one video."""
+    clips = clips.sort_values("start", kind="stable", ignore_index=True)
+    n, spent = 4, 0.0
+    while spent < _MEASURED:
+        some = clips[:n]
+        with tempfile.TemporaryDirectory() as folder:
+            pack = Path(folder) / "clips.yuv" if settings.encode.pack else None
+            began = time.perf_counter()
+            try:
+                cut_video(
+                    path, packets, some, folder, settings.encode,
+                    max_held=settings.videos.max_held, pack_path=pack,
+                )  # fmt: skip
+            except (VideoError, OSError):  # cutting itself will tell
+                return 1.0
+            spent = time.perf_counter() - began
+        if n >= len(clips):
+            break
+        n *= 4
+    expected = spans.estimate(packets, some, settings.encode).seconds
+    return spent / expected if expected else 1.0
 
 
 def publish(corpus: Corpus) -> StageResult:

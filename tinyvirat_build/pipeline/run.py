@@ -14,9 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
-from tinyvirat_build import engine, labels, store
+from tinyvirat_build import engine, labels, progress, store
 from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
@@ -125,7 +123,7 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
         began = time.monotonic()
         asked = [s for s in step if order_of(s.name) <= order_of(known.until)]
         if step[0].scope == "estimate":
-            if asked:
+            if asked and asked[0].name == known.until:
                 outcome.estimate = resolve(step[0].run)(known.corpus())
             continue
         if asked and "issues" in step[0].reads:
@@ -150,7 +148,7 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
         if asked and whole:
             _do_corpus(units[0], known)
         elif asked:
-            _do_videos(asked, own, known, outcome.estimate)
+            outcome.estimate = _do_videos(asked, own, known) or outcome.estimate
             _remove_others(asked, tasks, known.request.out)
         if asked and known.request.shard and step[0].folder:
             outcome.part = _finish_part(step[0], own, tasks, known)
@@ -186,10 +184,8 @@ def _do_corpus(unit: Unit, known: Known) -> None:
         write_result(unit, resolve(unit.stage.run)(known.corpus()))
 
 
-def _do_videos(
-    asked: Sequence[Stage], tasks: Sequence[Task], known: Known, cost: Estimate | None
-) -> None:
-    """Do what is stale of a step, one task a video."""
+def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> Estimate | None:
+    """Do what is stale of a step, one task a video; returns the estimate that was told before."""
     request = known.request
     cut = [replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks]
     stale = [t for t in cut if any(u.stale for u in t.units)]
@@ -198,10 +194,16 @@ def _do_videos(
     for task in (t for t in stale if by_file and t.entry.video is None):  # not worth a process
         do_task(task)
     pooled = [t for t in stale if not (by_file and t.entry.video is None)]
-    if asked[0].folder and cost is not None and pooled and not (request.quiet or request.shard):
-        tqdm.write(cost.describe(request.workers or engine.processors(request.engine)))
+    cost = None
+    if asked[0].folder and pooled and not request.quiet:
+        estimate = next(s.run for s in STAGES if s.scope == "estimate")
+        corpus = known.corpus()
+        corpus.planned = [t.entry for t in pooled]
+        cost = resolve(estimate)(corpus)
+        progress.say(cost.describe(request.workers or engine.processors(request.engine)))
     _pool(asked[0], pooled, request)
     known.hashes.save()
+    return cost
 
 
 def _of_shard(step: Sequence[Stage], tasks: Sequence[Task], request: Request) -> Sequence[Task]:
@@ -235,15 +237,12 @@ def _pool(stage: Stage, tasks: Sequence[Task], request: Request) -> None:
     ended = engine.chosen(request.engine, request.address)(
         do_task, tasks, workers=request.workers, timeout=request.timeout, preload=modules()
     )
-    with tqdm(
-        total=sum(map(_clips, tasks)) if by_clip else len(tasks), desc=f"{stage.name:>9}",
-        unit=" clip" if by_clip else " video", delay=2, disable=request.quiet, dynamic_ncols=True,
-        smoothing=0.1,
-    ) as bar:  # fmt: skip
+    total, unit = (sum(map(_clips, tasks)), "clip") if by_clip else (len(tasks), "video")
+    with progress.counting(total, stage.name, unit, quiet=request.quiet) as count:
         for one in ended:
             if one.failure:
                 give_up(one.task, one.failure)
-            bar.update(_clips(one.task) if by_clip else 1)
+            count.add(_clips(one.task) if by_clip else 1)
 
 
 def _finish(

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks, join_ranks
 from tinyvirat_build.pack.read import open_pack
+from tinyvirat_build.progress import counting, say
 from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.inference import Batches, score_clips
 from tinyvirat_build.store import hash_file, printable, write_text
@@ -245,20 +245,13 @@ class _Fit:
         total = len(self.loader)
         batches = iter(self.loader)
         shown = self.progress and trainer.ranks.first
-        with tqdm(
-            total=total,
-            initial=place.batch,
-            desc=f"epoch {place.epoch + 1}/{s.epochs}",
-            unit="batch",
-            disable=not shown,
-            leave=False,
-        ) as bar:
+        name = f"epoch {place.epoch + 1}/{s.epochs}"
+        with counting(total, name, "step", done=place.batch, quiet=not shown) as count:
             while place.batch < total:
                 self._step(batches, total)
-                done = place.batch - bar.n
-                bar.update(done)
+                count.add(place.batch - count.done)
                 if place.step % s.read_every == 0:
-                    bar.set_postfix_str(self._read())
+                    count.note(self._read())
                 if place.step % s.save_every == 0 and place.batch < total:
                     self._look()
                     self._save()
@@ -414,7 +407,7 @@ def train(
             if ranks.first:
                 write_text(out / "weights.txt", "\n".join([str(weights), *report.lines(), ""]))
             if progress and ranks.first:
-                tqdm.write(printable("\n".join(report.lines())))
+                say(printable("\n".join(report.lines())))
         result = fit(
             model,
             train_loader,

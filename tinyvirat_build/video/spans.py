@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -100,6 +100,7 @@ class Estimate:
     videos_missing: int = 0
     bytes_afar: int = 0  # to fetch of remote videos, and of how many in all
     bytes_of_remote: int = 0
+    longest: float = 0.0  # seconds of the video that takes longest: no worker helps another
 
     @classmethod
     def zero(cls) -> Estimate:
@@ -107,7 +108,12 @@ class Estimate:
         return cls()
 
     def __add__(self, other: Estimate) -> Estimate:
-        return Estimate(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        total = Estimate(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return replace(total, longest=max(self.longest, other.longest))
+
+    def slower(self, factor: float) -> Estimate:
+        """The same on a machine that takes ``factor`` times as long."""
+        return replace(self, seconds=self.seconds * factor, longest=self.longest * factor)
 
     def describe(self, workers: int = 1) -> str:
         """One line for people.
@@ -125,7 +131,7 @@ class Estimate:
         )
         if self.clips_without_video and not self.clips:
             return missing
-        seconds = self.seconds / max(1, workers)
+        seconds = max(self.seconds / max(1, workers), self.longest)
         time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
         return (
             f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
@@ -157,13 +163,15 @@ def estimate(index: VideoIndex, clips: pd.DataFrame, encode: Encode = _DEFAULT) 
     pixels = int((area * (ends - starts)).sum())
     encoding, written = _ENCODED[encode.codec]
     seconds = decoded * index.width * index.height * _SECONDS_PER_PIXEL_IN
+    seconds += pixels * (_SECONDS_PER_PIXEL_CUT + encoding)
     return Estimate(
         frames_to_decode=decoded,
         gops=_count(runs, index.sync),
         bytes_to_read=sum(int(index.size[r.first : r.last + 1].sum()) for r in runs),
-        seconds=seconds + pixels * (_SECONDS_PER_PIXEL_CUT + encoding),
+        seconds=seconds,
         bytes_out=int(pixels * (written + _BYTES_PER_PIXEL_PACKED * encode.pack)),
         clips=len(clips),
+        longest=seconds,
     )
 
 

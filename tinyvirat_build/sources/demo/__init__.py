@@ -21,9 +21,8 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from tinyvirat_build import store
+from tinyvirat_build import progress, store
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.formats.videos import video_of
 from tinyvirat_build.settings import Settings
@@ -68,12 +67,7 @@ def render(
     wanted = takes(scale)
     with ThreadPoolExecutor(workers) as pool:  # drawing and encoding release the GIL
         done = pool.map(one, *zip(*enumerate(wanted), strict=True))
-        list(
-            tqdm(
-                done, desc="   render", total=len(wanted), unit=" video", delay=2, disable=quiet,
-                dynamic_ncols=True,
-            )
-        )  # fmt: skip
+        list(progress.counted(done, len(wanted), "render", "video", quiet=quiet))
     (out / _MARKER).write_text(json.dumps(_marker(seed, scale)) + "\n", "utf-8")
 
 

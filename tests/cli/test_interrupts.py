@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from tinyvirat_build.cli import interrupts
+
+WAITS_FOR_THREADS = """
+import concurrent.futures, time
+from tinyvirat_build import progress
+from tinyvirat_build.cli import main
+
+@main.command()
+def wait():
+    with progress.counting(9, "render", "video") as count, \\
+            concurrent.futures.ThreadPoolExecutor(2) as pool:  # its end waits for all of it
+        count.add()
+        pool.map(time.sleep, [600] * 9)
+        print("begun", flush=True)
+
+main()
+"""
+
+
+def interrupted(program: str) -> tuple[int, str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "wait"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_a_command_ends_that_waits_for_what_takes_ten_minutes() -> None:
+    status, said = interrupted(WAITS_FOR_THREADS)
+    assert status == interrupts.STATUS
+    assert said == (
+        "stopping after 1 of 9 videos (render)\n"
+        "stopped; what is finished stays. To go on: tinyvirat-build wait\n"
+    )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from tinyvirat_build import progress
+
+
+def test_lines_come_at_intervals_and_tell_how_long_it_takes() -> None:
+    now, said = [0.0], list[str]()
+    count = progress.Count(100, "cut", "clip", clock=lambda: now[0], show=said.append)
+    for second in range(1, 41):
+        now[0] = float(second)
+        count.add()
+    assert said == [
+        "cut: 2 of 100 clips in 2 s, about 98 s to go",
+        "cut: 17 of 100 clips in 17 s, about 83 s to go",
+        "cut: 32 of 100 clips in 32 s, about 68 s to go",
+    ]
+
+
+def test_what_was_there_before_counts_for_no_speed() -> None:
+    now, said = [0.0], list[str]()
+    count = progress.Count(
+        100_000_000, "fetch", "B", done=60_000_000, clock=lambda: now[0], show=said.append
+    )
+    count.note("of a mirror")
+    now[0] = 10.0
+    count.add(20_000_000)
+    assert said == ["fetch: 80 MB of 100 MB in 10 s, about 10 s to go; of a mirror"]
+
+
+def test_short_work_says_nothing_and_the_innermost_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert progress.so_far() == ""
+    with progress.counting(3, "audit", "video", quiet=True) as outer:
+        outer.add()
+        assert list(progress.counted("ab", 2, "hash", "clip")) == ["a", "b"]
+        assert progress.so_far() == "1 of 3 videos (audit)"
+    assert progress.so_far() == ""
+    assert capsys.readouterr() == ("", "")
