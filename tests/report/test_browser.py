@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,11 +22,14 @@ import tinyvirat_build as tvb
 from tinyvirat_build.ask.errors_of_run import report_errors
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.gallery import Extras
+from tinyvirat_build.report.previews import step_of
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.video.frames import frames_at
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+NO_FILES = Extras(codec="ffv1")  # without previews: a file that is missing is told in the console
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -33,7 +37,7 @@ expect = playwright.expect
 
 @pytest.fixture(scope="session")
 def shown(demo: tvb.Build, demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tvb.Build:
-    """The small demo with previews."""
+    """The small demo with pictures of its sources."""
 
     def make(out: Path) -> None:
         shutil.copytree(demo.path, out)
@@ -102,11 +106,10 @@ def test_a_clip_is_found_and_plays(shown: tvb.Build, browse: Callable[..., Page]
     page.locator("#play").click()
     page.locator("#seek").fill("0")
     page.locator("#forth").click()
-    step = -(-clips["frames"][k] // 16)
-    assert (before, frame(page)) == (0, step)
+    assert (before, frame(page)) == (0, 1)
     video.evaluate("v => v.seeking && new Promise((done) => { v.onseeked = done; })")
     rate = clips["fps"][k]
-    assert video.evaluate("v => v.currentTime") == pytest.approx((step + 0.5) / float(rate))
+    assert video.evaluate("v => v.currentTime") == pytest.approx(1.5 / float(rate))
     drawn = page.locator("#source-frame").bounding_box()
     assert drawn is not None
     assert drawn["width"] > 300
@@ -161,19 +164,28 @@ def test_filters_agree_with_the_tables(shown: tvb.Build, browse: Callable[..., P
     expect(page.locator(".clip:focus")).to_be_visible()
 
 
+@pytest.fixture
+def built_as(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> Callable[[str], tvb.Build]:
+    """Two videos of the demo whose clips are of another codec."""
+
+    def build(codec: str) -> tvb.Build:
+        settings = DEMO | {"report.previews": "auto", "encode.codec": codec}
+        return tvb.build("demo", tmp_path, data=demo_data, settings=settings, limit=2, workers=2)
+
+    return build
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "vp9-lossless"])
 def test_a_clip_that_browsers_play_goes_frame_by_frame(
-    demo: tvb.Build, demo_data: Path, browse: Callable[..., Page], tmp_path: Path
+    codec: str,
+    request: pytest.FixtureRequest,
+    built_as: Callable[[str], tvb.Build],
+    browse: Callable[..., Page],
 ) -> None:
-    settings = DEMO | {"report.previews": "auto", "encode.codec": "vp9-lossless"}
-    build = tvb.build("demo", tmp_path, data=demo_data, settings=settings, limit=2, workers=2)
-    page = browse(build.path / "report.html")
+    build = request.getfixturevalue("shown") if codec == "h264" else built_as(codec)
     assert not (build.path / "report" / "previews").exists()
-    clip = build.clips[build.clips["n_frames"] > 20].iloc[0]
-    page.fill("#search", clip["clip_id"])
-    page.locator(".clip").click()
-    page.locator("#play", has_text="Pause").click()
-    page.locator("#seek").fill("0")
+    page, clip = open_paused(browse, build)
     frames = frames_at(build.path / clip["path"], range(12))
     for number in range(1, 12):
         page.locator("#forth").click()
@@ -182,6 +194,56 @@ def test_a_clip_that_browsers_play_goes_frame_by_frame(
         seen = picture(page.locator("#panel video").screenshot(), clip["width"], clip["height"])
         apart = [np.abs(seen - f.astype(np.int64)).mean() for f in frames]
         assert apart[number] == min(apart) < 4
+
+
+@pytest.mark.slow
+def test_a_clip_that_no_browser_plays_is_shown_by_its_strip(
+    built_as: Callable[[str], tvb.Build], browse: Callable[..., Page]
+) -> None:
+    build = built_as("ffv1")
+    page, clip = open_paused(browse, build)
+    step = step_of(clip["n_frames"])
+    expect(page.locator("#shown")).to_contain_text("A preview, lossy")
+    assert page.locator("video").count() == 0
+    numbers = range(0, clip["n_frames"], step)
+    frames = frames_at(build.path / clip["path"], numbers)
+    for number, own in zip(numbers, frames, strict=True):
+        assert frame(page) == number
+        seen = picture(page.locator("#panel img").screenshot(), clip["width"], clip["height"])
+        assert np.abs(seen - own.astype(np.int64)).mean() < 16
+        page.locator("#forth").click()
+    page.locator("#play").click()
+    page.locator("#play", has_text="Pause").wait_for()
+    before = frame(page)
+    while frame(page) == before:  # the test's time limit is the end of it
+        page.wait_for_timeout(30)
+
+
+def test_what_does_not_play_is_told_in_words(browse: Callable[..., Page], tmp_path: Path) -> None:
+    """As of a browser without the codec: the tile says so, the panel what to do."""
+    write_tables(tmp_path, manifest())
+    (tmp_path / "videos").mkdir()
+    for i in range(12):
+        (tmp_path / f"videos/{i}.mp4").write_bytes(b"no video")
+    publish_statistics(tmp_path, Settings.load(), CLASSES, Extras())
+    page = browse(tmp_path / "report.html")
+    expect(page.locator(".clip .none").first).to_have_text("this browser does not play it (h264)")
+    assert page.locator(".clip .none").count() == page.locator(".clip").count() == 12
+    page.locator(".clip").first.click()
+    expect(page.locator("#shown")).to_contain_text("report.previews=always")
+    page.locator("#forth").click()
+    assert frame(page) == 1
+
+
+def open_paused(browse: Callable[..., Page], build: tvb.Build) -> tuple[Page, pd.Series]:
+    """The page with a clip of more than twenty frames open at its first; and the clip."""
+    page = browse(build.path / "report.html")
+    clip = build.clips[build.clips["n_frames"] > 20].iloc[0]
+    page.fill("#search", clip["clip_id"])
+    page.locator(".clip").click()
+    page.locator("#play", has_text="Pause").click()
+    page.locator("#seek").fill("0")
+    return page, clip
 
 
 # A canvas with a file of the disk may not be read, so that the screen is looked at.
@@ -240,7 +302,7 @@ def test_a_runs_worst_clips_come_first(
 def test_the_browsers_own_keys_stay_its_own(browse: Callable[..., Page], tmp_path: Path) -> None:
     """Alt and the left arrow go back, Ctrl and P print: in the grid as in an open clip."""
     write_tables(tmp_path, manifest())
-    publish_statistics(tmp_path, Settings.load(), CLASSES, Extras())
+    publish_statistics(tmp_path, Settings.load(), CLASSES, NO_FILES)
     page = browse(tmp_path / "report.html")
 
     def goes_on(where: str, key: str, **held: bool) -> bool:
@@ -264,7 +326,7 @@ def test_a_clip_that_fails_late_leaves_the_next_one_alone(
     browse: Callable[..., Page], tmp_path: Path
 ) -> None:
     write_tables(tmp_path, manifest())
-    publish_statistics(tmp_path, Settings.load(), CLASSES, Extras())
+    publish_statistics(tmp_path, Settings.load(), CLASSES, NO_FILES)
     page = browse(tmp_path / "report.html")
     page.evaluate("""() => {
       const append = document.head.append.bind(document.head);
@@ -289,7 +351,7 @@ def test_hostile_names_are_shown_as_they_are(browse: Callable[..., Page], tmp_pa
         released_id=names, activities=[(name,) for name in names],
     )  # fmt: skip
     write_tables(tmp_path, clips)
-    publish_statistics(tmp_path, Settings.load(), HOSTILE, Extras())
+    publish_statistics(tmp_path, Settings.load(), HOSTILE, NO_FILES)
     page = browse(tmp_path / "report.html")
     page.on("dialog", lambda dialog: pytest.fail(f"a name has run: {dialog.message}"))
     page.locator("#classes summary").click()

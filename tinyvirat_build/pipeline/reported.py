@@ -34,19 +34,16 @@ def stats(corpus: Corpus) -> StageResult:
     """Write statistics, figures and the report; no table."""
     out, settings, clips = corpus.out, corpus.settings, corpus["clips"]
     found = audit_tables(out, "clips", settings, corpus.classes)
-    shown = settings.report.previews == "auto"
-    made: frozenset[str] = frozenset()
-    if shown:
-        made = previews.make_previews(previews.wanted(clips, settings.encode.codec), out)
-    else:
+    filmed = previews.wanted(clips, settings)
+    if filmed.empty:
         remove(out / previews.PREVIEWS)
     given = Extras(
         findings=findings(found, clips, corpus["videos"]),
         indoor={name: c.indoor for name, c in cameras().items() if c.indoor is not None},
-        stills=dict(_stills(corpus, clips)) if shown else {},
+        stills=dict(_stills(corpus, clips)) if settings.report.previews != "none" else {},
         remedy=_remedy(corpus, clips),
         codec=settings.encode.codec,
-        previews=made,
+        previews=previews.make_previews(filmed, out),
     )
     if not given.stills:
         remove(out / STILLS)
@@ -116,7 +113,7 @@ def there(corpus: Corpus) -> bool:
     own = (f"{FOLDER}/report.js", f"{FOLDER}/report.css", f"{DATA}/head.js")
     if not all((corpus.out / name).is_file() for name in (*names, *own)):
         return False
-    if corpus.settings.report.previews == "none" or (corpus.out / previews.PREVIEWS).is_dir():
+    if (corpus.out / previews.PREVIEWS).is_dir():
         return True
-    clips = store.read_table(table_path(corpus.out, "clips"), ["path", "width", "height"])
-    return previews.wanted(clips, corpus.settings.encode.codec).empty
+    clips = store.read_table(table_path(corpus.out, "clips"), ["path"])
+    return previews.wanted(clips, corpus.settings).empty

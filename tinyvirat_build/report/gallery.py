@@ -11,9 +11,14 @@ import pandas as pd
 
 from tinyvirat_build.audit import KINDS
 from tinyvirat_build.records import KEYS, QUALITY, REASONS, SPLITS, Key
-from tinyvirat_build.report.previews import FRAMES, plays, preview_name
+from tinyvirat_build.report.previews import FRAMES, PLAYED, preview_name
 
 CHUNK: Final = 2000  # clips of one script
+
+_UNPLAYED: Final = (
+    "This browser does not play the file, or it is not where it was. VLC and FFmpeg play it; "
+    "tinyvirat-build all --set report.previews=always --out OUT makes previews for any."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ def head(
         "splits": list(SPLITS),
         "clips": len(clips),
         "chunks": -(-len(clips) // CHUNK),
+        "codec": given.codec,
+        "unplayed": _UNPLAYED,
         "frames": FRAMES,
         "kinds": KINDS,
         "reasons": {r: REASONS.get(r, "") for r in sorted(set(clips["reason"].dropna()))},
@@ -129,13 +136,11 @@ def _columns(
 
 
 def _film(row: Mapping[Any, Any], given: Extras) -> str | int:
-    """What shows the clip: 1 its own file, the name of a preview, or 0."""
+    """What shows the clip: the name of its preview, 1 for its own file, or 0."""
     if not isinstance(row["path"], str):
         return 0
-    if plays(given.codec, int(row["width"]), int(row["height"])):
-        return 1
     name = preview_name(str(row["sha256"]))
-    return name if name in given.previews else 0
+    return name if name in given.previews else int(given.codec in PLAYED)
 
 
 def _findings(clips: pd.DataFrame, findings: pd.DataFrame) -> list[list[list[Any]]]:

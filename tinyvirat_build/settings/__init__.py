@@ -185,7 +185,7 @@ class Publish:
 class Reporting:
     """How the report is written."""
 
-    previews: Literal["auto", "none"] = "auto"  # small films of clips that no browser plays
+    previews: Literal["auto", "always", "none"] = "auto"  # auto: of codecs browsers do not play
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@
   function load(name, file = `${root}${data}/${name}.js`) {
     return new Promise((resolve, reject) => {
       waiting.set(name, resolve);
-      const script = el("script", { src: file, async: true });
-      script.onerror = () => reject(new Error(`${file} is missing; run tinyvirat-build stats`));
-      script.onload = () => script.remove();
+      const onerror = () => reject(new Error(`${file} is missing; run tinyvirat-build stats`));
+      const script = el("script", { src: file, async: true, onerror, onload: () => script.remove() });
       document.head.append(script);
     });
   }
@@ -44,15 +43,12 @@
   const split = (i) => head.splits[C.split[i]];
   const side = (i) => Math.max(C.width[i], C.height[i]);
   const name = (i) => (C.number[i] ? `${split(i)} ${C.number[i]}` : `${split(i)}, no file`);
-  const rate = (i) => {
-    const [a, b] = (C.fps[i] || "30").split("/").map(Number);
-    return a / (b || 1);
-  };
+  const rate = (i) => (C.fps[i] || "30").split("/").map(Number).reduce((a, b) => a / b);
+  // The film of a clip is 1, its own file; the name of a strip, every so many frames in a column; or 0.
   const step = (i) => (C.film[i] === 1 || !C.film[i] ? 1 : Math.max(1, Math.ceil(C.frames[i] / head.frames)));
-  function film(i) {
-    if (C.film[i] === 1) return address(C.path[i]);
-    return C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.webm`;
-  }
+  const film = (i) => (C.film[i] === 1 ? address(C.path[i]) : C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.jpg`);
+  const parts = (i) => Math.ceil(C.frames[i] / step(i));
+  const turn = (strip, i, part) => { strip.style.objectPosition = `0 ${(100 * part) / Math.max(1, parts(i) - 1)}%`; };
 
   // A whole factor: so many pixels of the screen to one of the clip, or the reverse.
   function scale(i, room) {
@@ -64,21 +60,15 @@
   function wrong(i, chosen) {
     const own = scores?.get(C.id[i]);
     if (!own) return null;
-    let worst = null;
-    head.classes.forEach((label, c) => {
-      if (chosen !== null && c !== chosen) return;
-      const error = Math.abs(own.truth[c] - own.scores[c]);
-      if (!worst || error > worst.error) worst = { label, error, truth: own.truth[c], score: own.scores[c] };
-    });
-    return worst;
+    const all = head.classes.map((label, c) => ({ label, truth: own.truth[c], score: own.scores[c], error: Math.abs(own.truth[c] - own.scores[c]) }));
+    return chosen !== null ? all[chosen] : all.reduce((a, b) => (b.error > a.error ? b : a));
   }
 
   const checked = () => [...document.querySelectorAll("#class-list input:checked")].map((x) => +x.value);
   const numbers = (id) => [[`${id}-min`, -Infinity], [`${id}-max`, Infinity]].map(([x, none]) => ($(x).value === "" ? none : +$(x).value));
 
-  function found(i, text) {
-    return !text || C.id[i].startsWith(text) || [C.number[i], C.released[i], C.path[i], video(i).id].some((t) => t.toLowerCase().includes(text));
-  }
+  const found = (i, text) =>
+    !text || C.id[i].startsWith(text) || [C.number[i], C.released[i], C.path[i], video(i).id].some((t) => t.toLowerCase().includes(text));
 
   function state(i, wanted) {
     const known = { file: C.number[i] !== "", held: C.held[i] > 0, damaged: C.damaged[i] > 0 };
@@ -133,8 +123,7 @@
 
   function apply() {
     const matching = matches();
-    order = [];
-    for (let i = 0; i < C.id.length; i++) if (matching(i)) order.push(i);
+    order = Array.from(C.id.keys()).filter(matching);
     const by = sorts()[$("sort").value][1];
     if (by) {
       const keys = new Map(order.map((i) => [i, by(i)]));
@@ -203,32 +192,36 @@
     const last = Math.min(order.length, Math.ceil((grid.scrollTop + grid.clientHeight) / high) * columns);
     for (const key of [...shown.keys()]) if (key < first || key >= last) drop(key);
     for (let k = first; k < last; k++) {
-      if (!shown.has(k)) {
-        shown.set(k, cell(k));
-        $("rows").append(shown.get(k));
-      }
+      if (!shown.has(k)) shown.set(k, $("rows").appendChild(cell(k)));
       shown.get(k).style.transform = `translate(${(k % columns) * wide}px, ${Math.floor(k / columns) * high}px)`;
       shown.get(k).style.width = `${wide}px`;
     }
     clearTimeout(later);
-    later = setTimeout(films, 90); // what is only scrolled past need not be read
+    // What is only scrolled past need not be read.
+    later = setTimeout(() => $("rows").querySelectorAll(":is(video, img):not([src])").forEach(start), 90);
   }
 
-  function films() {
-    for (const [k, cell] of shown) {
-      const own = cell.querySelector("video");
-      if (own && !own.src) {
-        own.src = film(order[k]);
-        if (!still.matches) own.play().catch(() => {});
-      }
+  function start(own) {
+    own.src = film(own.clip);
+    if (own.play && !still.matches) own.play().catch(() => {});
+  }
+
+  function turnAll() {
+    for (const one of still.matches ? [] : document.querySelectorAll(".clip img, .twins img")) {
+      turn(one, one.clip, Math.floor((performance.now() / 1000) * rate(one.clip) / step(one.clip)) % parts(one.clip));
     }
   }
 
-  function picture(i, room) {
-    const f = scale(i, room);
-    const size = { width: C.width[i] * f, height: C.height[i] * f };
-    if (!film(i)) return el("div", { className: "none" }, C.reason[i] ? `no picture: ${head.reasons[C.reason[i]]}` : "no picture");
-    return el("video", { ...size, muted: true, loop: true, playsInline: true, preload: "auto", tabIndex: -1, ariaHidden: "true" });
+  const lacking = (i) => el("div", { className: "none" }, C.path[i] ? `this browser does not play it (${head.codec})` : `no picture: ${head.reasons[C.reason[i]] ?? "it is not cut"}`);
+
+  function picture(i, room, failed = () => {}) {
+    if (!film(i)) return lacking(i);
+    const f = scale(i, room), size = { width: C.width[i] * f, height: C.height[i] * f };
+    const own = C.film[i] !== 1 ? el("img", { ...size, alt: "" })
+      : el("video", { ...size, muted: true, loop: true, playsInline: true, preload: "auto", tabIndex: -1, ariaHidden: "true" });
+    own.clip = i;
+    own.onerror = () => { own.replaceWith(lacking(i)); failed(); };
+    return own;
   }
 
   function cell(k) {
@@ -238,16 +231,14 @@
     if (C.held[i]) marks.push(`${C.held[i]} held`);
     if (C.damaged[i]) marks.push(`${C.damaged[i]} damaged`);
     marks.push(...new Set(C.found[i].map(([kind]) => kind).filter((kind) => kind !== "held")));
-    const made = el("button", { type: "button", className: "clip", tabIndex: k === at ? 0 : -1 },
+    const ariaLabel = `${labels(i).join(", ")}; ${name(i)}; ${C.width[i]} by ${C.height[i]} pixels, ${C.frames[i]} frames; ${marks.join(", ")}`;
+    const made = el("button", { type: "button", className: "clip", tabIndex: k === at ? 0 : -1, ariaLabel, onclick: () => open(i), onfocus: () => move(k, false) },
       el("span", { className: "film" }, picture(i, BOX)),
       el("span", { className: "labels" }, labels(i).join(", ")),
       worst ? el("span", { className: "bad" }, `${worst.score.toFixed(2)} ${worst.truth ? "for its" : "for"} ${worst.label}`) : "",
       el("span", { className: "dim" }, `${name(i)} · ${C.frames[i]} frames`),
       el("span", { className: "dim" }, `${C.width[i]}×${C.height[i]} pixels ${factor(scale(i, BOX))}`),
       el("span", { className: "marks" }, marks.join(", ")));
-    made.ariaLabel = `${labels(i).join(", ")}; ${name(i)}; ${C.width[i]} by ${C.height[i]} pixels, ${C.frames[i]} frames; ${marks.join(", ")}`;
-    made.onclick = () => open(i);
-    made.onfocus = () => move(k, false);
     made.onmouseenter = () => made.querySelector("video")?.play().catch(() => {});
     return made;
   }
@@ -278,7 +269,7 @@
 
   async function open(i) {
     shut();
-    now = { i, frame: 0, of: null, film: null, timer: 0, close: now?.close ?? false };
+    now = { i, frame: 0, of: null, timer: 0, close: now?.close ?? false };
     const mine = now;
     $("panel-title").textContent = `${labels(i).join(", ")} – ${name(i)}`;
     $("panel-body").replaceChildren(el("p", {}, "Loading …"));
@@ -299,28 +290,32 @@
   }
 
   function show() {
-    const { i, of } = now, v = video(i), told = of.clips[C.id[i]];
+    const mine = now, { i, of } = now, v = video(i), told = of.clips[C.id[i]];
     const last = Math.floor((C.frames[i] - 1) / step(i)) * step(i);
     Object.assign(now, { told, last, xs: spread(told.x), ys: spread(told.y) });
     const room = Math.max(64, Math.min(448, document.documentElement.clientWidth - 48));
-    const shownFilm = picture(i, room);
-    now.film = shownFilm.tagName === "VIDEO" ? shownFilm : null;
+    const shows = () => (now.film || now.strip ? `${C.film[i] === 1 ? "The clip itself" : step(i) > 1 ? `A preview, lossy, of every ${step(i)} frames` : "A preview, lossy"}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
+    const failed = () => {
+      mine.film = mine.strip = null;
+      if (now === mine) [$("shown").textContent, $("play").textContent] = [shows(), mine.timer ? "Pause" : "Play"];
+    };
+    const moving = picture(i, room, failed);
+    if (film(i)) now[C.film[i] === 1 ? "film" : "strip"] = moving;
     const bar = el("input", { type: "range", id: "seek", min: 0, max: last, step: step(i), value: 0, ariaLabel: "Frame" });
     const canvas = el("canvas", { id: "source-frame", role: "img" });
     canvas.ariaLabel = `The window of ${C.width[i]} by ${C.height[i]} pixels in the picture of ${v.width} by ${v.height}, with the boxes of all actors`;
     const button = (id, text, label, act) => el("button", { type: "button", id, ariaLabel: label, title: label, onclick: act }, text);
-    const close = el("input", { type: "checkbox", id: "close-up", checked: now.close });
-    close.onchange = () => { now.close = close.checked; paint(); };
+    const close = el("input", { type: "checkbox", id: "close-up", checked: now.close, onchange: () => { now.close = close.checked; paint(); } });
     $("panel-body").replaceChildren(
       el("div", { className: "two" },
         el("div", {},
-          el("div", { className: "film large" }, shownFilm),
+          el("div", { className: "film large" }, moving),
           el("div", { className: "controls" },
             button("back", `−${step(i)}`, "Step back (left arrow)", () => seek(now.frame - step(i))),
             button("play", "Play", "Play or pause (space)", play),
             button("forth", `+${step(i)}`, "Step on (right arrow)", () => seek(now.frame + step(i))),
             bar, el("output", { id: "frame" })),
-          el("p", { className: "dim" }, now.film ? `${C.film[i] === 1 ? "The clip itself" : step(i) > 1 ? `A preview, lossy, of every ${step(i)} frames` : "A preview, lossy"}, ${factor(scale(i, room))}. ` : "",
+          el("p", { className: "dim" }, el("span", { id: "shown" }, shows()),
             C.path[i] ? el("a", { href: address(C.path[i]), id: "mp4" }, C.path[i]) : "")),
         facts(i, told)),
       el("h3", {}, "In its source"),
@@ -365,7 +360,7 @@
   function twins(i) {
     return C.found[i].filter(([, , other]) => place.has(other)).map(([, detail, other]) => {
       const twin = place.get(other), films = [i, twin].map((k) => picture(k, 192));
-      films.forEach((one, k) => { if (one.tagName === "VIDEO") { one.src = film([i, twin][k]); one.play().catch(() => {}); } });
+      films.filter((one) => "clip" in one).forEach(start);
       return el("section", { className: "twins" }, el("h3", {}, "Nearly the same"), el("p", {}, detail),
         ...[i, twin].map((k, n) => el("figure", {}, films[n], el("figcaption", {}, `${name(k)}: ${labels(k).join(", ")}`))),
         el("button", { type: "button", onclick: () => open(twin) }, "Open the other"));
@@ -398,10 +393,14 @@
   }
 
   function follow() {
-    const { film: own, i } = now, mine = now;
+    const { film: own, strip, i } = now, mine = now;
     tick(0);
+    if (strip) {
+      start(strip);
+      strip.onload = () => now === mine && paint();
+      if (!still.matches) play();
+    }
     if (!own) return;
-    own.src = film(i);
     const seen = (_, meta) => {
       if (now !== mine) return;
       tick(Math.round(meta.mediaTime * rate(i)));
@@ -410,7 +409,7 @@
     own.requestVideoFrameCallback(seen);
     own.onplay = own.onpause = () => { if (now === mine) $("play").textContent = own.paused ? "Play" : "Pause"; };
     own.onloadeddata = () => now === mine && paint();
-    if (!still.matches) own.play().catch(() => {});
+    start(own);
   }
 
   function play() {
@@ -422,16 +421,16 @@
 
   function seek(frame) {
     const to = Math.min(Math.max(frame, 0), now.last);
-    if (now.film) {
-      now.film.pause();
-      now.film.currentTime = (to + 0.5) / rate(now.i);
-    }
+    if (now.timer) play(); // which is a pause
+    now.film?.pause();
+    if (now.film) now.film.currentTime = (to + 0.5) / rate(now.i);
     tick(to);
   }
 
   function tick(frame) {
     now.frame = Math.min(frame, C.frames[now.i] - 1);
     $("seek").value = now.frame;
+    if (now.strip) turn(now.strip, now.i, Math.floor(now.frame / step(now.i)));
     $("frame").textContent = `frame ${now.frame} of ${C.frames[now.i]}, ${count(C.start[now.i] + now.frame)} of the source`;
     paint();
     now.mark?.setAttribute("x", now.toX(C.start[now.i] + now.frame));
@@ -464,9 +463,8 @@
     const room = canvas.parentElement.clientWidth;
     const view = now.close ? [x - 2 * w, y - h, 5 * w, 3 * h] : [0, 0, v.width, v.height];
     const css = Math.min(room, 760), dense = window.devicePixelRatio || 1, k = (css / view[2]) * dense;
-    if (canvas.width !== Math.round(css * dense)) canvas.width = Math.round(css * dense);
-    const tall = Math.round(css * dense * (view[3] / view[2]));
-    if (canvas.height !== tall) canvas.height = tall;
+    const size = [Math.round(css * dense), Math.round(css * dense * (view[3] / view[2]))];
+    if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
     canvas.style.width = `${css}px`;
     const pen = canvas.getContext("2d");
     pen.setTransform(1, 0, 0, 1, 0, 0);
@@ -479,6 +477,8 @@
     pen.globalAlpha = 1;
     pen.imageSmoothingEnabled = false;
     if (now.film?.readyState >= 2) pen.drawImage(now.film, x, y, w, h);
+    const high = (now.strip?.naturalHeight ?? 0) / parts(i);
+    if (high) pen.drawImage(now.strip, 0, high * Math.floor(frame / step(i)), now.strip.naturalWidth, high, x, y, w, h);
     const line = (colour, thick) => { pen.strokeStyle = colour; pen.lineWidth = (thick * dense) / k; };
     line("#ffffffb0", 1);
     pen.strokeRect(0, 0, v.width, v.height);
@@ -511,10 +511,8 @@
         const own = [left, base - 11 * px, left + wide, base + 2 * px];
         if ([window, ...taken].some((o) => own[0] < o[2] && o[0] < own[2] && own[1] < o[3] && o[1] < own[3])) continue;
         taken.push(own);
-        pen.strokeStyle = "#000c";
-        pen.lineWidth = 3 * px;
+        Object.assign(pen, { strokeStyle: "#000c", lineWidth: 3 * px, fillStyle: "#b5dff7" });
         pen.strokeText(said, left, base);
-        pen.fillStyle = "#b5dff7";
         pen.fillText(said, left, base);
         break;
       }
@@ -584,6 +582,7 @@
     $("filters").onreset = () => setTimeout(apply);
     $("grid").onscroll = () => requestAnimationFrame(draw);
     $("grid").onkeydown = gridKeys;
+    setInterval(turnAll, 50);
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
     $("panel").onclose = () => { shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
