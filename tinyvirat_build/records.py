@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -359,24 +360,37 @@ _PANDAS: Final[dict[pa.DataType, str]] = {
 }
 
 
+_STRINGS: Final = pd.StringDtype("pyarrow", na_value=np.nan)
+
+
+def strings(values: Sequence[str | None]) -> Any:
+    """A column of strings, as pandas would make it after a look at each of them."""
+    return pd.arrays.ArrowStringArray(pa.array(values, pa.large_string()), dtype=_STRINGS)
+
+
 def issues_frame(
     issues: Iterable[Issue], *, source: str = "", video_id: str = "", annotation_set: str = ""
 ) -> pd.DataFrame:
     """Issues of one video as rows of the table ``issues``."""
-    rows = [
-        (source, video_id, annotation_set, i.stage, i.file, i.line, i.record)
-        + (i.reason, i.action, i.count, i.detail)
-        for i in issues
-    ]
-    if not rows:
-        return empty("issues")
-    return pd.DataFrame(rows, columns=columns("issues"))
+    return _records_frame("issues", list(issues), (source, video_id, annotation_set))
 
 
 def balance_frame(
     balance: Balance, *, source: str = "", video_id: str = "", annotation_set: str = ""
 ) -> pd.DataFrame:
     """One video's balance of one stage as a row of the table ``balance``."""
-    row = (source, video_id, annotation_set, balance.stage, balance.unit)
-    counts = (balance.records_in, balance.records_out, balance.dropped)
-    return pd.DataFrame([row + counts], columns=columns("balance"))
+    return _records_frame("balance", [balance], (source, video_id, annotation_set))
+
+
+def _records_frame(
+    table: str, records: Sequence[Issue | Balance], key: tuple[str, ...]
+) -> pd.DataFrame:
+    if not records:
+        return empty(table)
+    made: dict[str, Any] = {
+        name: strings([word] * len(records)) for name, word in zip(KEYS, key, strict=True)
+    }
+    for field_ in list(SCHEMAS[table])[len(KEYS) :]:
+        found = [getattr(record, field_.name) for record in records]
+        made[field_.name] = strings(found) if field_.type == _text else found
+    return pd.DataFrame(made, copy=False)

@@ -21,7 +21,7 @@ from tinyvirat_build.formats.faults import Issues
 from tinyvirat_build.formats.options import ReadOptions
 from tinyvirat_build.formats.safety import MAX_COORDINATE, safe_name
 from tinyvirat_build.geometry.arrays import Bools, Floats, Ints
-from tinyvirat_build.records import Issue, VideoAnnotation
+from tinyvirat_build.records import Issue, VideoAnnotation, strings
 
 STAGE: Final = "parse"
 _PIECE: Final = 1 << 18  # rows that are filled in at once
@@ -138,7 +138,7 @@ def assemble(
         boxes=pd.DataFrame(
             {
                 "actor_id": pd.Categorical.from_codes(
-                    boxes.code.astype(np.int32), categories=_strings(boxes.ids), validate=False
+                    boxes.code.astype(np.int32), categories=pd.Index(strings(boxes.ids)), validate=False
                 ),
                 "frame": boxes.frame.astype(np.int32),
                 "x1": boxes.xyxy[:, 0],
@@ -157,10 +157,6 @@ def assemble(
     )
 
 
-def _strings(values: Sequence[str]) -> pd.Index[str]:
-    return pd.Index(list(values), dtype="str")
-
-
 def _activity_table(
     rows: list[tuple[str, str, int, int, tuple[str, ...], str, int, str | None, int | None]],
 ) -> pd.DataFrame:
@@ -171,16 +167,20 @@ def _activity_table(
     objects[:] = actors
     return pd.DataFrame(
         {
-            "activity_id": _strings(ids),
-            "name": _strings(names),
+            "activity_id": strings(ids),
+            "name": strings(names),
             "start": np.array(starts, np.int32),
             "end": np.array(ends, np.int32),
             "actors": objects,
-            "status": _strings(statuses),
+            "status": strings(statuses),
             "file_order": np.array(order, np.int32),
-            "file": pd.Series(files, dtype=object),
-            "line": pd.array(lines, dtype="Int32"),
-        }
+            "file": strings(files),
+            "line": pd.arrays.IntegerArray(
+                np.array([line or 0 for line in lines], np.int32),
+                np.array([line is None for line in lines], bool),
+            ),
+        },
+        copy=False,
     )
 
 
@@ -190,9 +190,10 @@ def _actor_table(
     names = sorted({*ids, *types, *(actor for a in activities for actor in a.actors)})
     return pd.DataFrame(
         {
-            "actor_id": _strings(names),
-            "type": _strings([object_type(types.get(name, "")) for name in names]),
-        }
+            "actor_id": strings(names),
+            "type": strings([object_type(types.get(name, "")) for name in names]),
+        },
+        copy=False,
     )
 
 

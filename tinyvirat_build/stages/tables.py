@@ -24,6 +24,7 @@ from tinyvirat_build.records import (
     Key,
     StageResult,
     empty,
+    strings,
 )
 
 Rows = Ints | slice
@@ -194,17 +195,22 @@ class _Gatherer:
             found = self.values[field.name]
             if field.type in _DTYPES and None not in found:
                 made[field.name] = np.array(found, _DTYPES[field.type])
+            elif field.type == pa.string():
+                made[field.name] = strings(found)
             else:
                 made[field.name] = np.fromiter(found, object, len(found))
         return pd.DataFrame(made, copy=False)
 
     def key_columns(self) -> dict[str, Any]:
         made: dict[str, Any] = {}
+        rows = [n for _, n in self.counts]
         for i, name in enumerate(KEYS):
             words = tuple(sorted({key[i] for key, _ in self.counts}))
             place = {word: at for at, word in enumerate(words)}
-            codes = [place[key[i]] for key, n in self.counts for _ in range(n)]
-            made[name] = pd.Categorical.from_codes(codes, dtype=_categories(words))
+            codes = np.repeat([place[key[i]] for key, _ in self.counts], rows)
+            made[name] = pd.Categorical.from_codes(
+                codes.astype(np.int32), dtype=_categories(words), validate=False
+            )
         return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -57,8 +58,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Its name is this process's own, of all machines that share the disk: a worker of a killed
     build, or of a machine that is taken for lost, may be about to end.
     """
-    process = digest(platform.node(), os.getpid())[:8]
-    temporary = path.with_name(f"{path.name}.{process}{PARTIAL}")
+    temporary = path.with_name(f"{path.name}.{_process(os.getpid())}{PARTIAL}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
@@ -71,6 +71,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
+@functools.cache
+def _process(number: int) -> str:
+    """What tells a process of this machine from all others."""
+    return digest(platform.node(), number)[:8]
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -81,6 +87,23 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_unsynced(path: Path, data: bytes) -> None:
+    """Write a file atomically, but for a power failure: its reader must tell what that left."""
+    temporary = path.with_name(f".{path.name}.{_process(os.getpid())}{PARTIAL}")
+    try:
+        try:
+            file = temporary.open("wb")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("wb")
+        with file:
+            file.write(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -26,17 +26,21 @@ def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
     schema = SCHEMAS[name]
     if not len(table):
         return schema.empty_table()
-    given = dict(table.items())
     columns = [
-        _array(given[f.name], f.type) if f.name in given else pa.nulls(len(table), f.type)
+        _array(table[f.name].array, f.type) if f.name in table else pa.nulls(len(table), f.type)
         for f in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _array(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
     """A column as one Arrow array; the short ways come first, since there are many columns."""
-    values: Any = column.array
+    if isinstance(values, pd.arrays.ArrowStringArray):
+        words = pa.array(values)
+        if isinstance(words, pa.ChunkedArray):
+            words = words.combine_chunks()
+        words = words.cast(pa.string())
+        return words.dictionary_encode() if pa.types.is_dictionary(kind) else words
     if isinstance(values, pd.arrays.NumpyExtensionArray):
         values = values.to_numpy()
         if values.dtype != object:
@@ -44,10 +48,6 @@ def _array(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_list(kind):
         return pa.array([None if v is None else list(v) for v in values], kind)
     if pa.types.is_dictionary(kind) and not isinstance(values, pd.Categorical):
-        first = values[0]
-        if isinstance(first, str) and (values == first).all():  # one video's key columns
-            codes = pa.array(np.zeros(len(values), np.int32))
-            return pa.DictionaryArray.from_arrays(codes, pa.array([first], pa.string()))
         return pa.array(np.asarray(values, dtype=object), pa.string()).dictionary_encode()
     if isinstance(values, pd.Categorical):
         words = pa.array(np.asarray(values.categories, dtype=object), pa.string())

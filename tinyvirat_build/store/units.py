@@ -3,11 +3,15 @@
 It holds its tables as Arrow IPC and ends with its key, so that it is either there whole or not
 there. A key is a digest of everything that the unit depends on: an equal key means an equal
 result.
+
+A unit is not forced to the disk, which takes longer than the work on a small video: what a power
+failure leaves of it lacks its end and so its key, or fails its checksum when it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -19,7 +23,7 @@ from typing import Final
 import pyarrow as pa
 
 from tinyvirat_build.errors import BuildError
-from tinyvirat_build.store.files import digest, write_bytes
+from tinyvirat_build.store.files import digest, write_unsynced
 from tinyvirat_build.store.means import raise_if_lacking
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
@@ -55,10 +59,19 @@ def write_unit(path: Path, key: str, tables: Mapping[str, pa.Table | bytes]) -> 
             data = table if isinstance(table, bytes) else _to_ipc(table)
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
         archive.comment = key.encode()
-    write_bytes(path, buffer.getvalue())
+    write_unsynced(path, buffer.getvalue())
 
 
 def _to_ipc(table: pa.Table) -> bytes:
+    return _written(table) if table.num_rows else _without_rows(table.schema)
+
+
+@functools.cache
+def _without_rows(schema: pa.Schema) -> bytes:
+    return _written(schema.empty_table())
+
+
+def _written(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd" if table.num_rows > 1000 else None)
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
