@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.store.userfiles import nearest
+from tinyvirat_build.train.models.spec import Spec
 
 if TYPE_CHECKING:  # the table is read where PyTorch is not installed too
     from torch import nn
@@ -30,7 +31,22 @@ class Architecture:
     size: int  # pixels, both sides
     batch: int  # clips a step in the public baseline's training
     head: str
+    layers: tuple[tuple[str, ...], ...]  # from the input on
     dropout: float = 0.0
+
+    @property
+    def spec(self) -> Spec:
+        """What it says of itself."""
+        return Spec(self.frames, self.size, self.batch, head=self.head, layers=self.layers)
+
+
+_RESNET = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+_I3D = (
+    ("Conv3d_1a_7x7",),
+    ("Conv3d_2b_1x1", "Conv3d_2c_3x3"),
+    *((f"Mixed_{name}",) for name in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")),
+)
+_NESTED_I3D = tuple(tuple(f"model.{name}" for name in layer) for layer in _I3D)
 
 
 def _i3d(*, deep_pool: bool) -> Callable[[int, float], nn.Module]:
@@ -93,20 +109,22 @@ _WIDE = (128, 256, 512, 1024)
 
 def _both(name: str, kind: Kind, layers: tuple[int, ...], batch: int) -> dict[str, Architecture]:
     return {
-        name + suffix: Architecture(_resnet(kind, layers, pool=pool), 16, 112, batch, "fc.")
+        name + suffix: Architecture(
+            _resnet(kind, layers, pool=pool), 16, 112, batch, "fc.", _RESNET
+        )
         for suffix, pool in (("", True), ("-nopool", False))
     }
 
 
 NAMES: Final[dict[str, Architecture]] = {
-    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, 24, "logits.", 0.5),
-    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, 24, "logits.", 0.5),
+    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, 24, "logits.", _NESTED_I3D, 0.5),
+    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, 24, "logits.", _I3D, 0.5),
     **_both("resnet3d18", _basic, _R18, 96),
     **_both("resnet3d50", _bottleneck, _R50, 96),
     **_both("r2plus1d18", _basic_2plus1d, _R18, 64),
     **_both("r2plus1d50", _bottleneck_2plus1d, _R50, 64),
     "wideresnet3d50": Architecture(
-        _resnet(_wide, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc."
+        _resnet(_wide, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc.", _RESNET
     ),
     # a tenth of the depth and a quarter of the width, for two CPU cores
     "resnet3d10-narrow": Architecture(
@@ -115,6 +133,7 @@ NAMES: Final[dict[str, Architecture]] = {
         56,
         16,
         "fc.",
+        _RESNET,
     ),
 }
 
