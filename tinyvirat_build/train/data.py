@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 
 from tinyvirat_build.errors import TrainError
-from tinyvirat_build.loader.augment import Augment
 from tinyvirat_build.loader.loader import ClipLoader
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack, open_pack
@@ -24,9 +23,14 @@ def dense_loader(
     *,
     mode: Literal["auto", "stream", "resident"] = "stream",
 ) -> ClipLoader:
-    """All windows of all clips of a split, unvaried; each rank its share."""
+    """All windows of all clips of a split, unvaried; each rank its share.
+
+    Where training sees frames of the whole clip, so does this: the middles of its segments.
+    """
     ranks = ranks or Ranks()
     frames, size = settings.clip_shape
+    mean, std = settings.normalisation
+    whole = settings.data.temporal in ("uniform", "segments")
     return ClipLoader(
         pack,
         split,
@@ -38,8 +42,11 @@ def dense_loader(
         mode=mode,
         rank=ranks.rank,
         world_size=ranks.world_size,
-        temporal="dense",
+        temporal="uniform" if whole else "dense",
+        short=settings.data.short,
         training=False,
+        mean=mean,
+        std=std,
     )
 
 
@@ -59,7 +66,7 @@ def make_loaders(
     if "train" not in here:
         raise TrainError(f"{pack.root}: no training clips; choose a build with a train split")
     frames, size = settings.clip_shape
-    augment = Augment(mixup=settings.mixup) if settings.data.augment else None
+    mean, std = settings.normalisation
     train_loader = ClipLoader(
         pack,
         "train",
@@ -69,12 +76,16 @@ def make_loaders(
         batch_size=settings.batch // ranks.world_size,
         device=device,
         mode=settings.data.mode,
-        augment=augment,
+        augment=settings.augment if settings.data.augment else None,
         sampler=settings.data.sampler,
         seed=settings.seed,
         rank=ranks.rank,
         world_size=ranks.world_size,
+        temporal=settings.data.temporal,
+        short=settings.data.short,
         training=True,
+        mean=mean,
+        std=std,
     )
     val = dense_loader(settings, pack, "val", device, ranks) if "val" in here else None
     return train_loader, val

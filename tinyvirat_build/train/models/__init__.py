@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from tinyvirat_build.errors import SettingsError
@@ -138,20 +140,53 @@ NAMES: Final[dict[str, Architecture]] = {
 }
 
 
-def architecture(name: str) -> Architecture:
-    """The architecture of that name.
+ENTRY_POINTS: Final = "tinyvirat_build.models"
+TRANSFORMERS: Final = "transformers"  # before the colon of a name: a folder or config.json of it
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a network; no code of a user is run for it.
 
     Raises:
-        SettingsError: no model has the name.
+        SettingsError: it is none.
     """
+    if ":" in name or name in NAMES:
+        return
+    others = [point.name for point in entry_points(group=ENTRY_POINTS)]
+    if name not in others:
+        known = sorted([*NAMES, *others])
+        raise SettingsError(
+            f"no model {name!r}{nearest(name, known)}; models: {', '.join(known)}, or "
+            "FILE.py:factory, module:factory, transformers:FOLDER"
+        )
+
+
+def short_name(name: str) -> str:
+    """What tables call a network: its name without folders.
+
+    >>> short_name("/home/me/net.py:factory")
+    'net.py:factory'
+    """
+    return ":".join(PurePath(part).name for part in name.split(":"))
+
+
+def architecture(name: str) -> Architecture:
+    """The baseline of that name.
+
+    Raises:
+        SettingsError: no baseline has the name.
+    """
+    check_name(name)
     if name not in NAMES:
-        hint = nearest(name, NAMES)
-        raise SettingsError(f"no model {name!r}{hint}; models: {', '.join(sorted(NAMES))}")
+        raise SettingsError(
+            f"what {name} takes is not known before it is made; set data.frames, data.size and "
+            "data.batch"
+        )
     return NAMES[name]
 
 
 def build(name: str, num_classes: int, *, dropout: float | None = None) -> nn.Module:
-    """A freshly initialised model: clips (B, 3, T, H, W) in, logits (B, num_classes) out.
+    """A freshly initialised baseline: clips (B, 3, T, H, W) in, logits (B, num_classes) out.
 
     ``dropout`` before the head; None keeps the architecture's own.
 
