@@ -111,7 +111,13 @@ def test_the_runner_takes_the_real_loader(trained: tuple[Path, list[Path]]) -> N
 def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
     """Through the command line and the real loader, by SIGKILL in mid-epoch."""
     make_pack(tmp_path / "pack", shapes("train", 160) + shapes("val", 5))
-    options = ["deterministic=true", "save_every=3", "read_every=2", "mixup=0.2", "epochs=2"]
+    options = [
+        "deterministic=true",
+        "save_every=3",
+        "read_every=2",
+        "augment.mixup=0.2",
+        "epochs=2",
+    ]
     chosen = small(*options)
     (tmp_path / "own.yaml").write_text(chosen.to_yaml())
     command = [sys.executable, "-m", "tinyvirat_build", "train", "--quiet", "--device", "cpu"]

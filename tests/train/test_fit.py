@@ -673,7 +673,15 @@ def test_mirror_swaps_left_and_right_only() -> None:
 
 OUT_OF_RANGE = (
     ("optim.lr=0", "optim.lr=.inf", "optim.lr=1e38", "optim.weight_decay=-1", "optim.clip_norm=-1")
-    + ("ema=.nan", "ema=1", "mixup=.inf", "mixup=0.1", "seed=-1", f"seed={2**63}", "dropout=1")
+    + (
+        "ema=.nan",
+        "ema=1",
+        "augment.mixup=.inf",
+        "augment.mixup=0.1",
+        "seed=-1",
+        f"seed={2**63}",
+        "dropout=1",
+    )
     + ("schedule.gamma=-3", "schedule.gamma=0", "schedule.milestones=[-5]", "schedule.floor=7")
     + ("loss.clip=2", "loss.gamma_neg=-1", "loss.gamma_pos=-1", "data.batch=-1")
 )
@@ -701,7 +709,7 @@ def test_the_paper_preset_is_the_public_baseline(model: str, batch: int) -> None
     assert not paper.data.augment
     assert paper.optim == settings.Optim("adam", 1e-3)
     assert paper.schedule == settings.Schedule("multistep", (50, 100, 150), 0.1)
-    assert (paper.epochs, paper.loss.name, paper.mixup, paper.ema) == (200, "bce", 0, 0)
+    assert (paper.epochs, paper.loss.name, paper.augment.mixup, paper.ema) == (200, "bce", 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from tinyvirat_build.cli.group import echo, options
 from tinyvirat_build.errors import SubmissionError, TinyviratError
+
+if TYPE_CHECKING:
+    from tinyvirat_build.train.runs import Run
 
 SHOWN = 20  # problems of an answer file that are printed
 
@@ -51,7 +54,11 @@ scoring_options = options(
 
 
 @click.command()
-@click.option("--model", metavar="NAME", help=f"{', '.join(MODELS)}; default: the preset's own.")
+@click.option(
+    "--model", metavar="NAME",
+    help=f"{', '.join(MODELS)}; FILE.py:FACTORY, "
+    "MODULE:FACTORY, transformers:FOLDER, or an entry point; default: the preset's own.",
+)  # fmt: skip
 @build_option
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", required=True,
@@ -66,7 +73,7 @@ scoring_options = options(
     help="One setting, e.g. optim.lr=3e-4; may repeat; see `config --train`.",
 )  # fmt: skip
 @click.option(
-    "--weights", type=click.Path(path_type=Path), metavar="FILE",
+    "--weights", type=click.Path(path_type=Path), metavar="FILE|DIR",
     help="A checkpoint to begin from, loaded by name; its head if it has as many classes.",
 )  # fmt: skip
 @device_option
@@ -81,7 +88,7 @@ def train(
     device: str,
     quiet: bool,
 ) -> None:
-    """Train a baseline on a build; several GPUs by torchrun.
+    """Train a network on a build; several GPUs by torchrun.
 
     \b
     torchrun --nproc-per-node 8 -m tinyvirat_build train --model i3d-112 --build OUT --out RUN
@@ -100,6 +107,13 @@ def train(
         raise click.exceptions.Exit(2) from e  # each machine's first process tells it
     if os.environ.get("RANK", "0") == "0":
         echo(result.text())
+
+
+def _told(run: Run) -> Run:
+    """A run, after saying what has changed about its network."""
+    if run.note:
+        echo(f"note: {run.note}", err=True)
+    return run
 
 
 @click.command(short_help="Score runs by the challenge's metric.")
@@ -134,7 +148,7 @@ def evaluate(
     from tinyvirat_build.scoring import table2
     from tinyvirat_build.train.runs import build_of, open_run
 
-    opened = [open_run(folder) for folder in runs]
+    opened = [_told(open_run(folder)) for folder in runs]
     of, folder = build or build_of(runs[0]), out or runs[0] / f"evaluation-{split}"
     found = evaluation.evaluate(
         opened, of, split=split, windows=windows,
@@ -172,7 +186,7 @@ def predict(
     from tinyvirat_build.scoring import submission
     from tinyvirat_build.train.runs import build_of, open_run
 
-    opened = [open_run(folder) for folder in runs]
+    opened = [_told(open_run(folder)) for folder in runs]
     file = submission.predict(
         opened, build or build_of(runs[0]), out, windows=windows,
         thresholds=thresholds, flips=flips, device=device,

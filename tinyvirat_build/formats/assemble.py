@@ -138,7 +138,9 @@ def assemble(
         boxes=pd.DataFrame(
             {
                 "actor_id": pd.Categorical.from_codes(
-                    boxes.code.astype(np.int32), categories=pd.Index(strings(boxes.ids)), validate=False
+                    boxes.code.astype(np.int32),
+                    categories=pd.Index(strings(boxes.ids)),
+                    validate=False,
                 ),
                 "frame": boxes.frame.astype(np.int32),
                 "x1": boxes.xyxy[:, 0],

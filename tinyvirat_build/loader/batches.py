@@ -15,12 +15,12 @@ from tinyvirat_build.loader.augment import Augment
 from tinyvirat_build.loader.mirror import mirror_classes
 from tinyvirat_build.loader.sampling import (
     JITTER,
-    START,
     Short,
     Temporal,
     dense_windows,
     frame_indices,
     purposes,
+    start_draws,
     uniform,
 )
 from tinyvirat_build.pack.read import Pack
@@ -114,7 +114,7 @@ class Planner:
             temporal=self.temporal,
             short=self.short,
             first=None if self._first is None else self._first[items],
-            draws=uniform(seed, epoch, positions, [START])[:, 0],
+            draws=start_draws(self.temporal, self.frames, seed, epoch, positions),
             jitter=jitter,
         )
         geometry = self._geometry[clips]

@@ -21,6 +21,7 @@ Words = npt.NDArray[np.uint64]
 ORDER: Final = 0
 START: Final = 1
 JITTER: Final = 100  # plus the frame's place in the sample
+SEGMENT: Final = 1 << 20  # plus the frame's place in the sample
 
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _MASK: Final = (1 << 64) - 1
@@ -94,7 +95,7 @@ SAMPLERS: Final[dict[str, Sampler]] = {
     "balanced": balanced,
 }
 
-Temporal = Literal["random", "center", "uniform", "dense"]
+Temporal = Literal["random", "center", "uniform", "segments", "dense"]
 Short = Literal["loop", "pad"]
 
 
@@ -155,13 +156,15 @@ def frame_indices(
     Args:
         lengths: frames of each clip, ``(B,)``, at least 1.
         frames: how many are wanted.
-        stride: source frames from one to the next; ``uniform`` does not use it.
+        stride: source frames from one to the next; ``uniform``, ``segments`` do not use it.
         temporal: ``random``: a start drawn among all that fit; ``center``: the middle;
-            ``uniform``: spread evenly over the clip; ``dense``: from ``first``.
+            ``uniform``: the middles of as many equal segments of the clip as frames are wanted;
+            ``segments``: a frame drawn in each of them (TSN, Wang et al., ECCV 2016, section 3.1);
+            ``dense``: from ``first``.
         short: where a clip is shorter than the span: ``loop`` (begin again) or ``pad`` (repeat
             the last frame).
         first: the first frame of each sample, for ``dense``.
-        draws: numbers in [0, 1), ``(B,)``, for ``random``.
+        draws: numbers in [0, 1), ``(B,)`` for ``random``, ``(B, frames)`` for ``segments``.
         jitter: added to each index, ``(B, frames)``; the result stays inside the clip and in
             order.
 
@@ -171,6 +174,10 @@ def frame_indices(
     last = lengths[:, None] - 1
     if temporal == "uniform":
         places = (2 * np.arange(frames) + 1) * lengths[:, None] // (2 * frames)
+    elif temporal == "segments":
+        if draws is None:
+            raise ValueError("temporal='segments' needs draws")
+        places = ((np.arange(frames) + draws) * lengths[:, None] / frames).astype(np.int64)
     else:
         slack = lengths - span_of(frames, stride)
         if temporal == "random":
@@ -188,6 +195,15 @@ def frame_indices(
         begin = places - places % lengths[:, None]
         places = np.sort(np.clip(places + jitter, begin, begin + last), axis=1)
     return np.asarray(places % lengths[:, None], np.int64)
+
+
+def start_draws(
+    temporal: str, frames: int, seed: int, epoch: int, positions: npt.ArrayLike
+) -> Floats:
+    """The ``draws`` that :func:`frame_indices` wants for ``temporal``."""
+    if temporal == "segments":
+        return uniform(seed, epoch, positions, purposes(SEGMENT, frames))
+    return uniform(seed, epoch, positions, [START])[:, 0]
 
 
 def rank_slice(

@@ -20,12 +20,11 @@ from torch.utils.data import Dataset
 from tinyvirat_build.errors import DataError, SettingsError, VideoError
 from tinyvirat_build.loader.augment import IMAGENET_MEAN, IMAGENET_STD, check_normalisation
 from tinyvirat_build.loader.sampling import (
-    START,
     Short,
     Temporal,
     check_sampling,
     frame_indices,
-    uniform,
+    start_draws,
 )
 from tinyvirat_build.released.read import Tree, TreeClip, read_labels, read_tree
 
@@ -68,7 +67,7 @@ class TinyVideoDataset(Dataset[Sample]):
         stride: int = 1,
         size: int = 112,
         *,
-        temporal: Literal["random", "center", "uniform"] | None = None,
+        temporal: Literal["random", "center", "uniform", "segments"] | None = None,
         short: Short = "loop",
         transform: Callable[[torch.Tensor], Any] | None = None,
         backend: Backend = "auto",
@@ -134,7 +133,7 @@ class TinyVideoDataset(Dataset[Sample]):
         return self._finish(pictures), labels, clip.id
 
     def _choose(self, item: int, count: int) -> list[int]:
-        draws = uniform(self.seed, self.epoch, [item], [START])[:, 0]
+        draws = start_draws(self.temporal, self.frames, self.seed, self.epoch, [item])
         found: list[int] = frame_indices(
             np.array([count], np.int64),
             self.frames,

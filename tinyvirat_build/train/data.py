@@ -8,7 +8,6 @@ from typing import Final, Literal
 import torch
 
 from tinyvirat_build.errors import TrainError
-from tinyvirat_build.loader.augment import Augment
 from tinyvirat_build.loader.loader import ClipLoader
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack, open_pack
@@ -27,9 +26,14 @@ def dense_loader(
     *,
     mode: Literal["auto", "stream", "resident"] = "stream",
 ) -> ClipLoader:
-    """All windows of all clips of a split, unvaried; each rank its share."""
+    """All windows of all clips of a split, unvaried; each rank its share.
+
+    Where training sees frames of the whole clip, so does this: the middles of its segments.
+    """
     ranks = ranks or Ranks()
     frames, size = settings.clip_shape
+    mean, std = settings.normalisation
+    whole = settings.data.temporal in ("uniform", "segments")
     return ClipLoader(
         pack,
         split,
@@ -44,8 +48,11 @@ def dense_loader(
         dtype=_DTYPES[settings.precision],
         channels_last=settings.channels_last,
         workers=settings.data.workers,
-        temporal="dense",
+        temporal="uniform" if whole else "dense",
+        short=settings.data.short,
         training=False,
+        mean=mean,
+        std=std,
     )
 
 
@@ -65,7 +72,7 @@ def make_loaders(
     if "train" not in here:
         raise TrainError(f"{pack.root}: no training clips; choose a build with a train split")
     frames, size = settings.clip_shape
-    augment = Augment(mixup=settings.mixup) if settings.data.augment else None
+    mean, std = settings.normalisation
     train_loader = ClipLoader(
         pack,
         "train",
@@ -75,7 +82,7 @@ def make_loaders(
         batch_size=settings.batch // ranks.world_size,
         device=device,
         mode=settings.data.mode,
-        augment=augment,
+        augment=settings.augment if settings.data.augment else None,
         sampler=settings.data.sampler,
         drop_short=settings.data.drop_short,
         seed=settings.seed,
@@ -84,7 +91,11 @@ def make_loaders(
         dtype=_DTYPES[settings.precision],
         channels_last=settings.channels_last,
         workers=settings.data.workers,
+        temporal=settings.data.temporal,
+        short=settings.data.short,
         training=True,
+        mean=mean,
+        std=std,
     )
     val = dense_loader(settings, pack, "val", device, ranks) if "val" in here else None
     return train_loader, val

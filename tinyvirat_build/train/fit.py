@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +23,24 @@ from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.progress import counting, say
 from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.inference import Batches, score_clips
-from tinyvirat_build.store import hash_file, printable, write_text
-from tinyvirat_build.train import models, runs
+from tinyvirat_build.store import printable, write_text
+from tinyvirat_build.train import runs
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.loggers import LoggerFactory, logger_of
 from tinyvirat_build.train.meter import Meter
+from tinyvirat_build.train.models.network import Network, begin
 from tinyvirat_build.train.numerics import numerics
 from tinyvirat_build.train.schedule import rate_at
 from tinyvirat_build.train.settings import TrainSettings, forbidden
 from tinyvirat_build.train.trainer import Trainer
 from tinyvirat_build.train.usage import peak_memory, profiled
-from tinyvirat_build.train.weights import WeightsReport, load_weights
+from tinyvirat_build.train.weights import WeightsReport, checksum, load_weights
+
+_OTHER: Final = {  # what a run is told that goes on from another source
+    "build": "on another build",
+    "weights": "from other weights",
+    "network": "of a network whose code was another (network.* in it is as it was)",
+}
 
 
 class TrainLoader(Protocol):
@@ -101,6 +108,7 @@ def fit(
     ranks: Ranks | None = None,
     build: Path | None = None,
     sources: Mapping[str, str] | None = None,
+    network: Network | None = None,
     progress: bool = True,
     logger: LoggerFactory | None = None,
 ) -> FitResult:
@@ -117,7 +125,9 @@ def fit(
         device: where the model is trained.
         ranks: this process among several; the process group exists already.
         build: what the loaders read, for the run's description.
-        sources: checksums of ``build`` and ``weights``; those of an existing run must be equal.
+        sources: checksums of ``build``, ``weights`` and the network's code; those of an existing
+            run must be equal.
+        network: what ``model`` is of, for the run's description and its copy of the file.
         progress: show a progress bar (first rank only).
         logger: where the numbers go beside log.csv; default: what the settings name.
 
@@ -133,6 +143,7 @@ def fit(
         tuple(classes),
         build,
         dict(sources or {}),
+        network,
         progress,
         logger or logger_of(settings.logger),
     ).run()
@@ -147,6 +158,7 @@ class _Fit:
     classes: tuple[str, ...]
     build: Path | None
     sources: dict[str, str]
+    network: Network | None
     progress: bool
     logger: LoggerFactory
     place: Place = field(default_factory=Place)
@@ -164,7 +176,15 @@ class _Fit:
         resumed = self._resume()
         if first:
             if not resumed:
-                runs.create(self.out, s, self.classes, self.trainer.model, self.build, self.sources)
+                runs.create(
+                    self.out,
+                    s,
+                    self.classes,
+                    self.trainer.model,
+                    self.build,
+                    self.sources,
+                    self.network,
+                )
             step = self.place.step
             self.log = runs.Log(self.out, self.logger(self.out, s.to_dict(), step), step=step)
         try:
@@ -211,9 +231,7 @@ class _Fit:
     def _same_run(self, state: dict[str, Any]) -> None:
         differs = [f"on other {name}" for name in ("classes",) if state[name] != [*self.classes]]
         differs += [
-            {"build": "on another build", "weights": "from other weights"}[name]
-            for name, own in self.sources.items()
-            if state["sources"].get(name) != own
+            _OTHER[name] for name, own in self.sources.items() if state["sources"].get(name) != own
         ]
         if changed := forbidden(state["settings"], self.settings):
             differs.append(f"with other settings, not {', '.join(changed)}")
@@ -366,7 +384,7 @@ def train(
     progress: bool = True,
     logger: LoggerFactory | None = None,
 ) -> FitResult:
-    """Train a baseline on the pack of a build; started again on the same ``out`` it goes on.
+    """Train a network on the pack of a build; started again on the same ``out`` it goes on.
 
     Under ``torchrun`` each process is a rank; ``data.batch`` is shared out among them.
 
@@ -375,8 +393,8 @@ def train(
         build: folder of a build, or of a pack.
         out: folder of the run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ….
-        weights: a checkpoint to begin from, loaded by name; its head where it has as many
-            classes.
+        weights: a checkpoint to begin from, or a folder of one, loaded by name; its head where it
+            has as many classes.
         progress: show a progress bar.
         logger: where the numbers go beside log.csv; default: what the settings name.
 
@@ -393,40 +411,37 @@ def train(
                 f"set a multiple of {ranks.world_size}"
             )
         pack = open_pack(build)
+        tell = say if progress and ranks.first else _silent
+        network, settings = begin(settings, len(pack.classes), chosen, tell)
         train_loader, val_loader = make_loaders(settings, pack, chosen, ranks)
-        sources = {"build": pack.fingerprint}
+        sources = {"build": pack.fingerprint, "network": network.identity}
+        weights = weights or network.weights
         if weights is not None:
-            sources["weights"] = _hashed(weights)
-        torch.manual_seed(settings.seed)
-        dropout = None if settings.dropout < 0 else settings.dropout
-        model = models.build(settings.model, len(train_loader.classes), dropout=dropout)
+            sources["weights"] = checksum(weights)
         report = None
         if weights is not None and not (out / "last.pt").is_file():
-            head = models.architecture(settings.model).head
-            report = load_weights(model, weights, head=head)
+            report = load_weights(network.module, weights, head=network.spec.head)
             if ranks.first:
                 write_text(out / "weights.txt", "\n".join([str(weights), *report.lines(), ""]))
-            if progress and ranks.first:
-                say(printable("\n".join(report.lines())))
-        result = fit(
-            model,
-            train_loader,
-            val_loader,
-            settings,
-            out,
-            classes=train_loader.classes,
-            device=chosen,
-            ranks=ranks,
-            build=build,
-            sources=sources,
-            progress=progress,
-            logger=logger,
-        )
+            tell(printable("\n".join(report.lines())))
+        with network.blamed():
+            result = fit(
+                network.module,
+                train_loader,
+                val_loader,
+                settings,
+                out,
+                classes=train_loader.classes,
+                device=chosen,
+                ranks=ranks,
+                build=build,
+                sources=sources,
+                network=network,
+                progress=progress,
+                logger=logger,
+            )
         return dataclasses.replace(result, weights=report, dropped=train_loader.dropped)
 
 
-def _hashed(weights: Path) -> str:
-    try:
-        return hash_file(weights)
-    except OSError as e:
-        raise TrainError(f"{weights}: cannot be read ({e.strerror}); give another file") from e
+def _silent(text: str) -> None:
+    """Say nothing."""

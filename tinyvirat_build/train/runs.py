@@ -1,7 +1,8 @@
 """The folder of a training run: what it was made with, its checkpoints, its log.
 
 RUN/settings.yaml    resolved settings; `--preset RUN/settings.yaml` repeats the run
-RUN/run.json         model, classes, parameters, versions
+RUN/run.json         model and its code's version, classes, parameters, versions
+RUN/network.py       the user's file that the network is of (.json: the configuration)
 RUN/last.pt          all that is needed to go on: weights, optimiser, place in the epoch
 RUN/best.pt          the weights of the best epoch on val (averaged ones where there are any)
 RUN/log.csv          one row an epoch
@@ -18,6 +19,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +31,19 @@ from tinyvirat_build.loader.devices import choose_device
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
-from tinyvirat_build.store import csv_text, locked, write_bytes, write_json, write_text
+from tinyvirat_build.store import (
+    csv_text,
+    hash_file,
+    locked,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
 from tinyvirat_build.train.loggers import Logger
+from tinyvirat_build.train.models.network import Network, make
 from tinyvirat_build.train.numerics import numerics
 from tinyvirat_build.train.settings import TrainSettings
 from tinyvirat_build.train.weights import read_checkpoint
@@ -103,6 +113,7 @@ def create(
     model: nn.Module,
     build: Path | None = None,
     sources: Mapping[str, str] | None = None,
+    network: Network | None = None,
 ) -> None:
     """Write a new run's settings and description; ``sources`` are checksums of what it is from."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,8 +128,16 @@ def create(
         "parameters": sum(p.numel() for p in model.parameters()),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "network": network.origin if network else {},
     }
+    if network and network.keep:
+        write_bytes(_kept(folder, network.keep.suffix), network.keep.read_bytes())
     write_json(folder / "run.json", about, indent=1)
+
+
+def _kept(folder: Path, suffix: str) -> Path:
+    """A run's own copy of its network's file."""
+    return folder / f"network{suffix}"
 
 
 def build_of(folder: Path) -> Path:
@@ -174,7 +193,7 @@ class Run:
         done = tree["epoch"] + 1 if "epoch" in tree else tree["place"]["epoch"]
         return {
             "folder": str(self.folder.resolve()),
-            "model": self.settings.model,
+            "model": self.architecture,
             "checkpoint": self.checkpoint.name,
             "epoch": done,
         }
@@ -182,7 +201,31 @@ class Run:
     @property
     def architecture(self) -> str:
         """The name of its model."""
-        return self.settings.model
+        return models.short_name(self.settings.model)
+
+    @property
+    def note(self) -> str | None:
+        """What has changed about its network's code since it was trained, as far as is told."""
+        was = self._network.get("version")
+        now = metadata.version(str(self._network["distribution"])) if was else None
+        if was == now:
+            return None
+        return f"{self.folder}: trained with {self._network['distribution']} {was}, here is {now}"
+
+    @property
+    def _network(self) -> dict[str, Any]:
+        return dict(_about(self.folder).get("network") or {})
+
+    def _made(self) -> Network:
+        """Its network from its own copy of the code, where it has one."""
+        name, origin = self.settings.model, self._network
+        kept = None
+        if "file" in origin:
+            is_code = origin["file"].endswith(".py")
+            kept = _kept(self.folder, ".py" if is_code else ".json")
+            if kept.is_file() and hash_file(kept) != origin["sha256"]:
+                raise TrainError(f"{kept}: changed since the run was trained; restore it")
+        return make(name, len(self.classes), kept=kept)
 
     def scores(
         self, pack: Pack, split: str, *, windows: Reduce, flips: bool, device: str
@@ -196,9 +239,10 @@ class Run:
         if self.classes != pack.classes:
             raise TrainError(f"{self.folder}: trained on other classes than {pack.root} has")
         chosen = choose_device(device)
-        with numerics(self.settings, chosen):
+        network = self._loaded()
+        with numerics(self.settings, chosen), network.blamed():
             return score_clips(
-                self.model().to(chosen),
+                network.module.to(chosen),
                 dense_loader(self.settings, pack, split, chosen),
                 self.classes,
                 device=chosen,
@@ -214,14 +258,18 @@ class Run:
         Raises:
             TrainError: the run has no checkpoint, or one of another model.
         """
+        return self._loaded().module
+
+    def _loaded(self) -> Network:
         file = self.checkpoint
         tree = load_checkpoint(file)
-        model = models.build(self.settings.model, len(self.classes))
+        network = self._made()
         try:
-            model.load_state_dict(tree["model"])
+            network.module.load_state_dict(tree["model"])
         except (RuntimeError, KeyError, TypeError, AttributeError) as e:
             raise TrainError(f"{file}: not of {self.settings.model}; train anew") from e
-        return model.eval()
+        network.module.eval()
+        return network
 
 
 def open_run(folder: Path) -> Run:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.loader.augment import IMAGENET_MEAN, IMAGENET_STD, Augment
 from tinyvirat_build.settings import annotations_dir
-from tinyvirat_build.settings.tree import load_group
-from tinyvirat_build.train.models import architecture
+from tinyvirat_build.settings.tree import load_group, plain
+from tinyvirat_build.train.models import architecture, check_name
+from tinyvirat_build.train.models.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,13 @@ class Data:
     stride: int = 1
     batch: int = 0  # clips a step, over all ranks and before accumulation; 0: the model's own
     mode: Literal["auto", "stream", "resident"] = "auto"
-    augment: bool = True
+    temporal: Literal["random", "center", "uniform", "segments"] = "random"  # frames in training
+    short: Literal["loop", "pad"] = "loop"  # shorter clips: begin again, or repeat the last frame
+    mean: tuple[
+        float, ...
+    ] = ()  # of the normalisation, per channel, in 0..1; none: the model's own
+    std: tuple[float, ...] = ()  # likewise
+    augment: bool = True  # by the settings of augment
     sampler: Literal["shuffled", "balanced"] = "shuffled"
     drop_short: bool = False  # leave shorter clips out of training; else they are looped
     workers: int = 1  # threads that read and prepare batches; more where the storage is far away
@@ -80,7 +88,6 @@ class TrainSettings:
     tf32: bool = True  # what is fp32 in TF32 where a GPU has it: faster, 10 bits of mantissa
     dropout: float = -1.0  # before the head; -1: the model's own
     ema: float = 0.0  # decay of the averaged weights; 0: none
-    mixup: float = 0.0  # alpha of the Beta distribution; 0: none
     freeze_bn: bool = False
     sync_bn: bool = False  # batch statistics over all ranks, on GPUs; alone it is the plain form
     channels_last: bool = False
@@ -93,6 +100,7 @@ class TrainSettings:
     logger: str = "tensorboard"  # beside log.csv: tensorboard, none, or MODULE:FACTORY
     profile: int = 0  # steps that the profiler records, after six that warm up
     data: Data = Data()
+    augment: Augment = field(default_factory=Augment)
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
@@ -104,20 +112,34 @@ class TrainSettings:
 
     def to_yaml(self) -> str:
         """As YAML that :func:`load` reads back."""
-        tree = dataclasses.asdict(self)
-        tree["schedule"]["milestones"] = list(self.schedule.milestones)
-        return yaml.safe_dump(tree, sort_keys=False)
+        return yaml.safe_dump(plain(dataclasses.asdict(self)), sort_keys=False)
+
+    def settled(self, name: str, spec: Spec) -> TrainSettings:
+        """The same with what is left to the network as ``spec`` has it, and ``name`` for it."""
+        own = {
+            key: getattr(self.data, key) or getattr(spec, key)
+            for key in ("frames", "size", "batch", "mean", "std")
+        }
+        return dataclasses.replace(self, model=name, data=dataclasses.replace(self.data, **own))
 
     @property
     def clip_shape(self) -> tuple[int, int]:
         """Frames and pixels a side of the model's input."""
+        d = self.data
+        if d.frames and d.size:
+            return d.frames, d.size
         arch = architecture(self.model)
-        return self.data.frames or arch.frames, self.data.size or arch.size
+        return d.frames or arch.frames, d.size or arch.size
 
     @property
     def batch(self) -> int:
         """Clips a step, over all ranks and before accumulation."""
         return self.data.batch or architecture(self.model).batch
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel, in 0..1."""
+        return self.data.mean or IMAGENET_MEAN, self.data.std or IMAGENET_STD
 
 
 # What may change in a run that goes on: it does not change what is learned.
@@ -180,7 +202,7 @@ def _folder() -> Path:
 
 
 def _check(s: TrainSettings) -> None:
-    architecture(s.model)
+    check_name(s.model)
     for key, value in _flat(s.to_dict()).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise SettingsError(f"setting out of range: {key} is a finite number")
@@ -197,8 +219,15 @@ def _check(s: TrainSettings) -> None:
         (s.optim.accumulate >= 1, "optim.accumulate is 1 or more batches"),
         (s.optim.clip_norm >= 0, "optim.clip_norm is 0 or more"),
         (0 <= s.ema < 1, "ema is in [0, 1)"),
-        (s.mixup >= 0, "mixup is 0 or more"),
-        (s.data.augment or not s.mixup, "mixup is part of the augmentation: it needs data.augment"),
+        (
+            s.data.augment or not s.augment.mixup,
+            "augment.mixup is part of the augmentation: it needs data.augment",
+        ),
+        (
+            len(s.data.mean) == len(s.data.std) and len(s.data.mean) in (0, 3),
+            "data.mean and data.std are three numbers each, or both none",
+        ),
+        (min(s.data.std, default=1) > 0, "data.std is above 0"),
         (s.dropout == -1 or 0 <= s.dropout < 1, "dropout is -1 or in [0, 1)"),
         (min(s.schedule.milestones, default=0) >= 0, "schedule.milestones are 0 or more epochs"),
         (0 < s.schedule.gamma <= 1, "schedule.gamma is above 0, up to 1"),

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.store import hash_file
+from tinyvirat_build.train.models.spec import under
 
 _KEYS: Final = (
     "state_dict_ema",
@@ -36,6 +38,7 @@ class WeightsReport:
     """What came of each entry of a file, and which entries of the model it did not have."""
 
     matched: tuple[str, ...]
+    share: float  # of the parameters before the head
     head: tuple[str, ...]  # the model's own head, left as initialised
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -43,7 +46,10 @@ class WeightsReport:
 
     def lines(self) -> list[str]:
         """One line a kind, and the names of all that did not match."""
-        told = [f"{len(self.matched)} entries loaded by name"]
+        told = [
+            f"{len(self.matched)} entries loaded by name, {self.share:.0%} of the parameters "
+            "before the head"
+        ]
         kinds = {
             "head of our own, not loaded": self.head,
             "not in the file": self.missing,
@@ -170,32 +176,85 @@ def own_names(given: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> dict[
     return {name: own(name) for name in given}
 
 
-def load_weights(model: nn.Module, file: Path, *, head: str) -> WeightsReport:
-    """Load every entry of ``file`` whose name and shape the model has, in place.
-
-    ``head`` is the prefix of the model's head, which stays as initialised unless every entry
-    of it fits, that is, unless the file's model has as many classes. Wrappers' prefixes
-    (``module.``) are looked through.
+def files_of(weights: Path) -> list[Path]:
+    """The files of weights given as a file, or as a folder that holds one or several parts.
 
     Raises:
-        TrainError: the file cannot be read, or is of another model: fewer than half of the
-            convolutions before the head match.
+        TrainError: a folder without any.
+    """
+    if not weights.is_dir():
+        return [weights]
+    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
+        if found := sorted(weights.glob(pattern)):
+            return found
+    raise TrainError(f"{weights}: no weights in it (*.safetensors, *.bin, *.pt); give another")
+
+
+def checksum(weights: Path) -> str:
+    """The checksum of a file, or those of a folder's files.
+
+    Raises:
+        TrainError: they cannot be read.
+    """
+    try:
+        return " ".join(hash_file(file) for file in files_of(weights))
+    except OSError as e:
+        raise TrainError(f"{weights}: cannot be read ({e.strerror}); give another file") from e
+
+
+def _read_tensors(weights: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for file in files_of(weights):
+        safe = file.suffix == ".safetensors"
+        tensors |= _read_safetensors(file) if safe else _tensors(read_checkpoint(file))
+    return tensors
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as e:
+        raise TrainError(f"{file}: needs safetensors; install the extra train") from e
+    try:
+        return load_file(file)
+    except FileNotFoundError as e:
+        raise TrainError(f"{file}: no such file; give another file") from e
+    except (OSError, SafetensorError) as e:
+        raise TrainError(f"{file}: not safetensors, or broken ({e}); give another file") from e
+
+
+def load_weights(model: nn.Module, weights: Path, *, head: str) -> WeightsReport:
+    """Load every entry of ``weights`` whose name and shape the model has, in place.
+
+    ``head`` is the prefix of the model's head, which stays as initialised unless every entry
+    of it fits, that is, unless the file's model has as many classes; empty where it is not known.
+    Wrappers' prefixes (``module.``) are looked through.
+
+    Raises:
+        TrainError: the file cannot be read, or is of another model: of the parameters before the
+            head fewer than two thirds match, or none where the head is not known.
     """
     own = model.state_dict()
-    tensors = _tensors(read_checkpoint(file))
+    tensors = _read_tensors(weights)
+    spelled = getattr(model, "spelled", None)
+    if spelled is not None:
+        tensors = spelled(tensors)
     given = {name: tensors[k] for k, name in own_names(tensors, own).items()}
     same = {k for k, v in given.items() if k in own and v.shape == own[k].shape}
-    in_head = {k for k in own if k.startswith(head)}
+    in_head = {k for k in own if head and under(k, head)}
     kept_head = set() if in_head <= same else in_head
-    convolutions = {k for k, v in own.items() if v.ndim == 5} - in_head
-    if 2 * len(convolutions & same) < len(convolutions):
-        fit = len(convolutions & same)
-        what = f"only {fit} of {len(convolutions)} convolutions fit" if fit else "no entry fits"
-        raise TrainError(f"{file}: {what} the model by name and shape; choose its --model")
+    counts = {k: p.numel() for k, p in model.named_parameters() if k not in in_head}
+    fit, whole = sum(n for k, n in counts.items() if k in same), sum(counts.values())
+    # A ResNet of other depth shares up to 57 % with ours, by names and shapes.
+    if not fit or (head and 3 * fit < 2 * whole):
+        what = f"only {fit:,} of {whole:,} parameters fit" if fit else "no entry fits"
+        raise TrainError(f"{weights}: {what} the model by name and shape; choose its --model")
     matched = {k: given[k] for k in own if k in same - kept_head}
     model.load_state_dict(matched, strict=False)
     return WeightsReport(
         matched=tuple(matched),
+        share=fit / whole,
         head=tuple(k for k in own if k in kept_head),
         missing=tuple(k for k in own if k not in given and k not in kept_head),
         unexpected=tuple(k for k in given if k not in own),

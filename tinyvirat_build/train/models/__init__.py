@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.store.userfiles import nearest
+from tinyvirat_build.train.models.spec import Spec
 
 if TYPE_CHECKING:  # the table is read where PyTorch is not installed too
     from torch import nn
@@ -30,7 +33,22 @@ class Architecture:
     size: int  # pixels, both sides
     batch: int  # clips a step in the public baseline's training
     head: str
+    layers: tuple[tuple[str, ...], ...]  # from the input on
     dropout: float = 0.0
+
+    @property
+    def spec(self) -> Spec:
+        """What it says of itself."""
+        return Spec(self.frames, self.size, self.batch, head=self.head, layers=self.layers)
+
+
+_RESNET = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+_I3D = (
+    ("Conv3d_1a_7x7",),
+    ("Conv3d_2b_1x1", "Conv3d_2c_3x3"),
+    *((f"Mixed_{name}",) for name in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")),
+)
+_NESTED_I3D = tuple(tuple(f"model.{name}" for name in layer) for layer in _I3D)
 
 
 def _i3d(*, deep_pool: bool) -> Callable[[int, float], nn.Module]:
@@ -93,20 +111,22 @@ _WIDE = (128, 256, 512, 1024)
 
 def _both(name: str, kind: Kind, layers: tuple[int, ...], batch: int) -> dict[str, Architecture]:
     return {
-        name + suffix: Architecture(_resnet(kind, layers, pool=pool), 16, 112, batch, "fc.")
+        name + suffix: Architecture(
+            _resnet(kind, layers, pool=pool), 16, 112, batch, "fc.", _RESNET
+        )
         for suffix, pool in (("", True), ("-nopool", False))
     }
 
 
 NAMES: Final[dict[str, Architecture]] = {
-    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, 24, "logits.", 0.5),
-    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, 24, "logits.", 0.5),
+    "i3d-112": Architecture(_i3d(deep_pool=False), 16, 112, 24, "logits.", _NESTED_I3D, 0.5),
+    "i3d-224": Architecture(_i3d(deep_pool=True), 32, 224, 24, "logits.", _I3D, 0.5),
     **_both("resnet3d18", _basic, _R18, 96),
     **_both("resnet3d50", _bottleneck, _R50, 96),
     **_both("r2plus1d18", _basic_2plus1d, _R18, 64),
     **_both("r2plus1d50", _bottleneck_2plus1d, _R50, 64),
     "wideresnet3d50": Architecture(
-        _resnet(_wide, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc."
+        _resnet(_wide, _R50, pool=True, widths=_WIDE), 16, 112, 64, "fc.", _RESNET
     ),
     # a tenth of the depth and a quarter of the width, for two CPU cores
     "resnet3d10-narrow": Architecture(
@@ -115,24 +135,58 @@ NAMES: Final[dict[str, Architecture]] = {
         56,
         16,
         "fc.",
+        _RESNET,
     ),
 }
 
 
-def architecture(name: str) -> Architecture:
-    """The architecture of that name.
+ENTRY_POINTS: Final = "tinyvirat_build.models"
+TRANSFORMERS: Final = "transformers"  # before the colon of a name: a folder or config.json of it
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a network; no code of a user is run for it.
 
     Raises:
-        SettingsError: no model has the name.
+        SettingsError: it is none.
     """
+    if ":" in name or name in NAMES:
+        return
+    others = [point.name for point in entry_points(group=ENTRY_POINTS)]
+    if name not in others:
+        known = sorted([*NAMES, *others])
+        raise SettingsError(
+            f"no model {name!r}{nearest(name, known)}; models: {', '.join(known)}, or "
+            "FILE.py:factory, module:factory, transformers:FOLDER"
+        )
+
+
+def short_name(name: str) -> str:
+    """What tables call a network: its name without folders.
+
+    >>> short_name("/home/me/net.py:factory")
+    'net.py:factory'
+    """
+    return ":".join(PurePath(part).name for part in name.split(":"))
+
+
+def architecture(name: str) -> Architecture:
+    """The baseline of that name.
+
+    Raises:
+        SettingsError: no baseline has the name.
+    """
+    check_name(name)
     if name not in NAMES:
-        hint = nearest(name, NAMES)
-        raise SettingsError(f"no model {name!r}{hint}; models: {', '.join(sorted(NAMES))}")
+        raise SettingsError(
+            f"what {name} takes is not known before it is made; set data.frames, data.size and "
+            "data.batch"
+        )
     return NAMES[name]
 
 
 def build(name: str, num_classes: int, *, dropout: float | None = None) -> nn.Module:
-    """A freshly initialised model: clips (B, 3, T, H, W) in, logits (B, num_classes) out.
+    """A freshly initialised baseline: clips (B, 3, T, H, W) in, logits (B, num_classes) out.
 
     ``dropout`` before the head; None keeps the architecture's own.
 
