@@ -1,17 +1,20 @@
-# Front door of tinyvirat-build. All set-up happens in .venv and .venv-clients; nothing
-# else is touched.
+# Front door of tinyvirat-build. All set-up happens in .venv and its sisters (.venv-clients,
+# .venv-docs, .venv-minimums); nothing else is touched.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV   := .venv
 CLIENTS := .venv-clients
+SITE   := .venv-docs
+MINIMUMS := .venv-minimums
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT    ?= demo
 DATA   ?=
 
-.PHONY: help setup setup-train clients demo baseline-demo test test-slow lint types format bench splits docs clean
+.PHONY: help setup setup-train clients demo baseline-demo test test-slow test-minimums coverage mutants \
+  lint types format bench splits docs site clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +61,19 @@ test: $(VENV)/.dev  ## run the tests
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --timeout 3600
 
+$(MINIMUMS)/.done: setup.cfg constraints-minimums.txt
+	$(PYTHON) -m venv $(MINIMUMS)
+	$(MINIMUMS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-minimums.txt \
+	  . pytest hypothesis pytest-timeout pytest-xdist psutil
+	@touch $@
+
+# Old versions warn of what newer ones of others have in store; that is theirs.
+test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest versions that it allows
+	PYTHONPATH=$(CURDIR) $(MINIMUMS)/bin/python -m pytest -m "not slow" -n auto --dist loadfile \
+	  -W ignore::DeprecationWarning -p no:cacheprovider $(MINIMUM_TESTS)
+
+MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video)
+
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -81,6 +97,14 @@ splits: $(VENV)/.base  ## regenerate the committed split lists (DATA=DIR counts 
 docs: $(VENV)/.dev  ## regenerate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
 
+$(SITE)/.done: docs/requirements.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
+	@touch $@
+
+site: $(SITE)/.done  ## the documentation as a site, in site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
+
 clean:  ## remove the environment and everything built here
-	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(SITE) $(MINIMUMS) site build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
