@@ -4,7 +4,8 @@ Before a block may stand, as a comment of Markdown,
 
 - ``<!-- no-run: reason -->``: nothing here can run it,
 - ``<!-- output -->``: what the block before it prints, in its order; ``…`` stands for lines left
-  out. Times are masked.
+  out. Times are masked,
+- ``<!-- fails -->``: it ends with exit status 2, and prints an error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RUN = ("sh", "python")
 SHOWN = ("bibtex", "csv", "text", "yaml")
 
 _FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>output|no-run: [^\n]*?) -->\n\n?)?"
+    r"(?:^<!-- (?P<mark>output|fails|no-run: [^\n]*?) -->\n\n?)?"
     r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
@@ -49,7 +50,7 @@ class Block:
     @property
     def no_run(self) -> str:
         """Why it is not run; empty where it is."""
-        return self.mark.removeprefix("no-run:").strip() if self.mark != "output" else ""
+        return self.mark.removeprefix("no-run:").strip() if self.mark[:7] == "no-run:" else ""
 
 
 def blocks(page: Path) -> list[Block]:
@@ -105,12 +106,13 @@ def run(block: Block, where: Path, env: Mapping[str, str]) -> str:
     """Type one block in a folder, and give what it prints.
 
     Raises:
-        AssertionError: it fails.
+        AssertionError: it fails, or does not where it should.
     """
     shell = ["bash", "-euo", "pipefail", "-c"]
     call = [*shell, block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
     done = subprocess.run(
         call, cwd=where, env=dict(env), text=True, capture_output=True, check=False
     )
-    assert done.returncode == 0, f"{block.name}\n{block.text}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    told = done.stdout + done.stderr
+    assert done.returncode == 2 * (block.mark == "fails"), f"{block.name}\n{block.text}\n{told}"
+    return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,12 @@ def test_only_what_could_run_is_marked_with_a_reason() -> None:
     assert [b.name for b in MARKED if b.language not in RUN or len(b.no_run) < 8] == []
 
 
+def test_the_drawings_are_what_the_stages_make() -> None:
+    drawn = runpy.run_path(str(REPO / "docs" / "drawings.py"))
+    for what, draw in drawn["DRAWINGS"].items():
+        assert (drawn["FOLDER"] / f"{what}.svg").read_text() == draw(), "run `make docs`"
+
+
 def test_yaml_is_yaml() -> None:
     assert all(yaml.safe_load(block.text) for block in ALL if block.language == "yaml")
 
@@ -48,7 +55,25 @@ def crossing_(folder: Path) -> None:
     crossing.make(folder / "crossing")
 
 
-SETTINGS: dict[str, Callable[[Path], None]] = {"docs/corpus.md": crossing_}
+def trained(folder: Path) -> None:
+    pytest.importorskip("torch", reason="the extra train is not installed")
+    from tinyvirat_build.train import fit, settings
+
+    fit.train(settings.load("demo", ["epochs=1"]), folder / "OUT", folder / "RUN")
+    for name in ("RUN1", "RUN2"):
+        (folder / name).symlink_to("RUN")
+
+
+def torch(folder: Path) -> None:
+    pytest.importorskip("torch", reason="the extra train is not installed")
+
+
+SETTINGS: dict[str, Callable[[Path], None]] = {
+    "docs/corpus.md": crossing_,
+    "docs/pack.md": torch,
+    "docs/submit.md": trained,
+    "docs/training.md": trained,
+}
 """What a page finds beside ``OUT``, a build of the demo, and ``DIR``, its data."""
 
 
