@@ -93,11 +93,14 @@ def program(folder: Path) -> None:
     (folder / "tinyvirat-build").write_text(
         f"#!{sys.executable}\nimport sys\n"
         "args = ['demo' if a == 'meva' else a for a in sys.argv[1:]]\n"
-        "if 'demo' in args and args[0] in ('all', 'fetch', 'sweep'):\n"
+        "if 'demo' in args and args[0] in ('all', 'doctor'):\n"
         f"    args += {DEMO_SETS!r}\n"
+        "if args[0] == 'sweep':\n"
+        f"    args += ['--config', {str(folder / 'small.yaml')!r}]\n"
         "from tinyvirat_build.cli import main\n"
         "main(args, prog_name='tinyvirat-build')\n"
     )
+    (folder / "small.yaml").write_text("demo: {scale: 0.1}\n")
     (folder / "tinyvirat-build").chmod(0o755)
     (folder / "python").symlink_to(sys.executable)
 

@@ -13,6 +13,7 @@ import crossing
 import pytest
 import yaml
 from blocks import PAGES, REPO, RUN, SHOWN, Block, blocks, left_over, program, run, typed
+from builds import made_once
 
 import tinyvirat_build as tvb
 
@@ -50,47 +51,45 @@ def test_an_output_is_held_against_its_lines_without_times() -> None:
     assert left_over(["c", "a"], "a\nb\nc\n") == ["a"]
 
 
-def crossing_(folder: Path) -> None:
-    pytest.importorskip("torch", reason="the extra train is not installed")
-    crossing.make(folder / "crossing")
+TRAINED = ("docs/submit.md", "docs/training.md")  # pages that find a training run, ``RUN``
+TORCH = (*TRAINED, "docs/corpus.md", "docs/pack.md")
 
 
-def trained(folder: Path) -> None:
-    pytest.importorskip("torch", reason="the extra train is not installed")
+@pytest.fixture
+def place(
+    page: Path, demo: tvb.Build, demo_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Where a page is typed: ``OUT``, a build of the demo, ``DIR``, its data, and what else."""
+    if name(page) in TORCH:
+        pytest.importorskip("torch", reason="the extra train is not installed")
+    where = tmp_path_factory.mktemp("place")
+    shutil.copytree(demo.path, where / "OUT")
+    shutil.copytree(demo_data, where / "DIR")
+    for out in ("demo", "own", "small"):  # is rendered once for all of them
+        shutil.copytree(demo_data, where / out / "data")
+    if name(page) == "docs/corpus.md":
+        crossing.make(where / "crossing")
+    if name(page) in TRAINED:
+        shutil.copytree(made_once(tmp_path_factory, "docs-run", train_on(demo)), where / "RUN")
+        for run in ("RUN1", "RUN2"):
+            (where / run).symlink_to("RUN")
+    return where
+
+
+def train_on(build: tvb.Build) -> Callable[[Path], object]:
     from tinyvirat_build.train import fit, settings
 
-    fit.train(settings.load("demo", ["epochs=1"]), folder / "OUT", folder / "RUN")
-    for name in ("RUN1", "RUN2"):
-        (folder / name).symlink_to("RUN")
-
-
-def torch(folder: Path) -> None:
-    pytest.importorskip("torch", reason="the extra train is not installed")
-
-
-SETTINGS: dict[str, Callable[[Path], None]] = {
-    "docs/corpus.md": crossing_,
-    "docs/pack.md": torch,
-    "docs/submit.md": trained,
-    "docs/training.md": trained,
-}
-"""What a page finds beside ``OUT``, a build of the demo, and ``DIR``, its data."""
+    short = settings.load("demo", ["epochs=1", "schedule.warmup=0"])
+    return lambda out: fit.train(short, build.path, out)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TYPED, ids=name)
-def test_what_a_page_types_runs(
-    page: Path, demo: tvb.Build, demo_data: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "bin").mkdir()
-    program(tmp_path / "bin")
-    where = tmp_path / "where"
-    shutil.copytree(demo.path, where / "OUT")
-    shutil.copytree(demo_data, where / "DIR")
-    SETTINGS.get(name(page), lambda folder: None)(where)
-    env = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "COLUMNS": "100"}
+def test_what_a_page_types_runs(page: Path, place: Path, tmp_path: Path) -> None:
+    program(tmp_path)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "100"}
     for block, told in typed(page):
-        assert left_over(told, run(block, where, env)) == [], block.name
+        assert left_over(told, run(block, place, env)) == [], block.name
 
 
 @pytest.mark.slow
