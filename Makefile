@@ -13,7 +13,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 OUT    ?= demo
 DATA   ?=
 
-.PHONY: help setup setup-train clients demo baseline-demo test test-slow test-minimums coverage mutants \
+.PHONY: help setup setup-train clients demo baseline-demo test test-slow test-minimums mutants \
   lint types format bench splits docs site clean
 
 help:  ## list the targets
@@ -55,8 +55,8 @@ baseline-demo: $(VENV)/.train  ## train and score a small network on the demo co
 	$(BIN)/tinyvirat-build train --preset demo --build $(OUT) --out $(OUT)-run
 	$(BIN)/tinyvirat-build evaluate --run $(OUT)-run
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+test: $(VENV)/.dev  ## run the tests (COVERAGE=1 prints what they cover, and takes longer)
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(if $(COVERAGE),--cov)
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --timeout 3600
