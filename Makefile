@@ -76,6 +76,11 @@ test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest ve
 MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video) \
   --deselect 'tests/video/test_matrix.py::test_each_frame_is_the_one_that_players_show[avi-hevc-open-in-group]'
 
+mutants: $(VENV)/.dev  ## change stages and numbering here and there: what no test notices
+	$(PIP) mutmut
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -109,5 +114,5 @@ site: $(SITE)/.done  ## the documentation as a site, in site/; a broken link is 
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
 
 clean:  ## remove the environment and everything built here
-	rm -rf $(VENV) $(CLIENTS) $(SITE) $(MINIMUMS) site build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(SITE) $(MINIMUMS) site mutants build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
