@@ -1,17 +1,20 @@
-# Front door of tinyvirat-build. All set-up happens in .venv and .venv-clients; nothing
-# else is touched.
+# Front door of tinyvirat-build. All set-up happens in .venv and its sisters (.venv-clients,
+# .venv-docs, .venv-minimums); nothing else is touched.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV   := .venv
 CLIENTS := .venv-clients
+SITE   := .venv-docs
+MINIMUMS := .venv-minimums
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 OUT    ?= demo
 DATA   ?=
 
-.PHONY: help setup setup-train clients demo baseline-demo test test-slow lint types format bench gpu-check splits docs clean
+.PHONY: help setup setup-train clients demo baseline-demo test test-slow test-minimums mutants \
+  lint types format bench gpu-check splits docs site clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,11 +55,31 @@ baseline-demo: $(VENV)/.train  ## train and score a small network on the demo co
 	$(BIN)/tinyvirat-build train --preset demo --build $(OUT) --out $(OUT)-run
 	$(BIN)/tinyvirat-build evaluate --run $(OUT)-run
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+test: $(VENV)/.dev  ## run the tests (COVERAGE=1 prints what they cover, and takes longer)
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(if $(COVERAGE),--cov)
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --timeout 3600
+
+$(MINIMUMS)/.done: setup.cfg constraints-minimums.txt
+	$(PYTHON) -m venv $(MINIMUMS)
+	$(MINIMUMS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-minimums.txt \
+	  . pytest hypothesis pytest-timeout pytest-xdist psutil
+	@touch $@
+
+# Old versions warn of what newer ones of others have in store; that is theirs.
+test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest versions that it allows
+	PYTHONPATH=$(CURDIR) $(MINIMUMS)/bin/python -m pytest -m "not slow" -n auto --dist loadfile \
+	  -W ignore::DeprecationWarning -W ignore::FutureWarning -p no:cacheprovider $(MINIMUM_TESTS)
+
+# One cell of the matrix tells what the newest OpenCV makes of a file, and not what is built.
+MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video) \
+  --deselect 'tests/video/test_matrix.py::test_each_frame_is_the_one_that_players_show[avi-hevc-open-in-group]'
+
+mutants: $(VENV)/.dev  ## change stages and numbering here and there: what no test notices
+	$(PIP) mutmut
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 lint: $(VENV)/.dev  ## ruff
 	$(BIN)/ruff check .
@@ -83,7 +106,16 @@ splits: $(VENV)/.base  ## regenerate the committed split lists (DATA=DIR counts 
 
 docs: $(VENV)/.dev  ## regenerate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/drawings.py
+
+$(SITE)/.done: docs/requirements.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
+	@touch $@
+
+site: $(SITE)/.done  ## the documentation as a site, in site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
 
 clean:  ## remove the environment and everything built here
-	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(SITE) $(MINIMUMS) site mutants build dist *.egg-info demo demo-run .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +

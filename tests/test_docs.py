@@ -4,39 +4,95 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
+import runpy
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import crossing
 import pytest
+import yaml
+from blocks import PAGES, REPO, RUN, SHOWN, Block, blocks, left_over, program, run, typed
+from builds import made_once
 
-DOCS = Path(__file__).parents[1] / "docs"
+import tinyvirat_build as tvb
+
+ALL = [block for page in PAGES for block in blocks(page)]
+MARKED = [block for block in ALL if block.no_run]
+TYPED = [page for page in PAGES if any(typed(page))]
 
 
-def commands(page: str, heading: str) -> str:
-    """The shell blocks below a heading of a page, as one script."""
-    text = (DOCS / page).read_text()
-    _, section = text.split(f"## {heading}\n")
-    return "".join(re.findall(r"```sh\n(.*?)```", section.split("\n## ")[0], re.DOTALL))
+def name(given: Path | Block) -> str:
+    return given.name if isinstance(given, Block) else given.relative_to(REPO).as_posix()
+
+
+def test_every_block_says_what_it_is() -> None:
+    fences = sum(len(re.findall("^```", page.read_text(), re.MULTILINE)) for page in PAGES)
+    assert fences == 2 * len(ALL)
+    assert [b.name for b in ALL if b.language not in RUN + SHOWN] == []
+
+
+def test_only_what_could_run_is_marked_with_a_reason() -> None:
+    assert [b.name for b in MARKED if b.language not in RUN or len(b.no_run) < 8] == []
+
+
+def test_the_drawings_are_what_the_stages_make() -> None:
+    drawn = runpy.run_path(str(REPO / "docs" / "drawings.py"))
+    for what, draw in drawn["DRAWINGS"].items():
+        assert (drawn["FOLDER"] / f"{what}.svg").read_text() == draw(), "run `make docs`"
+
+
+def test_yaml_is_yaml() -> None:
+    assert all(yaml.safe_load(block.text) for block in ALL if block.language == "yaml")
+
+
+def test_an_output_is_held_against_its_lines_without_times() -> None:
+    assert left_over(["a 3 s", "…", "c"], "a 11.5 s\nb\nc\n") == []
+    assert left_over(["c", "a"], "a\nb\nc\n") == ["a"]
+
+
+TRAINED = ("docs/submit.md", "docs/training.md")  # pages that find a training run, ``RUN``
+TORCH = (*TRAINED, "docs/corpus.md", "docs/pack.md")
+
+
+@pytest.fixture
+def place(
+    page: Path, demo: tvb.Build, demo_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Where a page is typed: ``OUT``, a build of the demo, ``DIR``, its data, and what else."""
+    if name(page) in TORCH:
+        pytest.importorskip("torch", reason="the extra train is not installed")
+    where = tmp_path_factory.mktemp("place")
+    shutil.copytree(demo.path, where / "OUT")
+    shutil.copytree(demo_data, where / "DIR")
+    for out in ("demo", "own", "small"):  # is rendered once for all of them
+        shutil.copytree(demo_data, where / out / "data")
+    if name(page) == "docs/corpus.md":
+        crossing.make(where / "crossing")
+    if name(page) in TRAINED:
+        shutil.copytree(made_once(tmp_path_factory, "docs-run", train_on(demo)), where / "RUN")
+        for run in ("RUN1", "RUN2"):
+            (where / run).symlink_to("RUN")
+    return where
+
+
+def train_on(build: tvb.Build) -> Callable[[Path], object]:
+    from tinyvirat_build.train import fit, settings
+
+    short = settings.load("demo", ["epochs=1", "schedule.warmup=0"])
+    return lambda out: fit.train(short, build.path, out)
 
 
 @pytest.mark.slow
-def test_from_a_cvat_export_to_a_trained_baseline(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="the extra train is not installed")
-    crossing.make(tmp_path / "crossing")
-    script = commands("corpus.md", "From a CVAT export to a trained baseline")
-    assert script.count("tinyvirat-build ") == 6
-    program = f'tinyvirat-build() {{ "{sys.executable}" -m tinyvirat_build "$@"; }}\n'
-    done = subprocess.run(
-        ["bash", "-euc", program + script],
-        cwd=tmp_path,
-        env=os.environ | {"COLUMNS": "100"},
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Ready to build." in done.stdout
-    assert "every pixel is equal" in done.stdout
-    assert (tmp_path / "built" / "report.html").is_file()
-    assert re.search(r"\| run \| \d\.\d\d ", done.stdout)
+@pytest.mark.parametrize("page", TYPED, ids=name)
+def test_what_a_page_types_runs(page: Path, place: Path, tmp_path: Path) -> None:
+    program(tmp_path)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "100"}
+    for block, told in typed(page):
+        assert left_over(told, run(block, place, env)) == [], block.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", MARKED, ids=name)
+def test_what_is_not_typed(block: Block) -> None:
+    pytest.skip(block.no_run)

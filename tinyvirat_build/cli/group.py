@@ -163,18 +163,12 @@ class _Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
-class _Shard(click.ParamType[tuple[int, int]]):
+def _shard(text: str) -> tuple[int, int]:
     """One part of so many: ``i/n``, from 0 on."""
-
-    name = "shard"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        found = re.fullmatch(r"(\d+)/(\d+)", value)
-        if not found:
-            self.fail(f"{value!r} is no shard; give one of so many, e.g. 0/4 to 3/4", param, ctx)
-        return int(found[1]), int(found[2])
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found:
+        raise click.BadParameter(f"{text!r} is no shard; give one of so many, e.g. 0/4 to 3/4")
+    return int(found[1]), int(found[2])
 
 
 folder = _Folder(path_type=Path)
@@ -207,7 +201,7 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
 )
 shard_option = click.option(
-    "--shard", type=_Shard(), metavar="I/N",
+    "--shard", type=_shard, metavar="I/N",
     help="Plan everything, cut the videos I of every N (from 0 on); then merge-shards.",
 )  # fmt: skip
 request_options = options(source_option, data_option, videos_option, out_option, settings_options)
