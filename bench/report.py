@@ -2,10 +2,11 @@
 
     python bench/report.py [--clips 30000] [--build DEMO] [--folder DIR]
 
-First previews beside cutting, in CPU time and bytes: of the 60 clips of the 1080p source that
-bench/cut.py renders into the folder, and with --build of a demo build, whose videos are cut again.
-Then makes a build of tables alone (synthetic clips, no pictures), writes its report, opens it in
-Chromium from disk, filters, sorts and scrolls. Needs the package playwright and Chromium.
+First previews beside cutting, in CPU time and bytes, for a codec that browsers play and one that
+they do not: of the 60 clips of the 1080p source that bench/cut.py renders into the folder, and with
+--build of a demo build, whose videos are cut again. Then makes a build of tables (synthetic clips,
+which share the files of 60), writes its report, opens it in Chromium from disk, filters, sorts and
+scrolls. Needs the package playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -17,24 +18,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import psutil
-from cut import FPS, clips_at, ours, sources
+from cut import FPS, clips_at, sources
 
 from tinyvirat_build import store
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.records import Balance, balance_frame, columns, empty
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.gallery import Extras
-from tinyvirat_build.report.previews import encode
-from tinyvirat_build.settings import Settings
-from tinyvirat_build.video.index import index_video
+from tinyvirat_build.report.previews import encode, wanted
+from tinyvirat_build.settings import Encode, Settings
+from tinyvirat_build.stages import fate
+from tinyvirat_build.video.cutter import cut_video
+from tinyvirat_build.video.encode import encode_clip
+from tinyvirat_build.video.index import Colour, index_video
+from tinyvirat_build.video.windows import Window
 
 PER_VIDEO = 60
+FILES = 60
 CLASSES = load_classes("tinyvirat-26")
 
 
@@ -58,9 +64,7 @@ def tables(n: int) -> dict[str, pd.DataFrame]:
             "activities": [(f"a{i}",) for i in range(n)], "seen_activities": [()] * n,
             "group": names[video], "split": np.where(video % 5 == 0, "test", "train"),
             "id": [f"{i:06d}" for i in range(n)], "n_frames": 64, "held": 0, "fps": "30",
-            "path": [f"TinyVIRAT_V2/videos/train/{v}/{i:06d}.mp4"
-                     for i, v in enumerate(names[video])],
-            "sha256": "0" * 64,
+            "path": [f"clips/{i % FILES}.mp4" for i in range(n)], "sha256": "0" * 64,
         }
     )  # fmt: skip
     activities = clips[["source", "video_id", "annotation_set", "start", "end", "labels"]].assign(
@@ -80,7 +84,7 @@ def tables(n: int) -> dict[str, pd.DataFrame]:
         | {"video_id": names, "width": 1920, "height": 1080, "frames": 9000, "present": True,
            "camera": [name[-4:] for name in names], "assumed": False, "fps": "30"}
     )  # fmt: skip
-    return {
+    return {name: empty(name) for name in fate.READ} | {
         "clips": clips, "activities": activities, "segments": segments, "chunks": segments,
         "boxes": boxes, "actors": empty("actors"), "videos": videos, "issues": empty("issues"),
         "balance": balance_frame(Balance("cut", "clips", n, n, 0)),
@@ -88,7 +92,14 @@ def tables(n: int) -> dict[str, pd.DataFrame]:
 
 
 def write(out: Path, n: int) -> Path:
-    """Write the report of ``n`` clips below ``out``."""
+    """Write the report of ``n`` clips below ``out``, and the files that they share."""
+    (out / "clips").mkdir()
+    rng = np.random.default_rng(0)
+    for i, side in enumerate(rng.integers(5, 65, FILES) * 2):
+        window = Window.of(side, side, [0] * 64, [0] * 64)
+        data = rng.integers(0, 255, (64, window.frame_bytes), np.uint8)
+        film = encode_clip(data, window, Fraction(FPS), Colour(), Encode())
+        (out / "clips" / f"{i}.mp4").write_bytes(film)
     (out / "build.yaml").write_text("limit: null\nversions: {}\n")
     for name, table in tables(n).items():
         arrow = store.to_arrow(name, table)
@@ -100,37 +111,39 @@ def write(out: Path, n: int) -> Path:
     return out / "report.html"
 
 
-def previews(name: str, videos: list[tuple[Path, pd.DataFrame]]) -> None:
+def previews(name: str, videos: list[tuple[Path, pd.DataFrame]], codec: str) -> None:
     """What previews of videos' clips take beside cutting them: all of it on this thread."""
-    cut, films = 0.0, {"from the pack": [], "from the clips": []}  # type: dict[str, list[int]]
-    spent = dict.fromkeys(films, 0.0)
+    settings = Settings.load(overrides=[f"encode.codec={codec}"])
+    cut, spent, n = 0.0, {"the pack": 0.0, "the clip": 0.0}, sum(len(c) for _, c in videos)
+    sizes: list[int] = []
     for video, clips in videos:
         index = index_video(video)
         with tempfile.TemporaryDirectory() as folder:
             began = time.process_time()
-            ours(video, index, clips, Path(folder))
+            cut_video(
+                video, index, clips, Path(folder), settings.encode, max_held=0.1,
+                pack_path=Path(folder) / "clips.yuv",
+            )  # fmt: skip
             cut += time.process_time() - began
-            for way, lengths in films.items():
-                rows = rows_of(clips, None if way == "from the clips" else "clips.yuv")
+            rows = wanted(rows_of(clips), settings)
+            for way in spent:
+                own = rows.assign(pack_file="clips.yuv" if way == "the pack" else None)
                 began = time.process_time()
-                lengths += [len(encode(row, Path(folder))) for row in rows]
+                sizes += [len(encode(row, Path(folder))) for row in own.to_dict("records")]
                 spent[way] += time.process_time() - began
-    print(f"{name}: {sum(len(c) for _, c in videos)} clips, cutting one takes "
-          f"{cut / len(films['from the pack']) * 1e3:.1f} ms of CPU")  # fmt: skip
-    for way, lengths in films.items():
-        print(f"  a preview {way:15}{spent[way] / len(lengths) * 1e3:6.1f} ms of CPU, "
-              f"{spent[way] / cut:.3f} of cutting; {np.mean(lengths):,.0f} bytes, at most "
-              f"{max(lengths):,}")  # fmt: skip
+    told = [f"from {w} {t / n * 1e3:.2f} ms, {t / cut:.3f} of it" for w, t in spent.items()]
+    size = f"; {np.mean(sizes):,.0f} bytes, at most {max(sizes):,}" if sizes else ""
+    print(f"{name}, {codec}, {n} clips: cutting one {cut / n * 1e3:.1f} ms of CPU; a preview",
+          " and ".join(told) + size)  # fmt: skip
 
 
-def rows_of(clips: pd.DataFrame, pack: str | None) -> list[dict[Any, Any]]:
+def rows_of(clips: pd.DataFrame) -> pd.DataFrame:
     """Rows as the manifest has them, of clips that were cut in this order."""
     count = clips["end"] - clips["start"]
     size = count * clips["width"] * clips["height"] * 3 // 2
     return clips.assign(
-        path=clips["clip_id"] + ".mp4", n_frames=count, pack_file=pack,
-        pack_offset=size.cumsum() - size, fps=str(FPS),
-    ).to_dict("records")  # fmt: skip
+        path=clips["clip_id"] + ".mp4", n_frames=count, pack_offset=size.cumsum() - size
+    )
 
 
 def of_demo(build: Path) -> list[tuple[Path, pd.DataFrame]]:
@@ -188,6 +201,9 @@ def look(page_file: Path, chromium: str) -> None:
                 f"g = document.getElementById('grid'), g.scrollTop = {part} * g.scrollHeight"
             )
             page.wait_for_timeout(200)
+        playing = "[...document.querySelectorAll('video')].filter((v) => v.currentTime > 0).length"
+        page.wait_for_timeout(1000)
+        print(f"clips that move                           {page.evaluate(playing):8,}")
         print(f"cells that exist                          {page.locator('.clip').count():8,}")
         timed("open a clip", lambda: page.locator(".clip").first.click(),
               lambda: page.wait_for_selector("#source-frame"))  # fmt: skip
@@ -207,9 +223,12 @@ def main() -> None:
         asked.folder.mkdir(parents=True, exist_ok=True)
         short, _ = sources(asked.folder, gop=250)
         starts = np.sort(np.random.default_rng(0).integers(0, 60 * FPS - 150, 60))  # as cut.py
-        previews("1080p", [(short, clips_at(starts.tolist(), seed=1))])
+        corpora = {"1080p": [(short, clips_at(starts.tolist(), seed=1))]}
         if asked.build is not None:
-            previews("demo", of_demo(asked.build))
+            corpora["demo"] = of_demo(asked.build)
+        for name, videos in corpora.items():
+            for codec in ("h264", "ffv1"):
+                previews(name, videos, codec)
     chromium = shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder:
         out = asked.out or Path(folder)
