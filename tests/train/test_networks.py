@@ -358,6 +358,7 @@ def test_published_videomae_weights_are_spelled_anew(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     file = write_config(tmp_path, "videomae")
     given = make(f"transformers:{file}", 400).module.model.state_dict()
+    given = {k: torch.randn_like(v) for k, v in given.items()}
     old = {
         re.sub(r"(query|value)\.bias$", lambda m: f"{m[1][0]}_bias", k): v
         for k, v in given.items()
@@ -367,12 +368,15 @@ def test_published_videomae_weights_are_spelled_anew(tmp_path: Path) -> None:
     torch.save(old | {"decoder.norm.weight": torch.ones(3)}, tmp_path / "w.pt")
     network = make(f"transformers:{file}", 5)
     report = load_weights(network.module, tmp_path / "w.pt", head=network.spec.head)
-    assert {k.rsplit(".", 2)[1] for k in report.missing} == {"key"}
     assert report.unexpected == ("decoder.norm.weight",)
-    name = "videomae.encoder.layer.0.attention.attention.query.bias"
-    assert torch.equal(network.module.model.state_dict()[name], given[name])
+    loaded = network.module.model.state_dict()
+    for name, value in given.items():
+        if not name.startswith("classifier."):
+            none = name.endswith("key.bias")  # which the published ones do not have
+            assert torch.equal(loaded[name], torch.zeros_like(value) if none else value), name
 
 
+@pytest.mark.slow
 def test_a_configuration_that_is_none_is_told(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     file = tmp_path / "config.json"
