@@ -266,7 +266,7 @@ def test_the_layers_of_every_baseline_are_there_in_order() -> None:
 def test_a_run_keeps_the_code_that_it_was_trained_by(build: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "net.py", tmp_path / "run"
     file.write_text(of_docs())
-    chosen = small(f"{file}:Net", "schedule.name=constant")
+    chosen = small(f"{file}:Net", "schedule.name=constant", "data.batch=0")
     fit.train(chosen, build, out, device="cpu", progress=False)
     about = json.loads((out / "run.json").read_text())
     assert about["network"]["file"] == str(file)
@@ -278,7 +278,8 @@ def test_a_run_keeps_the_code_that_it_was_trained_by(build: Path, tmp_path: Path
     assert "GELU" not in str(run.model())
     assert all(torch.equal(v, before[k]) for k, v in run.model().state_dict().items())
     assert run.architecture == "net.py:Net"
-    more = small(f"{file}:Net", "schedule.name=constant", "epochs=2")
+    assert run.settings.batch == 16
+    more = small(f"{file}:Net", "schedule.name=constant", "epochs=2", "data.batch=16")
     with pytest.raises(TrainError, match="of a network whose code was another"):
         fit.train(more, build, out, device="cpu", progress=False)
     (out / "network.py").write_text("")
