@@ -386,7 +386,7 @@ def test_a_buffer_in_a_cycle_comes_back_while_another_is_taken():
         ({"device": "toaster"}, "no device 'toaster'"),
         ({"device": "meta"}, "device meta is not supported"),
         ({"frames": 0}, "frames, stride and size are 1 or more"),
-        ({"temporal": "bogus"}, "temporal is one of random, center, uniform, dense"),
+        ({"temporal": "bogus"}, "temporal is one of random, center, uniform, segments, dense"),
         ({"short": "bogus"}, "short is one of loop, pad"),
         ({"sampler": "bogus"}, "no sampler 'bogus'"),
         ({"mean": (0.5,)}, "mean and std are three numbers each"),
@@ -471,3 +471,18 @@ def test_first_batch_of_a_large_pack_reads_little(tmp_path):
     assert clips.shape[0] == 8
     assert loader.pack.nbytes.sum() > 11e9
     assert process.memory_info().rss - before < 500e6  # what is mapped is not read
+
+
+def test_segments_draw_one_frame_of_each_part_of_the_clip() -> None:
+    """Every frame as often as any other, each inside its own segment (TSN)."""
+    n = np.full(20000, 12)
+    u = sampling.start_draws("segments", 4, 3, 1, range(20000))
+    found = sampling.frame_indices(n, 4, 9, temporal="segments", draws=u)
+    assert (found // 3 == np.arange(4)).all()
+    assert np.abs(np.bincount(found.ravel()) / 20000 - 1 / 3).max() < 0.02
+    lengths = np.arange(1, 40)
+    for draws in (np.zeros((39, 5)), np.full((39, 5), 1 - 2**-53)):
+        found = sampling.frame_indices(lengths, 5, 1, temporal="segments", draws=draws)
+        assert (found >= 0).all()
+        assert (found < lengths[:, None]).all()
+        assert (np.diff(found, axis=1) >= 0).all()

@@ -95,7 +95,7 @@ def train(
     """
     from tinyvirat_build.train import fit, settings
 
-    chosen = [f"model={model}", *overrides] if model else list(overrides)
+    chosen = [f"model={json.dumps(model)}", *overrides] if model else list(overrides)
     try:
         result = fit.train(
             settings.load(preset, chosen), build, out, device=device, weights=weights,

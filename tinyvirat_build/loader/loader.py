@@ -62,9 +62,9 @@ class ClipLoader:
         rank, world_size: default to those of ``torch.distributed`` where it is initialised.
         dtype: float32, bfloat16 or float16.
         channels_last: batches lie in memory as ``torch.channels_last_3d``.
-        temporal: ``random``, ``center``, ``uniform`` or ``dense`` (every window of every clip
-            becomes an item; its clip's id repeats); see ``sampling.frame_indices``. Default:
-            random for training, else center.
+        temporal: ``random``, ``center``, ``uniform``, ``segments`` or ``dense`` (every window of
+            every clip becomes an item; its clip's id repeats); see ``sampling.frame_indices``.
+            Default: random for training, else center.
         short: ``loop`` or ``pad``.
         drop_short: leave out the clips of a training that are shorter than a sample, as the
             public baseline does; ``dropped`` counts them.

@@ -178,6 +178,8 @@ def frame_indices(
         if draws is None:
             raise ValueError("temporal='segments' needs draws")
         places = ((np.arange(frames) + draws) * lengths[:, None] / frames).astype(np.int64)
+        ends = -(-np.arange(1, frames + 1) * lengths[:, None] // frames)
+        places = np.minimum(places, ends - 1)  # where a sum was rounded up
     else:
         slack = lengths - span_of(frames, stride)
         if temporal == "random":

@@ -405,16 +405,18 @@ def train(
         PackError: the build has no pack that can be used.
     """
     with join_ranks(device) as (ranks, chosen), runs.hold(out, ranks):
+        pack = open_pack(build)
+        tell = say if progress and ranks.first else _silent
+        network, settings = begin(settings, len(pack.classes), chosen, tell)
         if settings.batch % ranks.world_size:
             raise TrainError(
                 f"data.batch {settings.batch} cannot be shared by {ranks.world_size} ranks; "
                 f"set a multiple of {ranks.world_size}"
             )
-        pack = open_pack(build)
-        tell = say if progress and ranks.first else _silent
-        network, settings = begin(settings, len(pack.classes), chosen, tell)
         train_loader, val_loader = make_loaders(settings, pack, chosen, ranks)
-        sources = {"build": pack.fingerprint, "network": network.identity}
+        sources = {"build": pack.fingerprint}
+        if network.identity:
+            sources["network"] = network.identity
         weights = weights or network.weights
         if weights is not None:
             sources["weights"] = checksum(weights)

@@ -42,7 +42,10 @@ class Architecture:
         return Spec(self.frames, self.size, self.batch, head=self.head, layers=self.layers)
 
 
-_RESNET = (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",))
+_RESNET = (
+    ("conv1", "bn1", "conv1_s", "bn1_s", "conv1_t", "bn1_t"),  # the last four of R(2+1)D
+    *((f"layer{i}",) for i in (1, 2, 3, 4)),
+)
 _I3D = (
     ("Conv3d_1a_7x7",),
     ("Conv3d_2b_1x1", "Conv3d_2c_3x3"),

@@ -24,7 +24,7 @@ from tinyvirat_build.train.models.spec import Spec, read_spec
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _Family:
     """A network's class, and how it and its configuration call what is asked of them."""
 
     network: str
@@ -35,11 +35,11 @@ class _Kind:
     embeddings: str = "embeddings"
 
 
-_KINDS: Final = {
-    "videomae": _Kind("VideoMAEForVideoClassification", "videomae"),
-    "timesformer": _Kind("TimesformerForVideoClassification", "timesformer"),
-    "vivit": _Kind("VivitForVideoClassification", "vivit"),
-    "vjepa2": _Kind(
+_FAMILIES: Final = {
+    "videomae": _Family("VideoMAEForVideoClassification", "videomae"),
+    "timesformer": _Family("TimesformerForVideoClassification", "timesformer"),
+    "vivit": _Family("VivitForVideoClassification", "vivit"),
+    "vjepa2": _Family(
         "VJEPA2ForVideoClassification",
         "vjepa2",
         "frames_per_clip",
@@ -83,7 +83,7 @@ class VideoTransformer(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Adapted:
     """A network with its spec, its origin, its configuration's file and the weights beside it."""
 
     module: VideoTransformer
@@ -93,7 +93,7 @@ class Found:
     weights: Path | None
 
 
-def find(path: Path, num_classes: int, kept: Path | None = None) -> Found:
+def find(path: Path, num_classes: int, kept: Path | None = None) -> Adapted:
     """The network of a folder or a configuration; ``kept`` is a copy of the latter.
 
     Raises:
@@ -109,10 +109,11 @@ def find(path: Path, num_classes: int, kept: Path | None = None) -> Found:
     is_folder = path.is_dir()
     file = kept or (path / "config.json" if is_folder else path)
     tree, text = _read(file)
-    kind = _KINDS.get(str(tree.get("model_type")))
+    kind = _FAMILIES.get(str(tree.get("model_type")))
     if kind is None:
         raise SettingsError(
-            f"{file}: model_type {tree.get('model_type')!r} is none of {', '.join(_KINDS)}; give "
+            f"{file}: model_type {tree.get('model_type')!r} is none of "
+            f"{', '.join(_FAMILIES)}; give "
             "another folder, or write a factory around its network (docs/training.md)"
         )
     fields = {k: v for k, v in tree.items() if k not in ("id2label", "label2id", "num_labels")}
@@ -133,7 +134,7 @@ def find(path: Path, num_classes: int, kept: Path | None = None) -> Found:
     }
     weights = path if is_folder and any(path.glob("*.safetensors")) else None
     module = VideoTransformer(model, kind.clips)
-    return Found(module, _spec(kind, module, config, file), origin, file, weights)
+    return Adapted(module, _spec(kind, module, config, file), origin, file, weights)
 
 
 def _read(file: Path) -> tuple[dict[str, Any], bytes]:
@@ -151,7 +152,7 @@ def _read(file: Path) -> tuple[dict[str, Any], bytes]:
     return tree, text
 
 
-def _spec(kind: _Kind, module: nn.Module, config: Any, file: Path) -> Spec:
+def _spec(kind: _Family, module: nn.Module, config: Any, file: Path) -> Spec:
     size = getattr(config, kind.size)
     said: dict[str, Any] = {
         "frames": getattr(config, kind.frames),
