@@ -27,6 +27,7 @@ from tinyvirat_build.store import printable, write_text
 from tinyvirat_build.train import runs
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.loggers import LoggerFactory, logger_of
+from tinyvirat_build.train.losses import Frequency
 from tinyvirat_build.train.meter import Meter
 from tinyvirat_build.train.models.network import Network, begin
 from tinyvirat_build.train.numerics import numerics
@@ -109,6 +110,7 @@ def fit(
     build: Path | None = None,
     sources: Mapping[str, str] | None = None,
     network: Network | None = None,
+    frequency: Frequency | None = None,
     progress: bool = True,
     logger: LoggerFactory | None = None,
 ) -> FitResult:
@@ -128,6 +130,7 @@ def fit(
         sources: checksums of ``build``, ``weights`` and the network's code; those of an existing
             run must be equal.
         network: what ``model`` is of, for the run's description and its copy of the file.
+        frequency: of the training labels, for the losses that balance them.
         progress: show a progress bar (first rank only).
         logger: where the numbers go beside log.csv; default: what the settings name.
 
@@ -136,7 +139,7 @@ def fit(
             another run, or the settings ask for what the device cannot do.
     """
     return _Fit(
-        Trainer(model, settings, device, ranks or Ranks()),
+        Trainer(model, settings, device, ranks or Ranks(), frequency),
         train_loader,
         val_loader,
         out,
@@ -441,6 +444,25 @@ def train(
                 logger=logger,
             )
         return dataclasses.replace(result, weights=report, dropped=train_loader.dropped)
+            if progress and ranks.first:
+                tqdm.write(printable("\n".join(report.lines())))
+        result = fit(
+            model,
+            train_loader,
+            val_loader,
+            settings,
+            out,
+            classes=train_loader.classes,
+            device=chosen,
+            ranks=ranks,
+            build=build,
+            sources=sources,
+            frequency=Frequency.of(pack.labels[pack.of_split("train")], chosen),
+            progress=progress,
+        )
+        return FitResult(
+            result.out, result.epochs, result.steps, result.best, result.best_epoch, report
+        )
 
 
 def _silent(text: str) -> None:

@@ -68,12 +68,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Binary cross entropy, or the asymmetric loss of Ben-Baruch et al. (ICCV 2021)."""
+    """Binary cross entropy, or one of the losses for long tails; their sources: training.md."""
 
-    name: Literal["bce", "asymmetric"] = "bce"
-    gamma_neg: float = 4.0
+    name: Literal["bce", "asymmetric", "class-balanced", "distribution-balanced"] = "bce"
+    gamma_neg: float = 4.0  # of the asymmetric loss, as the next two
     gamma_pos: float = 1.0
     clip: float = 0.05  # shift of the negatives' probability
+    beta: float = 0.999  # of the class-balanced loss; 0 weighs all classes alike
+    map_gamma: float = 0.2  # of the distribution-balanced loss: where a label is rare in its clip
+    neg_scale: float = 2.0  # of the distribution-balanced loss: steepness of the negatives
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,9 @@ def _check(s: TrainSettings) -> None:
         (0 < s.schedule.gamma <= 1, "schedule.gamma is above 0, up to 1"),
         (0 <= s.schedule.floor <= 1, "schedule.floor is from 0 to 1"),
         (0 <= s.loss.clip < 1, "loss.clip is in [0, 1)"),
+        (0 <= s.loss.beta < 1, "loss.beta is in [0, 1)"),
+        (0 <= s.loss.map_gamma <= 1, "loss.map_gamma is in [0, 1]"),
+        (s.loss.neg_scale >= 1, "loss.neg_scale is 1 or more"),
         (
             min(s.loss.gamma_neg, s.loss.gamma_pos) >= 0,
             "loss.gamma_neg and loss.gamma_pos are 0 or more",

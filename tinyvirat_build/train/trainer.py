@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.ema import Average
-from tinyvirat_build.train.losses import LossFunction, make_loss
+from tinyvirat_build.train.losses import Frequency, LossFunction, make_loss
 from tinyvirat_build.train.settings import TrainSettings
 
 
@@ -26,6 +26,7 @@ class Trainer:
     settings: TrainSettings
     device: torch.device
     ranks: Ranks = field(default_factory=Ranks)
+    frequency: Frequency | None = None  # of the labels, for the losses that balance them
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     ema: Average | None = field(init=False, default=None)
@@ -47,7 +48,7 @@ class Trainer:
         if self.ranks.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             self.forward = DistributedDataParallel(self.model, device_ids=ids)
-        self._loss = make_loss(s.loss)
+        self._loss = make_loss(s.loss, self.frequency)
 
     def train_mode(self) -> None:
         """Training mode, except for batch normalisation where that is frozen."""
