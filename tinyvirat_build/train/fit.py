@@ -440,29 +440,11 @@ def train(
                 build=build,
                 sources=sources,
                 network=network,
+                frequency=Frequency.of(pack.labels[pack.of_split("train")], chosen),
                 progress=progress,
                 logger=logger,
             )
         return dataclasses.replace(result, weights=report, dropped=train_loader.dropped)
-            if progress and ranks.first:
-                tqdm.write(printable("\n".join(report.lines())))
-        result = fit(
-            model,
-            train_loader,
-            val_loader,
-            settings,
-            out,
-            classes=train_loader.classes,
-            device=chosen,
-            ranks=ranks,
-            build=build,
-            sources=sources,
-            frequency=Frequency.of(pack.labels[pack.of_split("train")], chosen),
-            progress=progress,
-        )
-        return FitResult(
-            result.out, result.epochs, result.steps, result.best, result.best_epoch, report
-        )
 
 
 def _silent(text: str) -> None:
