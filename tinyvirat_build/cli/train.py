@@ -84,6 +84,10 @@ decision_option = click.option(
     "--weights", type=click.Path(path_type=Path), metavar="FILE|DIR",
     help="A checkpoint to begin from, loaded by name; its head if it has as many classes.",
 )  # fmt: skip
+@click.option(
+    "--teacher", type=click.Path(path_type=Path), metavar="RUN", multiple=True,
+    help="A finished run to learn from beside the labels, of any input; may repeat; see distil.*.",
+)  # fmt: skip
 @device_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
@@ -93,6 +97,7 @@ def train(
     preset: str,
     overrides: tuple[str, ...],
     weights: Path | None,
+    teacher: tuple[Path, ...],
     device: str,
     quiet: bool,
 ) -> None:
@@ -107,7 +112,7 @@ def train(
     try:
         result = fit.train(
             settings.load(preset, chosen), build, out, device=device, weights=weights,
-            progress=not quiet,
+            teacher=teacher, progress=not quiet,
         )  # fmt: skip
     except TinyviratError as e:
         if os.environ.get("LOCAL_RANK", "0") == "0":

@@ -104,6 +104,16 @@ def distribution_balanced(
     return (2 * weights * (1 - torch.exp(-losses)).pow(2) * losses).mean(dim=1)
 
 
+def distilled(logits: Tensor, taught: Tensor, *, temperature: float) -> Tensor:
+    """Cross entropy to a teacher's softened answers, logits (B, C), the mean over classes, (B,).
+
+    Hinton et al. (2015), for labels that do not exclude each other; the square of the temperature
+    keeps the gradients' size.
+    """
+    soft = torch.sigmoid(taught.float() / temperature)
+    return temperature**2 * binary_cross_entropy(logits.float() / temperature, soft)
+
+
 def make_loss(settings: Loss, frequency: Frequency | None = None) -> LossFunction:
     """The loss that the settings name; the balanced ones need the labels' ``frequency``.
 

@@ -80,6 +80,14 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class Distil:
+    """What a teacher (``train --teacher``) counts; nothing without one."""
+
+    weight: float = 0.5  # of the teacher's answers in the loss; the labels have the rest
+    temperature: float = 2.0  # above 1: softer answers
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """All settings of a training run."""
 
@@ -107,6 +115,7 @@ class TrainSettings:
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
+    distil: Distil = Distil()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dicts and lists, every setting spelled out."""
@@ -243,6 +252,8 @@ def _check(s: TrainSettings) -> None:
             min(s.loss.gamma_neg, s.loss.gamma_pos) >= 0,
             "loss.gamma_neg and loss.gamma_pos are 0 or more",
         ),
+        (0 <= s.distil.weight <= 1, "distil.weight is from 0 to 1"),
+        (0.1 <= s.distil.temperature <= 100, "distil.temperature is from 0.1 to 100"),
         (0 <= s.schedule.warmup < s.epochs, "schedule.warmup is shorter than the epochs"),
         (
             min(s.eval_every, s.read_every, s.save_every) >= 1,
