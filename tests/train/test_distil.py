@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,20 @@ def test_a_teacher_sees_the_clips_in_its_own_size(taught: tuple[Path, Path]) -> 
     run = runs.open_run(big)
     model = run.model()
     constant = torch.randn(2, 3, 1, 1, 1)
-    said = Teacher([run], CPU)(constant.expand(2, 3, 4, 16, 16))
+    said = Teacher([run], CPU, run.settings)(constant.expand(2, 3, 4, 16, 16))
     with torch.no_grad():
         own = model(constant.expand(2, 3, 8, 32, 32))
     torch.testing.assert_close(said, own)
-    both = Teacher([run, run], CPU)(constant.expand(2, 3, 4, 16, 16))
+    both = Teacher([run, run], CPU, run.settings)(constant.expand(2, 3, 4, 16, 16))
     torch.testing.assert_close(both, own)
     assert not said.requires_grad
+    plain = dataclasses.replace(
+        run.settings,
+        data=dataclasses.replace(run.settings.data, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+    )
+    mean, std = (torch.tensor(v).view(3, 1, 1, 1) for v in run.settings.normalisation)
+    pixels = (constant * std + mean).expand(2, 3, 4, 16, 16)
+    torch.testing.assert_close(Teacher([run], CPU, plain)(pixels), own, rtol=1e-4, atol=1e-4)
 
 
 def test_the_loss_is_shared_by_labels_and_teacher() -> None:

@@ -12,26 +12,44 @@ from torch import Tensor
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.store import digest
 from tinyvirat_build.train.runs import Run, open_run
+from tinyvirat_build.train.settings import TrainSettings
 
 
 class Teacher:
     """Finished runs as one function: clips (B, 3, T, H, W) -> their mean logits (B, C).
 
     The student's own clips, varied and mixed as it sees them, are scaled to the frames and the
-    size of each run: a teacher that sees another crop teaches worse (Beyer et al., CVPR 2022).
+    size of each run, and normalised as it knows them: a teacher that sees another crop teaches
+    worse (Beyer et al., CVPR 2022).
     """
 
-    def __init__(self, runs: Sequence[Run], device: torch.device) -> None:
+    def __init__(self, runs: Sequence[Run], device: torch.device, student: TrainSettings) -> None:
         self._parts = [
             (run.model().to(device).requires_grad_(requires_grad=False), run.settings.clip_shape)
             for run in runs
         ]
+        mean, std = _normalisation(student, device)
+        # What a teacher sees is the student's normalised pixel times a factor, plus an offset.
+        self._colours: list[tuple[Tensor, Tensor] | None] = []
+        for run in runs:
+            own_mean, own_std = _normalisation(run.settings, device)
+            same = run.settings.normalisation == student.normalisation
+            self._colours.append(None if same else (std / own_std, (mean - own_mean) / own_std))
 
     @torch.no_grad()
     def __call__(self, clips: Tensor) -> Tensor:
         """The mean over the runs."""
-        said = [model(_scaled(clips, frames, size)) for model, (frames, size) in self._parts]
+        said = []
+        for (model, (frames, size)), colours in zip(self._parts, self._colours, strict=True):
+            seen = _scaled(clips, frames, size)
+            said.append(model(seen if colours is None else seen * colours[0] + colours[1]))
         return torch.stack([logits.float() for logits in said]).mean(dim=0)
+
+
+def _normalisation(s: TrainSettings, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the channels, each (3, 1, 1, 1)."""
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1, 1) for v in s.normalisation)
+    return mean, std
 
 
 def _scaled(clips: Tensor, frames: int, size: int) -> Tensor:

@@ -25,6 +25,7 @@ from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.inference import Batches, score_clips
 from tinyvirat_build.store import printable, write_text
 from tinyvirat_build.train import runs
+from tinyvirat_build.train.cutmix import cutmix
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.distil import Teacher, open_teachers
 from tinyvirat_build.train.loggers import LoggerFactory, logger_of
@@ -293,6 +294,8 @@ class _Fit:
             asked = time.perf_counter()
             clips, labels, ids = next(batches)
             self.meter.waited(time.perf_counter() - asked)
+            if s.cutmix:
+                clips, labels = cutmix(clips, labels, s.cutmix)
             loss, logits = trainer.backward(clips, labels, parts=parts, last=part == parts - 1)
             self.meter.add(loss, logits, labels, ids)
             place.batch += 1
@@ -450,7 +453,7 @@ def train(
                 sources=sources,
                 network=network,
                 frequency=Frequency.of(pack.labels[pack.of_split("train")], chosen),
-                teacher=Teacher(teachers, chosen) if teachers else None,
+                teacher=Teacher(teachers, chosen, settings) if teachers else None,
                 progress=progress,
                 logger=logger,
             )
