@@ -100,6 +100,7 @@ class TrainSettings:
     dropout: float = -1.0  # before the head; -1: the model's own
     ema: float = 0.0  # decay of the averaged weights; 0: none
     cutmix: float = 0.0  # alpha of the Beta distribution of CutMix's box; 0: none
+    drop_path: float = 0.0  # how often the last residual branch is left out; the others less
     freeze_bn: bool = False
     sync_bn: bool = False  # batch statistics over all ranks, on GPUs; alone it is the plain form
     channels_last: bool = False
@@ -253,6 +254,7 @@ def _check(s: TrainSettings) -> None:
             min(s.loss.gamma_neg, s.loss.gamma_pos) >= 0,
             "loss.gamma_neg and loss.gamma_pos are 0 or more",
         ),
+        (0 <= s.drop_path < 1, "drop_path is in [0, 1)"),
         (0 <= s.cutmix <= 100, "cutmix is from 0 to 100"),
         (0 <= s.distil.weight <= 1, "distil.weight is from 0 to 1"),
         (0.1 <= s.distil.temperature <= 100, "distil.temperature is from 0.1 to 100"),

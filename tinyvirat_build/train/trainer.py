@@ -15,6 +15,7 @@ from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.ema import Average
 from tinyvirat_build.train.losses import Frequency, LossFunction, distilled, make_loss
+from tinyvirat_build.train.models.resnet3d import set_drop_path
 from tinyvirat_build.train.settings import TrainSettings
 
 
@@ -40,6 +41,8 @@ class Trainer:
         self.model.to(self.device)
         if s.channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if s.drop_path and not set_drop_path(self.model, s.drop_path):
+            raise TrainError(f"{s.model} has no residual branches to leave out; set drop_path=0")
         self.optimizer = make_optimizer(self.model, s, fused=self.device.type == "cuda")
         if s.ema:
             self.ema = Average(self.model, s.ema)
