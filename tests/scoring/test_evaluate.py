@@ -32,6 +32,7 @@ from tinyvirat_build.pack.read import open_pack  # noqa: E402
 from tinyvirat_build.scoring import evaluate as evaluation  # noqa: E402
 from tinyvirat_build.scoring import figures, metrics, pictures, submission, table2  # noqa: E402
 from tinyvirat_build.scoring.data import scored_on  # noqa: E402
+from tinyvirat_build.scoring.ensemble import Ensemble  # noqa: E402
 from tinyvirat_build.scoring.inference import reduce_windows, score_clips  # noqa: E402
 from tinyvirat_build.store import hash_file  # noqa: E402
 from tinyvirat_build.train import fit, runs  # noqa: E402
@@ -195,9 +196,7 @@ def test_evaluates_every_clip(
     assert "run0 + run1" in (tmp_path / "table2.md").read_text()
     assert len((tmp_path / "confusion.csv").read_text().splitlines()) == len(CLASSES) + 1
     if thresholds != "fixed":
-        val = evaluation.ensemble_scores(
-            [runs.open_run(o) for o in outs], pack, "val", windows=windows, flips=True, device="cpu"
-        )
+        val = Ensemble(opened(outs), (), windows, True, "cpu").scores(pack, "val")
         best = metrics.choose_threshold(val.labels, val.scores)
         chosen = metrics.choose_thresholds(val.labels, val.scores)
         expected = np.full(4, best) if thresholds == "val" else chosen
@@ -336,6 +335,7 @@ def test_results_tell_where_they_are_from(trained: tuple[Path, list[Path]], tmp_
         "folder": str(outs[1].resolve()),
         "model": "resnet3d10-narrow",
         "checkpoint": "best.pt",
+        "sha256": hash_file(outs[1] / "best.pt"),
         "epoch": 1,
     }
     assert evaluation.evaluate(opened(outs[:1]), build, device="cpu", split="val").note is None

@@ -45,11 +45,19 @@ scoring_options = options(
         "--windows", type=click.Choice(["max", "mean"]), default="max", show_default=True,
         help="How the windows of a clip become one score.",
     ),
-    click.option(
-        "--thresholds", type=click.Choice(["fixed", "val", "per-class"]), default="fixed",
-        show_default=True, help="0.5; one chosen on val; or one a class chosen on val.",
-    ),
     click.option("--flips", is_flag=True, help="Average each window with its mirror image."),
+    click.option(
+        "--weight", "weights", type=float, multiple=True, metavar="NUMBER",
+        help="A run's weight in the mean, one a --run in their order; default: equal ones.",
+    ),
+)  # fmt: skip
+thresholds_option = click.option(
+    "--thresholds", type=click.Choice(["fixed", "val", "per-class"]), default="fixed",
+    show_default=True, help="0.5; one chosen on val; or one a class chosen on val.",
+)  # fmt: skip
+decision_option = click.option(
+    "--decision", type=click.Path(path_type=Path), metavar="FILE",
+    help="Calibration and thresholds that `calibrate` chose on val, in the place of --thresholds.",
 )  # fmt: skip
 
 
@@ -76,6 +84,10 @@ scoring_options = options(
     "--weights", type=click.Path(path_type=Path), metavar="FILE|DIR",
     help="A checkpoint to begin from, loaded by name; its head if it has as many classes.",
 )  # fmt: skip
+@click.option(
+    "--teacher", type=click.Path(path_type=Path), metavar="RUN", multiple=True,
+    help="A finished run to learn from beside the labels, of any input; may repeat; see distil.*.",
+)  # fmt: skip
 @device_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
@@ -85,6 +97,7 @@ def train(
     preset: str,
     overrides: tuple[str, ...],
     weights: Path | None,
+    teacher: tuple[Path, ...],
     device: str,
     quiet: bool,
 ) -> None:
@@ -99,7 +112,7 @@ def train(
     try:
         result = fit.train(
             settings.load(preset, chosen), build, out, device=device, weights=weights,
-            progress=not quiet,
+            teacher=teacher, progress=not quiet,
         )  # fmt: skip
     except TinyviratError as e:
         if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -124,6 +137,8 @@ def _told(run: Run) -> Run:
     help="What is scored.",
 )  # fmt: skip
 @scoring_options
+@thresholds_option
+@decision_option
 @device_option
 @click.option("--name", metavar="NAME", help="What the tables call it.")
 @click.option(
@@ -136,14 +151,17 @@ def evaluate(
     build: Path | None,
     split: str,
     windows: Literal["max", "mean"],
-    thresholds: Literal["fixed", "val", "per-class"],
     flips: bool,
+    weights: tuple[float, ...],
+    thresholds: Literal["fixed", "val", "per-class"],
+    decision: Path | None,
     device: str,
     name: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Score runs by the challenge's metric: macro F1, precision, recall, and mAP."""
+    from tinyvirat_build.scoring import decision as decisions
     from tinyvirat_build.scoring import evaluate as evaluation
     from tinyvirat_build.scoring import table2
     from tinyvirat_build.train.runs import build_of, open_run
@@ -151,8 +169,9 @@ def evaluate(
     opened = [_told(open_run(folder)) for folder in runs]
     of, folder = build or build_of(runs[0]), out or runs[0] / f"evaluation-{split}"
     found = evaluation.evaluate(
-        opened, of, split=split, windows=windows,
-        thresholds=thresholds, flips=flips, device=device, name=name, out=folder,
+        opened, of, split=split, windows=windows, thresholds=thresholds, flips=flips,
+        weights=weights, decision=decisions.read(decision) if decision else None,
+        device=device, name=name, out=folder,
     )  # fmt: skip
     # Those of several runs together are no single run's.
     evaluation.write_scores(found, of, folder if out or len(runs) > 1 else runs[0])
@@ -164,6 +183,60 @@ def evaluate(
             echo(f"note: {found.note}", err=True)
 
 
+@click.command(short_help="Choose calibration and thresholds of runs, on val alone.")
+@run_option
+@of_run_option
+@click.option(
+    "--method", type=click.Choice(["none", "temperature", "platt"]), default="platt",
+    show_default=True, help="One scale for all classes; or a scale and an offset a class.",
+)  # fmt: skip
+@click.option(
+    "--thresholds", type=click.Choice(["fixed", "val", "per-class"]), default="per-class",
+    show_default=True, help="Over the calibrated scores: 0.5; one for all; or one a class.",
+)  # fmt: skip
+@click.option(
+    "--split", default="val", metavar="SPLIT", show_default=True,
+    help="What is chosen on: val; another is refused.",
+)  # fmt: skip
+@scoring_options
+@device_option
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE",
+    help="The file; default: RUN/decision.json of the first run.",
+)  # fmt: skip
+def calibrate(
+    runs: tuple[Path, ...],
+    build: Path | None,
+    method: Literal["none", "temperature", "platt"],
+    thresholds: Literal["fixed", "val", "per-class"],
+    split: str,
+    windows: Literal["max", "mean"],
+    flips: bool,
+    weights: tuple[float, ...],
+    device: str,
+    out: Path | None,
+) -> None:
+    """Choose calibration and thresholds of runs, on val alone, for evaluate and predict."""
+    from tinyvirat_build.pack.read import open_pack
+    from tinyvirat_build.scoring import decision as decisions
+    from tinyvirat_build.scoring.ensemble import Ensemble
+    from tinyvirat_build.train.runs import build_of, open_run
+
+    if (method, thresholds) == ("none", "fixed"):
+        raise click.UsageError("nothing to choose; leave out --method none or --thresholds fixed")
+    ensemble = Ensemble([open_run(folder) for folder in runs], weights, windows, flips, device)
+    pack = open_pack(build or build_of(runs[0]))
+    found = decisions.decide(ensemble, pack, thresholds, method, split=split)
+    file = out or runs[0] / decisions.FILE
+    decisions.write(found, file)
+    before, after = found.about["before"], found.about["after"]
+    echo(
+        f"wrote {file}; on the {found.about['clips']} val clips that it was chosen on: log loss "
+        f"{before['log_loss']:.4f}, then {after['log_loss']:.4f}; F1 (present) "
+        f"{before['macro_present_f1']:.3f}, then {after['macro_present_f1']:.3f}: optimistic"
+    )
+
+
 @click.command()
 @run_option
 @of_run_option
@@ -172,24 +245,30 @@ def evaluate(
     show_default=True, help="The answer file, or a folder for it.",
 )  # fmt: skip
 @scoring_options
+@thresholds_option
+@decision_option
 @device_option
 def predict(
     runs: tuple[Path, ...],
     build: Path | None,
     out: Path,
     windows: Literal["max", "mean"],
-    thresholds: Literal["fixed", "val", "per-class"],
     flips: bool,
+    weights: tuple[float, ...],
+    thresholds: Literal["fixed", "val", "per-class"],
+    decision: Path | None,
     device: str,
 ) -> None:
     """Write the challenge's answer.txt for every test clip."""
+    from tinyvirat_build.scoring import decision as decisions
     from tinyvirat_build.scoring import submission
     from tinyvirat_build.train.runs import build_of, open_run
 
     opened = [_told(open_run(folder)) for folder in runs]
     file = submission.predict(
-        opened, build or build_of(runs[0]), out, windows=windows,
-        thresholds=thresholds, flips=flips, device=device,
+        opened, build or build_of(runs[0]), out, windows=windows, thresholds=thresholds,
+        flips=flips, weights=weights, decision=decisions.read(decision) if decision else None,
+        device=device,
     )  # fmt: skip
     echo(f"wrote {file}")
 
@@ -278,4 +357,4 @@ def table2_(results: tuple[Path, ...], out: Path) -> None:
         echo(f"wrote {file}")
 
 
-COMMANDS = [train, evaluate, predict, score, figures, table2_]
+COMMANDS = [train, calibrate, evaluate, predict, score, figures, table2_]

@@ -6,9 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,33 +16,11 @@ from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import Pack, open_pack
 from tinyvirat_build.scoring import metrics, table2
 from tinyvirat_build.scoring.data import scored_on
+from tinyvirat_build.scoring.decision import Decision, Thresholds, decide
+from tinyvirat_build.scoring.ensemble import Ensemble, Scorer
 from tinyvirat_build.scoring.inference import ClipScores, Reduce
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import atomic_path, csv_text, write_json, write_text
-
-Thresholds = Literal["fixed", "val", "per-class"]
-
-FIXED: Final = 0.5  # of the public baseline
-
-
-class Scorer(Protocol):
-    """What can be scored: a trained run (``train.runs.Run``), or another that gives scores."""
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-
-    @property
-    def architecture(self) -> str:
-        """What kind of model it is."""
-
-    def origin(self) -> dict[str, Any]:
-        """Which weights these are, as plain values."""
-
-    def scores(
-        self, pack: Pack, split: str, *, windows: Reduce, flips: bool, device: str
-    ) -> ClipScores:
-        """Scores of all clips of a split; see :func:`evaluate` for the arguments."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +44,7 @@ class Evaluation:
     @property
     def note(self) -> str | None:
         """What a reader of the numbers must know."""
-        if self.split == "val" and self.how["thresholds"] != "fixed":
+        if self.split == self.how["chosen_on"]:
             return "the thresholds were chosen on the very clips that are scored: optimistic"
         return None
 
@@ -93,54 +70,6 @@ class Evaluation:
         }
 
 
-def ensemble_scores(
-    runs: Sequence[Scorer],
-    pack: Pack,
-    split: str,
-    *,
-    windows: Reduce = "max",
-    flips: bool = False,
-    device: str = "auto",
-) -> ClipScores:
-    """Scores of a split's clips, the mean over the runs' models.
-
-    Raises:
-        TrainError: no run, or the runs' classes are not those of the pack.
-    """
-    if not runs:
-        raise TrainError("no run to score; name one or more run folders")
-    parts = [run.scores(pack, split, windows=windows, flips=flips, device=device) for run in runs]
-    mean = np.mean([part.scores for part in parts], axis=0)
-    return ClipScores(parts[0].ids, mean, parts[0].labels)
-
-
-def choose(
-    method: Thresholds,
-    runs: Sequence[Scorer],
-    pack: Pack,
-    *,
-    windows: Reduce = "max",
-    flips: bool = False,
-    device: str = "auto",
-) -> Floats:
-    """Thresholds (C,): 0.5; or the best one on val; or the best one on val for each class.
-
-    Raises:
-        TrainError: they are to be chosen on val, and val has no clips.
-    """
-    classes = len(pack.classes)
-    if method == "fixed":
-        return np.full(classes, FIXED)
-    if "val" not in pack.split.tolist():
-        raise TrainError(
-            f"{pack.root}: no val clips to choose thresholds on; use --thresholds fixed"
-        )
-    val = ensemble_scores(runs, pack, "val", windows=windows, flips=flips, device=device)
-    if method == "val":
-        return np.full(classes, metrics.choose_threshold(val.labels, val.scores))
-    return metrics.choose_thresholds(val.labels, val.scores)
-
-
 def evaluate(
     runs: Sequence[Scorer],
     build: Path,
@@ -149,44 +78,48 @@ def evaluate(
     windows: Reduce = "max",
     thresholds: Thresholds = "fixed",
     flips: bool = False,
+    weights: Sequence[float] = (),
+    decision: Decision | None = None,
     device: str = "auto",
     name: str | None = None,
     out: Path | None = None,
 ) -> Evaluation:
-    """Score a run, or the mean of several, on a split of a build.
+    """Score a run, or the weighted mean of several, on a split of a build.
 
     Args:
         runs: opened runs; several make an ensemble.
         build: folder of the build.
         split: train, val or test.
         windows: how the windows of a clip become one score.
-        thresholds: see :func:`choose`; never chosen on the split that is scored as test.
+        thresholds: 0.5 (``fixed``); the best one on val; or the best one on val for each class.
         flips: average each window with its mirror image.
+        weights: of the runs, in their order; none for equal ones.
+        decision: calibration and thresholds that stand already (``decision.read``), in the place
+            of ``thresholds``.
         device: ``auto``, ``cpu``, ``cuda:1`` ….
         name: what tables call it; default the runs' names.
         out: folder for results.json, table2.md, table2.tex and confusion.csv, or none.
 
     Raises:
-        TrainError: no run, not runs of this build's classes, or no val clips for the thresholds.
+        TrainError: no run, not runs of this build's classes, no val clips for the thresholds, or
+            a decision for other runs or classes.
         DataError: the split's labels are not in the build.
     """
     pack = open_pack(build)
-    chosen = choose(thresholds, runs, pack, windows=windows, flips=flips, device=device)
-    clips = ensemble_scores(runs, pack, split, windows=windows, flips=flips, device=device)
+    ensemble = Ensemble(runs, weights, windows, flips, device)
+    chosen = decided(ensemble, pack, thresholds, decision)
+    clips = ensemble.scores(pack, split)
+    clips = ClipScores(clips.ids, chosen.calibration(clips.scores), clips.labels)
     clips = _with_truth(clips, pack, build, split)
-    said = clips.scores >= chosen
+    said = chosen.said(clips.scores)
+    about = {key: chosen.about[key] for key in ("thresholds", "calibration")}
     found = Evaluation(
         name=name or " + ".join(run.name for run in runs),
         split=split,
         classes=pack.classes,
         clips=clips,
-        thresholds=chosen,
-        how={
-            "models": [run.architecture for run in runs],
-            "windows": windows,
-            "thresholds": thresholds,
-            "flips": flips,
-        },
+        thresholds=chosen.thresholds,
+        how={**ensemble.how, **about, "chosen_on": chosen.about["split"]},
         origin={
             "build": str(build.resolve()),
             "sha256": pack.fingerprint,
@@ -200,6 +133,22 @@ def evaluate(
     if out is not None:
         write(found, out)
     return found
+
+
+def decided(
+    ensemble: Ensemble, pack: Pack, thresholds: Thresholds, decision: Decision | None
+) -> Decision:
+    """The decision that is given, or one with these thresholds.
+
+    Raises:
+        TrainError: both are given, the decision is not for these runs, or val has no clips.
+    """
+    if decision is None:
+        return decide(ensemble, pack, thresholds)
+    if thresholds != "fixed":
+        raise TrainError(f"a decision has thresholds already; leave out --thresholds {thresholds}")
+    decision.check(ensemble, pack)
+    return decision
 
 
 def write_scores(found: Evaluation, build: Path, folder: Path) -> Path:

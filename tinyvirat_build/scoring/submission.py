@@ -22,7 +22,8 @@ from tinyvirat_build.scoring.truth import class_map_of, read_classes, read_truth
 from tinyvirat_build.store import write_text
 
 if TYPE_CHECKING:
-    from tinyvirat_build.scoring.evaluate import Scorer, Thresholds
+    from tinyvirat_build.scoring.decision import Decision, Thresholds
+    from tinyvirat_build.scoring.ensemble import Scorer
     from tinyvirat_build.scoring.inference import Reduce
 
 
@@ -45,6 +46,8 @@ def predict(
     windows: Reduce = "max",
     thresholds: Thresholds = "fixed",
     flips: bool = False,
+    weights: Sequence[float] = (),
+    decision: Decision | None = None,
     device: str = "auto",
 ) -> Path:
     """Write ``answer.txt`` for every test clip of a build, the shortest too; return its path.
@@ -53,17 +56,20 @@ def predict(
     ``evaluate.evaluate``.
 
     Raises:
-        TrainError: no run, or runs of other classes than the build's.
+        TrainError: no run, runs of other classes than the build's, or a decision for others.
         PackError: the build has no pack, or no test clips.
     """
     # Here, not above: `score` needs no PyTorch.
-    from tinyvirat_build.scoring.evaluate import choose, ensemble_scores
+    from tinyvirat_build.scoring.ensemble import Ensemble
+    from tinyvirat_build.scoring.evaluate import decided
 
     pack = open_pack(build)
-    chosen = choose(thresholds, runs, pack, windows=windows, flips=flips, device=device)
-    clips = ensemble_scores(runs, pack, "test", windows=windows, flips=flips, device=device)
+    ensemble = Ensemble(runs, weights, windows, flips, device)
+    chosen = decided(ensemble, pack, thresholds, decision)
+    clips = ensemble.scores(pack, "test")
+    said = chosen.said(chosen.calibration(clips.scores))
     file = out if out.suffix and not out.is_dir() else out / "answer.txt"
-    write_text(file, format_answer(clips.ids, clips.scores >= chosen))
+    write_text(file, format_answer(clips.ids, said))
     return file
 
 

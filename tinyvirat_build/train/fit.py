@@ -25,8 +25,11 @@ from tinyvirat_build.scoring import metrics
 from tinyvirat_build.scoring.inference import Batches, score_clips
 from tinyvirat_build.store import printable, write_text
 from tinyvirat_build.train import runs
+from tinyvirat_build.train.cutmix import cutmix
 from tinyvirat_build.train.data import make_loaders
+from tinyvirat_build.train.distil import Teacher, open_teachers
 from tinyvirat_build.train.loggers import LoggerFactory, logger_of
+from tinyvirat_build.train.losses import Frequency
 from tinyvirat_build.train.meter import Meter
 from tinyvirat_build.train.models.network import Network, begin
 from tinyvirat_build.train.numerics import numerics
@@ -39,6 +42,7 @@ from tinyvirat_build.train.weights import WeightsReport, checksum, load_weights
 _OTHER: Final = {  # what a run is told that goes on from another source
     "build": "on another build",
     "weights": "from other weights",
+    "teacher": "from another teacher, or none",
     "network": "of a network whose code was another (network.* in it is as it was)",
 }
 
@@ -109,6 +113,8 @@ def fit(
     build: Path | None = None,
     sources: Mapping[str, str] | None = None,
     network: Network | None = None,
+    frequency: Frequency | None = None,
+    teacher: Callable[[Tensor], Tensor] | None = None,
     progress: bool = True,
     logger: LoggerFactory | None = None,
 ) -> FitResult:
@@ -125,9 +131,11 @@ def fit(
         device: where the model is trained.
         ranks: this process among several; the process group exists already.
         build: what the loaders read, for the run's description.
-        sources: checksums of ``build``, ``weights`` and the network's code; those of an existing
-            run must be equal.
+        sources: checksums of ``build``, ``weights``, ``teacher`` and the network's code;
+            those of an existing run must be equal.
         network: what ``model`` is of, for the run's description and its copy of the file.
+        frequency: of the training labels, for the losses that balance them.
+        teacher: clips (B, 3, T, H, W) -> logits (B, C) to learn from, beside the labels.
         progress: show a progress bar (first rank only).
         logger: where the numbers go beside log.csv; default: what the settings name.
 
@@ -136,7 +144,7 @@ def fit(
             another run, or the settings ask for what the device cannot do.
     """
     return _Fit(
-        Trainer(model, settings, device, ranks or Ranks()),
+        Trainer(model, settings, device, ranks or Ranks(), frequency, teacher),
         train_loader,
         val_loader,
         out,
@@ -231,7 +239,9 @@ class _Fit:
     def _same_run(self, state: dict[str, Any]) -> None:
         differs = [f"on other {name}" for name in ("classes",) if state[name] != [*self.classes]]
         differs += [
-            _OTHER[name] for name, own in self.sources.items() if state["sources"].get(name) != own
+            _OTHER[name]
+            for name, own in self.sources.items()
+            if state["sources"].get(name, "") != own
         ]
         if changed := forbidden(state["settings"], self.settings):
             differs.append(f"with other settings, not {', '.join(changed)}")
@@ -284,6 +294,8 @@ class _Fit:
             asked = time.perf_counter()
             clips, labels, ids = next(batches)
             self.meter.waited(time.perf_counter() - asked)
+            if s.cutmix:
+                clips, labels = cutmix(clips, labels, s.cutmix)
             loss, logits = trainer.backward(clips, labels, parts=parts, last=part == parts - 1)
             self.meter.add(loss, logits, labels, ids)
             place.batch += 1
@@ -381,6 +393,7 @@ def train(
     *,
     device: str = "auto",
     weights: Path | None = None,
+    teacher: Sequence[Path] = (),
     progress: bool = True,
     logger: LoggerFactory | None = None,
 ) -> FitResult:
@@ -395,6 +408,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ….
         weights: a checkpoint to begin from, or a folder of one, loaded by name; its head where it
             has as many classes.
+        teacher: folders of finished runs to learn from, beside the labels.
         progress: show a progress bar.
         logger: where the numbers go beside log.csv; default: what the settings name.
 
@@ -414,9 +428,8 @@ def train(
                 f"set a multiple of {ranks.world_size}"
             )
         train_loader, val_loader = make_loaders(settings, pack, chosen, ranks)
-        sources = {"build": pack.fingerprint}
-        if network.identity:
-            sources["network"] = network.identity
+        teachers, taught_by = open_teachers(teacher, train_loader.classes)
+        sources = {"build": pack.fingerprint, "network": network.identity, "teacher": taught_by}
         weights = weights or network.weights
         if weights is not None:
             sources["weights"] = checksum(weights)
@@ -439,6 +452,8 @@ def train(
                 build=build,
                 sources=sources,
                 network=network,
+                frequency=Frequency.of(pack.labels[pack.of_split("train")], chosen),
+                teacher=Teacher(teachers, chosen, settings) if teachers else None,
                 progress=progress,
                 logger=logger,
             )

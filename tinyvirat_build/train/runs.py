@@ -31,14 +31,7 @@ from tinyvirat_build.loader.devices import choose_device
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.pack.read import Pack
 from tinyvirat_build.scoring.inference import ClipScores, Reduce, score_clips
-from tinyvirat_build.store import (
-    csv_text,
-    hash_file,
-    locked,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from tinyvirat_build.store import csv_text, hash_file, locked, write_bytes, write_json, write_text
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as settings_module
 from tinyvirat_build.train.data import dense_loader
@@ -122,7 +115,7 @@ def create(
     about = {
         "model": settings.model,
         "build": str(build.resolve()) if build else None,
-        "sha256": dict(sources or {}),
+        "sha256": {name: own for name, own in (sources or {}).items() if own},
         "classes": list(classes),
         "input": [3, frames, size, size],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -184,7 +177,7 @@ class Run:
         return best if best.is_file() else self.folder / "last.pt"
 
     def origin(self) -> dict[str, Any]:
-        """Which weights these are: folder, model, checkpoint and epoch (from 1).
+        """Which weights these are: folder, model, checkpoint, its checksum, epoch (from 1).
 
         Raises:
             TrainError: the run has no checkpoint.
@@ -195,6 +188,7 @@ class Run:
             "folder": str(self.folder.resolve()),
             "model": self.architecture,
             "checkpoint": self.checkpoint.name,
+            "sha256": hash_file(self.checkpoint),
             "epoch": done,
         }
 

@@ -68,12 +68,23 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Binary cross entropy, or the asymmetric loss of Ben-Baruch et al. (ICCV 2021)."""
+    """Binary cross entropy, or one of the losses for long tails; their sources: training.md."""
 
-    name: Literal["bce", "asymmetric"] = "bce"
-    gamma_neg: float = 4.0
+    name: Literal["bce", "asymmetric", "class-balanced", "distribution-balanced"] = "bce"
+    gamma_neg: float = 4.0  # of the asymmetric loss, as the next two
     gamma_pos: float = 1.0
     clip: float = 0.05  # shift of the negatives' probability
+    beta: float = 0.999  # of the class-balanced loss; 0 weighs all classes alike
+    map_gamma: float = 0.2  # of the distribution-balanced loss: where a label is rare in its clip
+    neg_scale: float = 2.0  # of the distribution-balanced loss: steepness of the negatives
+
+
+@dataclass(frozen=True, slots=True)
+class Distil:
+    """What a teacher (``train --teacher``) counts; nothing without one."""
+
+    weight: float = 0.5  # of the teacher's answers in the loss; the labels have the rest
+    temperature: float = 2.0  # above 1: softer answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,8 @@ class TrainSettings:
     tf32: bool = True  # what is fp32 in TF32 where a GPU has it: faster, 10 bits of mantissa
     dropout: float = -1.0  # before the head; -1: the model's own
     ema: float = 0.0  # decay of the averaged weights; 0: none
+    cutmix: float = 0.0  # alpha of the Beta distribution of CutMix's box; 0: none
+    drop_path: float = 0.0  # how often the last residual branch is left out; the others less
     freeze_bn: bool = False
     sync_bn: bool = False  # batch statistics over all ranks, on GPUs; alone it is the plain form
     channels_last: bool = False
@@ -104,6 +117,7 @@ class TrainSettings:
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
+    distil: Distil = Distil()
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dicts and lists, every setting spelled out."""
@@ -233,10 +247,17 @@ def _check(s: TrainSettings) -> None:
         (0 < s.schedule.gamma <= 1, "schedule.gamma is above 0, up to 1"),
         (0 <= s.schedule.floor <= 1, "schedule.floor is from 0 to 1"),
         (0 <= s.loss.clip < 1, "loss.clip is in [0, 1)"),
+        (0 <= s.loss.beta < 1, "loss.beta is in [0, 1)"),
+        (0 <= s.loss.map_gamma <= 1, "loss.map_gamma is in [0, 1]"),
+        (s.loss.neg_scale >= 1, "loss.neg_scale is 1 or more"),
         (
             min(s.loss.gamma_neg, s.loss.gamma_pos) >= 0,
             "loss.gamma_neg and loss.gamma_pos are 0 or more",
         ),
+        (0 <= s.drop_path < 1, "drop_path is in [0, 1)"),
+        (0 <= s.cutmix <= 100, "cutmix is from 0 to 100"),
+        (0 <= s.distil.weight <= 1, "distil.weight is from 0 to 1"),
+        (0.1 <= s.distil.temperature <= 100, "distil.temperature is from 0.1 to 100"),
         (0 <= s.schedule.warmup < s.epochs, "schedule.warmup is shorter than the epochs"),
         (
             min(s.eval_every, s.read_every, s.save_every) >= 1,

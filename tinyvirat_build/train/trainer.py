@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.ema import Average
-from tinyvirat_build.train.losses import LossFunction, make_loss
+from tinyvirat_build.train.losses import Frequency, LossFunction, distilled, make_loss
+from tinyvirat_build.train.models.resnet3d import set_drop_path
 from tinyvirat_build.train.settings import TrainSettings
 
 
@@ -26,6 +27,8 @@ class Trainer:
     settings: TrainSettings
     device: torch.device
     ranks: Ranks = field(default_factory=Ranks)
+    frequency: Frequency | None = None  # of the labels, for the losses that balance them
+    teacher: Callable[[Tensor], Tensor] | None = None  # clips (B, 3, T, H, W) -> logits (B, C)
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     ema: Average | None = field(init=False, default=None)
@@ -38,6 +41,8 @@ class Trainer:
         self.model.to(self.device)
         if s.channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if s.drop_path and not set_drop_path(self.model, s.drop_path):
+            raise TrainError(f"{s.model} has no residual branches to leave out; set drop_path=0")
         self.optimizer = make_optimizer(self.model, s, fused=self.device.type == "cuda")
         if s.ema:
             self.ema = Average(self.model, s.ema)
@@ -47,7 +52,7 @@ class Trainer:
         if self.ranks.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             self.forward = DistributedDataParallel(self.model, device_ids=ids)
-        self._loss = make_loss(s.loss)
+        self._loss = make_loss(s.loss, self.frequency)
 
     def train_mode(self) -> None:
         """Training mode, except for batch normalisation where that is frozen."""
@@ -72,8 +77,13 @@ class Trainer:
         if isinstance(self.forward, DistributedDataParallel):
             self.forward.require_backward_grad_sync = last
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bf16"):
+            taught = self.teacher(x) if self.teacher else None
             logits = self.forward(x)
-        loss = self._loss(logits, y).mean()
+        losses = self._loss(logits, y)
+        if taught is not None:
+            soft = distilled(logits, taught, temperature=s.distil.temperature)
+            losses = torch.lerp(losses, soft, s.distil.weight)
+        loss = losses.mean()
         (loss / parts).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), logits.detach()
 

@@ -55,7 +55,9 @@ class BasicBlock2Plus1D(Block):
         y = F.relu(self.bn1_t(self.conv1_t(y)), inplace=True)
         y = F.relu(self.bn2_s(self.conv2_s(y)), inplace=True)
         y = self.bn2_t(self.conv2_t(y))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        return F.relu(
+            self.drop_path(y) + (x if self.downsample is None else self.downsample(x)), inplace=True
+        )
 
 
 class Bottleneck2Plus1D(Block):
@@ -82,7 +84,9 @@ class Bottleneck2Plus1D(Block):
         y = F.relu(self.bn2_s(self.conv2_s(y)), inplace=True)
         y = F.relu(self.bn2_t(self.conv2_t(y)), inplace=True)
         y = self.bn3(self.conv3(y))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+        return F.relu(
+            self.drop_path(y) + (x if self.downsample is None else self.downsample(x)), inplace=True
+        )
 
 
 class ResNet2Plus1D(ResNet3D):
