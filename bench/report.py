@@ -97,7 +97,7 @@ def write(out: Path, n: int) -> Path:
     rng = np.random.default_rng(0)
     for i, side in enumerate(rng.integers(5, 65, FILES) * 2):
         window = Window.of(side, side, [0] * 64, [0] * 64)
-        data = rng.integers(124, 128, (64, window.frame_bytes), np.uint8)  # as large as real ones
+        data = rng.integers(124, 128, (64, window.frame_bytes), np.uint8)  # larger than the demo's
         film = encode_clip(data, window, Fraction(FPS), Colour(), Encode())
         (out / "clips" / f"{i}.mp4").write_bytes(film)
     (out / "build.yaml").write_text("limit: null\nversions: {}\n")
