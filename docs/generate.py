@@ -5,9 +5,7 @@ Run it with ``make docs``; a test fails while the committed file differs.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import re
 import textwrap
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -21,6 +19,7 @@ from tinyvirat_build import settings as schema
 from tinyvirat_build.cli import main as cli
 from tinyvirat_build.pipeline import stages
 from tinyvirat_build.records import ACTIONS, KEYS, REASONS, SCHEMAS
+from tinyvirat_build.settings import described
 from tinyvirat_build.train import models
 from tinyvirat_build.train import settings as train
 
@@ -137,25 +136,15 @@ def _value(value: object) -> str:
 
 
 def _rows(kind: type, prefix: str) -> list[str]:
-    comments = dict(re.findall(r"^    (\w+):.*?#\s*(.+)$", inspect.getsource(kind), re.MULTILINE))
-    instance = kind()
-    rows = []
-    for field in dataclasses.fields(kind):
-        value = getattr(instance, field.name)
-        if dataclasses.is_dataclass(value):
-            rows += _rows(type(value), f"{prefix}{field.name}.")
-        else:
-            shown = list(value) if isinstance(value, tuple) else value
-            comment = comments.get(field.name, "").replace("|", "\\|")
-            choices = _choices(str(field.type))
-            about = "; ".join(p for p in (choices, comment) if p)
-            rows.append(f"| `{prefix}{field.name}` | `{shown}` | {about} |")
-    return rows
+    return [
+        f"| `{s.key}` | `{s.default}` | {_about(s)} |" for s in described.described(kind, prefix)
+    ]
 
 
-def _choices(annotation: str) -> str:
-    found = re.fullmatch(r"Literal\[(.+)\]", annotation)
-    return " \\| ".join(f"`{c.strip()[1:-1]}`" for c in found[1].split(",")) if found else ""
+def _about(setting: described.Described) -> str:
+    choices = " \\| ".join(f"`{c}`" for c in setting.choices)
+    about = setting.about.replace("|", "\\|")
+    return "; ".join(p for p in (choices, about) if p)
 
 
 def tables() -> str:

@@ -76,3 +76,7 @@ def __getattr__(name: str) -> Any:
         raise ImportError(f"{name} needs {e.name}; pip install '.[train]' brings it") from e
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.cli.train import MODELS
-from tinyvirat_build.pipeline.stages import names
+from tinyvirat_build.pipeline.stages import STAGES, Stage, names
 from tinyvirat_build.records import SPLITS
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.settings.described import described, under
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -158,3 +160,39 @@ def test_config_prints_what_it_resolved() -> None:
     assert result.exit_code == 0
     assert "max_side: 96" in result.output
     assert "default" in run("config", "--presets").output.split()
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
+def test_a_stages_help_names_its_settings_and_a_call(stage: Stage) -> None:
+    told = " ".join(run(stage.name, "--help").output.split())
+    named = under(described(Settings), stage.settings)
+    assert [f"{s.key}=" for s in named if f"{s.key}=" not in told] == []
+    example = told[told.index("Example: ") + 9 :].split()
+    assert example[:4] == ["tinyvirat-build", stage.name, "--out", "OUT"]
+    if "--set" in example:
+        Settings.load(overrides=[example[-1]])
+        assert example[-1].partition("=")[0] in {s.key for s in named}
+
+
+def test_a_setting_is_explained() -> None:
+    told = run("config", "crop.sides", "--preset", "tinyvirat-v2").output
+    assert told.startswith("crop.sides=[56, 112]  (default [])\n    snap up to these")
+    assert "Read by the stage crop." in told
+    (row,) = json.loads(run("config", "crop.snap", "--json").output)
+    assert (row["default"], row["choices"], row["stages"]) == (
+        "at_least", ["at_least", "above"], ["crop"],
+    )  # fmt: skip
+    wrong = run("config", "crop.maxside")
+    assert (wrong.exit_code, "nearest: crop.max_side" in wrong.output) == (2, True)
+    assert "optim.lr=" in run("config", "optim", "--train").output
+
+
+@pytest.mark.parametrize("more", [[], ["--train"]])
+def test_each_preset_says_what_it_is(more: list[str]) -> None:
+    told = json.loads(run("config", "--presets", "--json", *more).output)
+    assert all(what.endswith(".") and len(what) < 160 for what in told.values()), told
+    assert len(set(told.values())) == len(told)
+
+
+def test_the_public_names_can_be_completed() -> None:
+    assert set(tvb.__all__) <= set(dir(tvb))

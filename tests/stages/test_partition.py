@@ -305,4 +305,4 @@ def test_groupings(grouping: str, expected: str) -> None:
 def test_an_unknown_grouping_is_refused() -> None:
     videos = videos_of(corpus({"v0": [["a"]]}), {})
     with pytest.raises(SettingsError, match=r"partition\.group is one of"):
-        assign_groups(videos, Partition(group="town"), lists={})
+        assign_groups(videos, Partition(group="town"), lists={})  # type: ignore[arg-type]

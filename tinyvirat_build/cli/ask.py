@@ -11,6 +11,7 @@ import click
 from tinyvirat_build.cli.group import (
     data_option,
     echo,
+    json_option,
     out_option,
     request_of,
     request_options,
@@ -21,7 +22,6 @@ from tinyvirat_build.cli.group import (
 from tinyvirat_build.errors import SettingsError
 
 _SHOWN = 20  # faults of a tree that are printed
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command(short_help="Say what is in a data folder, missing or faulty.")
@@ -233,41 +233,6 @@ def report(out: Path, run: Path | None, split: str) -> None:
     echo(f"wrote {report_errors(build, run, split)}" if run else str(build.report_page()))
 
 
-@click.command()
-@settings_options
-@click.option("--presets", "list_presets", is_flag=True, help="List the shipped presets.")
-@click.option("--train", is_flag=True, help="The settings of `train` instead of those of a build.")
-def config(
-    preset: str | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
-    list_presets: bool,
-    train: bool,
-) -> None:
-    """Print the resolved settings as YAML, to copy and change."""
-    if train:
-        return _train_settings(preset, config, overrides, list_presets)
-    from tinyvirat_build.settings import Settings, presets
-
-    if list_presets:
-        echo("\n".join(presets()))
-    else:
-        echo(Settings.load(preset, config, overrides).to_yaml(), nl=False)
-
-
-def _train_settings(
-    preset: str | None, file: Path | None, overrides: tuple[str, ...], list_presets: bool
-) -> None:
-    from tinyvirat_build.train import settings
-
-    if preset and file:
-        raise SettingsError("--train takes a --preset or a --config, not both")
-    if list_presets:
-        echo("\n".join(settings.presets()))
-    else:
-        echo(settings.load(file or preset or "paper", overrides).to_yaml(), nl=False)
-
-
 @click.command(short_help="Write a build in the format of another tool or library.")
 @click.option(
     "--to", "target", metavar="NAME", required=True,
@@ -320,4 +285,4 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     click.get_current_context().exit(1 if report.faults else 0)
 
 
-COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, report, config, export, pack]
+COMMANDS = [init, doctor, sweep, verify, audit, compare, inspect, report, export, pack]

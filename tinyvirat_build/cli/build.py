@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -104,8 +105,65 @@ def _upload(out: Path, to: str, pack: bool, quiet: bool) -> int:
     return 1 if done.failed else 0
 
 
+_EXAMPLES: Final = {
+    "index": "--rehash",
+    "parse": "--set parse.max_gap=60",
+    "merge": "--set merge.threshold=0.5",
+    "segment": "--set merge.unit=activity",
+    "chunk": "--set chunk.length=32",
+    "crop": "--set crop.max_side=96",
+    "partition": "--set partition.group=camera",
+    "filter": "--set filter.min_samples=20",
+    "plan": "--set encode.codec=vp9-lossless",
+    "cut": "--set encode.codec=ffv1",
+    "publish": "--set publish.public=true",
+    "stats": "--set report.previews=always",
+}
+
+
+class _StageCommand(click.Command):
+    """A stage's help: its own settings, and the options of all stages in a line."""
+
+    stage: Stage
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shared = [p for p in self.params if p.name in _SHARED]
+        own = [p.get_help_record(ctx) for p in self.get_params(ctx) if p not in shared]
+        with formatter.section("Options"):
+            formatter.write_dl([record for record in own if record])
+        with formatter.section("Options that all stages share; `tinyvirat-build all --help`"):
+            formatter.write_text(", ".join(p.opts[0] for p in shared))
+        with formatter.section("Settings that it reads, with their defaults"):
+            rows = _settings_of(self.stage)
+            formatter.write_dl(rows) if rows else formatter.write_text("none")
+        with formatter.section("Example"):
+            more = _EXAMPLES.get(self.stage.name, "")
+            formatter.write_text(f"tinyvirat-build {self.stage.name} --out OUT {more}".strip())
+
+
+_SHARED: Final = {
+    "sources", "data", "videos", "preset", "config", "workers", "engine", "address", "timeout",
+    "limit", "rehash", "quiet",
+}  # fmt: skip
+
+
+def _settings_of(stage: Stage) -> list[tuple[str, str]]:
+    from tinyvirat_build.settings import Settings
+    from tinyvirat_build.settings.described import described, told, under
+
+    read = under(described(Settings), stage.settings)
+    return [(f"{one.key}={_shown(one.default)}", told(one)) for one in read]
+
+
+def _shown(default: object) -> str:
+    return json.dumps(default) if isinstance(default, bool | None) else str(default)
+
+
 def _stage_command(stage: Stage) -> click.Command:
-    @click.command(stage.name, help=f"{stage.help}\n\nReads the tables of the stages before it.")
+    before = "" if stage == STAGES[0] else "\n\nReads the tables of the stages before it."
+    text = f"{stage.help}{before}"
+
+    @click.command(stage.name, cls=_StageCommand, help=text)
     @request_options
     @running_options
     def command(
@@ -126,7 +184,8 @@ def _stage_command(stage: Stage) -> click.Command:
         click.get_current_context().exit(status)
 
     more = _OPTIONS.get(stage.name)
-    decorated: click.Command = more(command) if more else command
+    decorated: _StageCommand = more(command) if more else command
+    decorated.stage = stage
     return decorated
 
 

@@ -197,6 +197,7 @@ settings_options = options(
         help="One setting, e.g. merge.threshold=0.5; may repeat.",
     ),
 )  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 workers_option = click.option(
     "--workers", type=click.IntRange(1), metavar="N", help="Processes; default: all processors."
 )

@@ -10,7 +10,7 @@ from tinyvirat_build import engine, labels, sources
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import Key
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.sources import Discovery, Entry, Source, afar
+from tinyvirat_build.sources import Discovery, Entry, Source, afar, splits
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -134,6 +134,23 @@ def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> l
 def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> list[Entry]:
     """The videos of several sources, in key order."""
     return sorted((e for _, d in found.values() for e in d.entries), key=lambda e: e.key)
+
+
+def check_named(request: Request) -> None:
+    """Read the lists and maps that settings name, before any work: what is wrong is told at once.
+
+    Raises:
+        SettingsError: one that is not there or cannot be used.
+        AnnotationError: a split list that cannot be read.
+    """
+    settings, names = request.settings, {s.name for s in _sources_of(request)}
+    classes = labels.load_classes(settings.classes)
+    for space, label_map in settings.labels.items():
+        if space in names or space not in sources.BUILTIN:  # a preset's for another corpus is idle
+            labels.load_map(label_map, classes)
+    for name in names:
+        labels.load_names(settings.of(name).crop.names)
+    splits.load_lists(settings.partition)
 
 
 def _sources_of(request: Request) -> list[Source]:

@@ -19,7 +19,15 @@ from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
-from tinyvirat_build.pipeline.request import Outcome, Request, Share, discover, placed, settled
+from tinyvirat_build.pipeline.request import (
+    Outcome,
+    Request,
+    Share,
+    check_named,
+    discover,
+    placed,
+    settled,
+)
 from tinyvirat_build.pipeline.stages import (
     STAGES,
     Stage,
@@ -76,6 +84,7 @@ def last_of(request: Request, until: str) -> str:
 
 
 def _run(request: Request, first: str, until: str) -> Outcome:
+    check_named(request)
     began = time.monotonic()
     known = look(request, first, until)
     outcome = Outcome(seconds={"discover": time.monotonic() - began})

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from tinyvirat_build.errors import SettingsError
+from tinyvirat_build.settings.described import presets_told
 from tinyvirat_build.settings.tree import (
     build,
     overlay,
@@ -30,6 +31,8 @@ from tinyvirat_build.settings.tree import (
     update,
 )
 from tinyvirat_build.store.userfiles import nearest, quoted
+
+Grouping = Literal["auto", "slot", "session", "video", "scene", "camera", "time"]
 
 BY_SOURCE: Final = frozenset({"parse", "merge", "chunk", "crop"})
 """The settings that a source may have for itself: those of the stages that see one video."""
@@ -111,7 +114,7 @@ class Crop:
     margin: int = 0  # pixels, per side
     smooth: int = 9  # frames
     min_side: int = 10
-    max_side: int = 128  # inclusive
+    max_side: int = 128  # pixels; a clip that needs a larger window is left out
     sides: tuple[int, ...] = ()  # snap up to these; larger windows keep their own side
     snap: Literal["at_least", "above"] = "at_least"  # above: a side equal to a step takes the next
     avoid_widths: tuple[int, ...] = ()  # such a window grows to the next even width
@@ -128,7 +131,7 @@ class Partition:
     """Which split a group belongs to (docs/semantics.md, "Partition")."""
 
     targets: tuple[float, ...] = (0.64, 0.13, 0.23)  # train, val, test
-    group: str = "auto"  # slot (MEVA), session (VIRAT); or video, scene, camera, time
+    group: Grouping = "auto"  # slot (MEVA), session (VIRAT): what auto takes
     gap: float = 2.0  # seconds left out between two splits of a video; group time only
     lists: dict[str, str] = field(default_factory=dict)  # source -> list name or file
     seed: int = 0
@@ -308,6 +311,11 @@ def presets() -> list[str]:
     return sorted(p.stem for p in (annotations_dir() / "presets").glob("*.yaml"))
 
 
+def preset_lines() -> list[tuple[str, str]]:
+    """The shipped presets, each with what it is in one line."""
+    return presets_told([*(annotations_dir() / "presets").glob("*.yaml")])
+
+
 def preset_file(name: str) -> Path:
     """The file of a preset, or the file itself where a path is given."""
     if name.endswith((".yaml", ".yml")):
@@ -356,12 +364,16 @@ def _check(s: Settings) -> None:
         "crop.avoid_widths are 2 or more pixels": all(width >= 2 for width in crop.avoid_widths),
         "crop.avoid_widths does not go with crop.grid truncate": even or not crop.avoid_widths,
         "crop.grid truncate goes with crop.mode static": even or crop.mode == "static",
-        "crop.min_side is from 2 to crop.max_side": 2 <= crop.min_side <= crop.max_side,
+        "crop.max_side is 2 or more pixels": crop.max_side >= 2,
+        "crop.min_side is 2 or more pixels": crop.min_side >= 2,
+        f"crop.min_side ({crop.min_side}) is up to crop.max_side ({crop.max_side})": crop.min_side
+        <= crop.max_side,
         "crop.min_side, made even, is up to crop.max_side": not even
         or crop.min_side + crop.min_side % 2 <= crop.max_side,
         "partition.targets are three shares that sum to 1": len(shares) == 3
         and all(t >= 0 for t in shares)
         and abs(sum(shares) - 1) < 1e-6,
+        "partition.gap is 0 or more seconds": 0 <= s.partition.gap < math.inf,
         "filter.min_samples is 0 or more": s.filter.min_samples >= 0,
         "encode.quality is from 0 (best) to 51": 0 <= s.encode.quality <= 51,
         "publish.date is a day such as 2026-01-31": _is_day(s.publish.date),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,6 @@ from tinyvirat_build.settings import Partition
 from tinyvirat_build.stages.slices import time_slices, torn
 from tinyvirat_build.stages.stratify import Counts, reach, stratify
 from tinyvirat_build.stages.tables import by_video
-
-GROUPINGS: Final = ("auto", "slot", "session", "video", "scene", "camera", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +69,10 @@ def assign_groups(
     Raises:
         SettingsError: an unknown grouping.
     """
-    if settings.group not in GROUPINGS:
+    groupings = get_args(get_type_hints(Partition)["group"])
+    if settings.group not in groupings:
         raise SettingsError(
-            f"setting partition.group is one of {', '.join(GROUPINGS)}, found {settings.group!r}"
+            f"setting partition.group is one of {', '.join(groupings)}, found {settings.group!r}"
         )
     table = videos[list(KEYS)].astype(str).reset_index(drop=True)
     column = {"scene": "scene", "camera": "camera", "video": "video_id", "time": "video_id"}

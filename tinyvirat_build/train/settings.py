@@ -18,6 +18,7 @@ import yaml
 from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.loader.augment import IMAGENET_MEAN, IMAGENET_STD, Augment
 from tinyvirat_build.settings import annotations_dir
+from tinyvirat_build.settings.described import presets_told
 from tinyvirat_build.settings.tree import load_group, plain
 from tinyvirat_build.train.models import architecture, check_name
 from tinyvirat_build.train.models.spec import Spec
@@ -189,6 +190,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def preset_lines() -> list[tuple[str, str]]:
+    """The shipped presets, each with what it is in one line."""
+    return presets_told([*_folder().glob("*.yaml")])
 
 
 def presets() -> list[str]:
