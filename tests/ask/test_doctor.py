@@ -95,7 +95,7 @@ def test_a_users_video_is_measured(shared: Path, tmp_path: Path) -> None:
     path = tmp_path / "pedestrians.yaml"
     path.write_text("format: kpf\n")
     found = examine(shared / "data" / "pedestrians", source=str(path))
-    assert found.sizes == ("vtest.avi: 768x576, assumed 1920x1080",)
+    assert found.sizes == ("vtest.avi: 768x576, not 1920x1080",)
     geometry = (shared / "data" / "pedestrians" / "vtest.geom.yml").read_text()
     assert (found.records, found.kept, found.boxes) == (70, 70, geometry.count("g0:"))
     assert found.render().endswith("Ready to build.")
@@ -147,3 +147,18 @@ def test_many_unknown_names_are_told_soon(tmp_path: Path) -> None:
     assert work.calls < 10_000_000
     (fault,) = found.faults
     assert (fault.reason, fault.count, len(found.names)) == ("unknown_label", 3000, 3000)
+
+
+def test_what_makes_a_corpus_of_less_use_is_told_first(tmp_path: Path) -> None:
+    data = tmp_path / "UMD-IBM"
+    write_json(data / f"{CLIP}.json", "Talking", {"10": BOX, "12": BOX}, 12)
+    few, rare = examine(tmp_path, "meva.sets=[UMD-IBM]").cautions
+    assert few.startswith("Few groups: the videos form 1 group, and three splits need three")
+    assert rare.startswith("Rare classes: fewer than 10 activities each")
+    assert "Talking (1); --set filter.min_samples=1 keeps them" in rare
+    settings = ["meva.sets=[UMD-IBM]", "filter.min_samples=1", "partition.group=time"]
+    assert examine(tmp_path, *settings).cautions == ()
+    known = "[{input: meva/UMD-IBM, videos: 3, activities: 3, clips: 3}]"
+    found = examine(tmp_path, settings[0], f"expected={known}")
+    assert found.known == ("meva/UMD-IBM: 1 of the 3 that the preset default knows",)
+    assert "Few groups" in found.render().splitlines()[1]

@@ -52,12 +52,31 @@ def told(build: tvb.Build, monkeypatch: pytest.MonkeyPatch, *known: Expected) ->
             Expected("meva/kitware", 1, 2, 5),
             "Expected 5 clips of MEVA kitware (1 video) before the filter, found 4.",
         ),
+        (
+            Expected("meva/kitware", 1, 2, 4, without_boxes=1, published=9),
+            "4 clips before the filter; nothing is known to compare them with: all activities of "
+            "MEVA kitware (1 video) have their boxes. The released set has 9 rows of it.",
+        ),
     ],
 )
 def test_a_known_input_is_compared(
     planned: tvb.Build, monkeypatch: pytest.MonkeyPatch, known: Expected, line: str
 ) -> None:
     assert told(planned, monkeypatch, known) == [line]
+
+
+def test_an_input_without_its_geometry_is_not_complete(
+    planned: tvb.Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (geometry,) = (tmp_path / "data").rglob("*.geom.yml")
+    geometry.write_text("".join(BOX.format(i=0, t=t, x=50, w=90) for t in range(100)))
+    build = tvb.build("meva", tmp_path / "out", data=tmp_path / "data", until="crop", workers=1)
+    part = Expected("meva/kitware", 1, 2, 2, without_boxes=1)
+    (line,) = told(build, monkeypatch, part)
+    assert line.startswith(
+        "Not complete: 1 of 2 activities of MEVA kitware (1 video) have no boxes"
+    )
+    assert line.endswith("Of the others come 2 clips before the filter, as expected.")
 
 
 @pytest.mark.parametrize(
@@ -121,8 +140,11 @@ def test_the_presets_expect_what_they_plan(shared: Path, tmp_path: Path, preset:
     )  # fmt: skip
     (known,) = build.settings.expected
     assert completeness(build.path, build.settings) == [
-        f"Complete: {known.clips:,} clips before the filter, as expected of MEVA kitware "
-        "(266 videos)."
+        f"Not complete: {known.without_boxes:,} of 7,127 activities of MEVA kitware (266 videos) "
+        "have no boxes, as geometry files are missing (`tinyvirat-build doctor` counts them). Of "
+        f"the others come {known.clips:,} clips before the filter, as expected."
+        + " The released set has 13,526 rows of it."
+        * (preset == "tinyvirat-v2")
     ]
 
 

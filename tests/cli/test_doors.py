@@ -514,3 +514,21 @@ def test_an_interrupt_is_one_line_and_loses_nothing(
     )
     assert build(data, out).exit_code == 0
     assert state(out) == state(whole)
+
+
+def test_what_is_told_is_told_to_programs_too(corpus: Path) -> None:
+    """A status of 1 has its one line, also where nothing else is said."""
+    (corpus / "w.activities.yml").write_text("- { act: ]\n")
+    (corpus / "w.geom.yml").write_text("")
+    quiet, out = build_corpus(corpus, "--until", "filter")
+    assert quiet.exit_code == 1
+    assert quiet.output == (
+        f"{out}: 1 annotated video cannot be read; tables/issues.parquet says why\n"
+    )
+    told = json.loads(run("all", "--out", out, "--until", "filter", "--quiet", "--json").stdout)
+    assert (told["status"], told["clips"], told["unread"]) == (1, 1, 1)
+    assert f"{told['shortfall']}\n" == quiet.output
+    source = corpus.parent / "corpus.yaml"
+    examined = run("doctor", "--source", source, "--data", corpus, "--json")
+    (found,) = json.loads(examined.stdout)["sources"]
+    assert (examined.exit_code, found["annotated"], len(found["problems"])) == (1, 2, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,20 +17,29 @@ PLANNING: Final = ("classes", "labels", *sorted(BY_SOURCE))
 
 
 def completeness(out: Path, settings: Settings) -> list[str]:
-    """One line for each known input of the preset that the build reads whole.
+    """One line for each known input of the preset that the build reads.
 
-    An input is known by its annotation set, its videos and its records; nothing is said where a
-    setting that planning depends on is not the preset's own.
+    An input is known by its annotation set, its videos and its records; what is expected of it
+    holds for the boxes that were found with it. Nothing is said where a setting that planning
+    depends on is not the preset's own.
     """
     if settings.preset not in presets():
         return []
     preset = Settings.load(settings.preset)
     return [
-        _compared(clips, known)
+        _compared(found, known)
         for known in preset.expected
         if _planning(settings, known) == _planning(preset, known)
-        and (clips := _clips_of(out, known)) is not None
+        and (found := _found_of(out, known)) is not None
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What a build found of an input: clips planned, and activities without boxes."""
+
+    clips: int
+    without_boxes: int
 
 
 def _planning(settings: Settings, known: Expected) -> list[object]:
@@ -37,8 +47,8 @@ def _planning(settings: Settings, known: Expected) -> list[object]:
     return [getattr(own, name) for name in PLANNING]
 
 
-def _clips_of(out: Path, known: Expected) -> int | None:
-    """How many clips the build planned of an input; None if it read another one."""
+def _found_of(out: Path, known: Expected) -> _Input | None:
+    """What the build found of an input; None if it read another one."""
     source, _, annotation_set = known.input.partition("/")
 
     def rows(name: str, *more: str) -> pd.DataFrame:
@@ -50,12 +60,27 @@ def _clips_of(out: Path, known: Expected) -> int | None:
     activities = balance.loc[balance["stage"] == "parse", "records_in"].sum()
     if (len(rows("videos")), activities) != (known.videos, known.activities):
         return None
-    return len(rows("clips_planned"))
+    issues = rows("issues", "stage", "reason", "count")
+    bare = issues["count"][(issues["stage"] == "parse") & (issues["reason"] == "no_geometry")]
+    return _Input(len(rows("clips_planned")), int(bare.sum()))
 
 
-def _compared(clips: int, known: Expected) -> str:
+def _compared(found: _Input, known: Expected) -> str:
     source, _, annotation_set = known.input.partition("/")
     whole = f"{source.upper()} {annotation_set} ({known.videos:,} video{'s' * (known.videos != 1)})"
-    if clips == known.clips:
-        return f"Complete: {clips:,} clips before the filter, as expected of {whole}."
-    return f"Expected {known.clips:,} clips of {whole} before the filter, found {clips:,}."
+    bare, clips = found.without_boxes, f"{found.clips:,} clips before the filter"
+    lacking = (
+        f"{bare:,} of {known.activities:,} activities of {whole} have no boxes, as geometry files "
+        "are missing (`tinyvirat-build doctor` counts them)"
+    )
+    beside = f" The released set has {known.published:,} rows of it." if known.published else ""
+    if bare != known.without_boxes:
+        what = lacking if bare else f"all activities of {whole} have their boxes"
+        return f"{clips}; nothing is known to compare them with: {what}.{beside}"
+    if found.clips != known.clips:
+        return (
+            f"Expected {known.clips:,} clips of {whole} before the filter, found {found.clips:,}."
+        )
+    if bare:
+        return f"Not complete: {lacking}. Of the others come {clips}, as expected.{beside}"
+    return f"Complete: {clips}, as expected of {whole}.{beside}"

@@ -16,6 +16,7 @@ from typing import Final, cast
 import av
 
 from tinyvirat_build import labels, progress
+from tinyvirat_build.ask.cautions import beside_known, cautions
 from tinyvirat_build.errors import AnnotationError, DataError
 from tinyvirat_build.formats.actev_json import dialect_of
 from tinyvirat_build.formats.safety import shown
@@ -80,7 +81,10 @@ class Diagnosis:
     names: tuple[NameReport, ...] = ()
     faults: tuple[Fault, ...] = ()
     dialects: tuple[str, ...] = ()  # where boxes contradict the dialect
-    sizes: tuple[str, ...] = ()  # where a video's size is not the one assumed
+    sizes: tuple[str, ...] = ()  # where a video's size is not the one of its source
+    unreadable: tuple[str, ...] = ()  # files that are no video
+    known: tuple[str, ...] = ()  # inputs that the preset knows with other videos
+    cautions: tuple[str, ...] = ()  # what makes the dataset of less use than it looks
     records: int = 0
     kept: int = 0
     boxes: int = 0
@@ -116,8 +120,9 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
         found = found if "found" in locals() else Discovery(())
     parsed: list[Parsed] = []
     sizes: list[str] = []
+    unreadable: list[str] = []
     for entry in progress.counted(found.entries, len(found.entries), "annotations", "video"):
-        width, height = _picture(entry, sizes)
+        width, height = _picture(entry, sizes, unreadable)
         parsed.append(parse_entry(entry, settings, width=width, height=height))
     faults = _faults(found, parsed)
     names = _names(found.entries, parsed, settings)
@@ -147,6 +152,9 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
         faults=faults,
         dialects=_dialects(parsed),
         sizes=tuple(sizes),
+        unreadable=tuple(unreadable),
+        known=beside_known(found.entries, settings),
+        cautions=tuple(cautions(found.entries, parsed, settings)),
         records=records,
         kept=kept,
         boxes=sum(len(p.boxes) for p in parsed),
@@ -161,7 +169,7 @@ def _nothing_kept(records: int, faults: Sequence[Fault]) -> str:
     return f"none of {records:,} activity records is kept{why}"
 
 
-def _picture(entry: Entry, sizes: list[str]) -> tuple[int, int]:
+def _picture(entry: Entry, sizes: list[str], unreadable: list[str]) -> tuple[int, int]:
     """The size of an entry's picture: of its video where that is present, else as assumed."""
     if entry.video is None:
         return entry.width, entry.height
@@ -170,11 +178,11 @@ def _picture(entry: Entry, sizes: list[str]) -> tuple[int, int]:
         stream = video_stream(container)
         size = stream and (stream.width, stream.height)
     if size is None:
-        sizes.append(f"{entry.video.name}: not a readable video")
+        unreadable.append(entry.video.name)
         return entry.width, entry.height
     width, height = size
     if (width, height) != (entry.width, entry.height):
-        sizes.append(f"{entry.video.name}: {width}x{height}, assumed {entry.width}x{entry.height}")
+        sizes.append(f"{entry.video.name}: {width}x{height}, not {entry.width}x{entry.height}")
     return width, height
 
 
@@ -276,6 +284,8 @@ def _dialects(parsed: Iterable[Parsed]) -> tuple[str, ...]:
 
 def _render(d: Diagnosis) -> Iterable[str]:
     yield f"Source {d.source} below {shown(str(d.data))}"
+    for caution in d.cautions:
+        yield from textwrap.wrap(caution, 98, subsequent_indent="  ")
     yield from _render_sets(d)
     yield from _render_videos(d)
     if d.annotated:
@@ -320,9 +330,13 @@ def _render_videos(d: Diagnosis) -> Iterable[str]:
     yield "Videos"
     present = d.annotated - len(set(d.without_video))
     yield f"  {d.annotated:,} annotated, {present:,} of them with their video file"
+    yield from (f"  {line}" for line in d.known)
     yield from _listed(d.without_video, "no video file for", "")
     yield from _listed(d.without_annotation, "no annotation for", "")
-    yield from _listed(d.sizes, "size other than assumed, or no video:", "")
+    yield from _listed(d.unreadable, "files that are no readable video:", "")
+    yield from _listed(
+        d.sizes, "measured, and used instead of the size of the source's cameras:", ""
+    )
     unplaced = [str(_below(p, d.data)) for p in d.unplaced]
     yield from _listed(unplaced, "annotation files that belong to no set or are incomplete:", "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 import pandas as pd
 
@@ -46,6 +47,51 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     return "\n".join(lines)
 
 
+def shortfall(out: Path, outcome: Outcome) -> str:
+    """Why a run ends with the status 1, in one line; empty where it does not.
+
+    >>> shortfall(Path("out"), Outcome(quarantined=3, unread=1))
+    'out: 3 clips have no file, 1 annotated video cannot be read; tables/issues.parquet says why'
+    """
+    if outcome.planned == 0:
+        return f"{out}: no clip was planned; `tinyvirat-build doctor` says what is wrong"
+    clips, videos = outcome.quarantined, outcome.unread
+    parts = [f"{clips:,} clip{'s have' if clips > 1 else ' has'} no file"] * bool(clips)
+    parts += [f"{videos:,} annotated video{'s' * (videos > 1)} cannot be read"] * bool(videos)
+    return f"{out}: {', '.join(parts)}; tables/issues.parquet says why" if parts else ""
+
+
+def facts(out: Path, outcome: Outcome, until: str, settings: Settings) -> dict[str, Any]:
+    """What :func:`render` tells, for programs: a JSON value."""
+    table = _table_of(out, until)
+    cut = pd.DataFrame() if table is None else store.read_table(table_path(out, table))
+    cut = cut[cut["reason"].isna()] if table == "clips" else cut
+    planning = order_of(until) >= order_of(writer_of("clips_planned").name)
+    issues = table_path(out, "issues")
+    told = store.read_table(issues, [*_OF_ISSUES, "count"]) if issues.exists() else pd.DataFrame()
+    sums = (
+        told.groupby(_OF_ISSUES, observed=True)["count"].sum().reset_index() if len(told) else told
+    )
+    return {
+        "out": str(out),
+        "until": until,
+        "status": outcome.status,
+        "shortfall": shortfall(out, outcome),
+        "clips": None if table is None else len(cut),
+        "splits": {s: int((cut["split"] == s).sum()) for s in SPLITS} if "split" in cut else None,
+        **{name: getattr(outcome, name) for name in ("planned", "quarantined", "unread")},
+        "worked": dict(outcome.worked),
+        "headlines": headlines(out, settings, until),
+        "completeness": completeness(out, settings) if planning else [],
+        "issues": sums.to_dict("records"),
+        "seconds": dict(outcome.seconds),
+        "bytes": disk_used(out),
+    }
+
+
+_OF_ISSUES: Final = ["stage", "reason", "action"]
+
+
 def _part(part: Share) -> list[str]:
     """What a shard did, and what is to be done next."""
     name = "{}/{}".format(*part.shard)
@@ -58,15 +104,19 @@ def _part(part: Share) -> list[str]:
     ]
 
 
-def _clips(out: Path, until: str) -> list[str]:
-    """The clips of the last table that the stages up to ``until`` write."""
+def _table_of(out: Path, until: str) -> str | None:
+    """The last table of clips that the stages up to ``until`` write."""
     for name in clip_tables():
-        path = table_path(out, name)
-        if order_of(writer_of(name).name) <= order_of(until) and path.exists():
-            break
-    else:
+        if order_of(writer_of(name).name) <= order_of(until) and table_path(out, name).exists():
+            return name
+    return None
+
+
+def _clips(out: Path, until: str) -> list[str]:
+    name = _table_of(out, until)
+    if name is None:
         return []
-    clips = store.read_table(path)
+    clips = store.read_table(table_path(out, name))
     if name == "clips":
         cut = clips[clips["reason"].isna()]
         head = f"{len(cut):,} clips"

@@ -41,9 +41,9 @@ def _completeness(found: Audit, most: int) -> list[str]:
     lacking = len(table) - int(table["complete"].sum())
     others = int(table["unmapped"].map(bool).sum())
     parts = [
-        f"Label completeness: {found.complete:.2%} of {len(table):,} clips carry the labels of "
-        f"every mapped activity with half of its box in their window; {lacking:,} do not. "
-        "Labels that the filter took away are not asked for."
+        f"Label completeness: {found.complete:.2%} of {len(table):,} clips have every label that "
+        f"is seen in them; {lacking:,} lack one. A label is seen where half of the box of one of "
+        "its activities is in the window; labels that the filter took out do not count."
     ]
     if lacking:
         forms: dict[str, Form] = {"label": str, "missing": str, "clips": _count}

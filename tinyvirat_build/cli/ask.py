@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,14 @@ _SHOWN = 20  # faults of a tree that are printed
 @source_option
 @data_option
 @settings_options
+@json_option
 def doctor(
     sources: tuple[str, ...],
     data: Path | None,
     preset: str | None,
     config: Path | None,
     overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Say what is in a data folder: what is there, missing, unknown or faulty.
 
@@ -49,18 +52,22 @@ def doctor(
     if not sources:
         raise SettingsError(f"give --source {', '.join(corpora.BUILTIN)} or a YAML file")
     settings = Settings.load(preset, config, overrides)
-    sound = True
+    all_found = []
     for name in sources:
         source = corpora.get(name)
         folder = data or source.default_data(Path("demo"))
         if folder is None:
             raise SettingsError(f"source {source.name} needs --data, the folder of its files")
-        found = diagnose(source, folder, settings)
-        echo(found.render())
-        sound = sound and not found.problems
-    for remark in remarks():
-        echo(remark)
-    click.get_current_context().exit(0 if sound else 1)
+        all_found.append(found := diagnose(source, folder, settings))
+        if not as_json:
+            echo(found.render())
+    if as_json:
+        tree = {"sources": [asdict(f) for f in all_found], "machine": list(remarks())}
+        echo(json.dumps(tree, indent=1, default=str))
+    else:
+        for remark in remarks():
+            echo(remark)
+    click.get_current_context().exit(1 if any(f.problems for f in all_found) else 0)
 
 
 @click.command(short_help="Describe a folder of your own as a corpus.")
@@ -82,7 +89,8 @@ def init(folder: Path, form: str, force: bool) -> None:
         raise SettingsError(f"{path} is there already; give --force to write over it")
     write_text(path, found.render())
     echo(
-        f"{path}: {len(found.entries):,} annotated videos in {found.format}, "
+        f"{path}: {len(found.entries):,} annotated video{'s' * (len(found.entries) != 1)} in "
+        f"{found.format}, "
         f"{found.names.total():,} activities of {len(found.names):,} names.\n"
         f"Next: tinyvirat-build doctor --source {path}"
     )

@@ -13,6 +13,7 @@ from tinyvirat_build.cli.group import (
     data_option,
     echo,
     folder,
+    json_option,
     options,
     request_of,
     request_options,
@@ -32,22 +33,29 @@ if TYPE_CHECKING:
 @click.option("--until", default=STAGES[-1].name, metavar="STAGE", help="Stop after this stage.")
 @shard_option
 @running_options
-def all_(sources: tuple[str, ...], until: str, **asked: Any) -> None:
+@json_option
+def all_(sources: tuple[str, ...], until: str, as_json: bool, **asked: Any) -> None:
     """Build everything: parse, plan, cut, publish, statistics, report.
 
     What is finished already is not done again; a killed build goes on where it stopped. Without
     --source a build is brought up to date with its own sources and settings.
     """
     request = request_of(sources=sources, anew=bool(sources), **asked)
-    click.get_current_context().exit(_run(request, first=STAGES[0].name, until=until))
+    status = _run(request, first=STAGES[0].name, until=until, as_json=as_json)
+    click.get_current_context().exit(status)
 
 
-def _run(request: Request, *, first: str, until: str) -> int:
+def _run(request: Request, *, first: str, until: str, as_json: bool = False) -> int:
     """Run stages and tell what came of it; returns the exit status."""
     from tinyvirat_build.pipeline.run import last_of, run
 
     until = last_of(request, until)
     outcome = run(request, first=first, until=until)
+    if as_json:
+        from tinyvirat_build.ask.summary import facts
+
+        echo(json.dumps(facts(request.out, outcome, until, request.settings), indent=1))
+        return outcome.status
     return _tell(request.out, outcome, until, request.settings, quiet=request.quiet)
 
 
@@ -56,6 +64,8 @@ def _tell(out: Path, outcome: Outcome, until: str, settings: Settings, *, quiet:
 
     if not quiet:
         echo(summary.render(out, outcome, until=until, settings=settings))
+    elif outcome.status:
+        echo(summary.shortfall(out, outcome), err=True)
     return outcome.status
 
 

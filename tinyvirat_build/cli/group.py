@@ -36,6 +36,7 @@ class _UsageError(click.UsageError):
         """Say what was wrong and where the right call is told."""
         said = " ".join(self.format_message().split()).rstrip(".")
         path = self.ctx.command_path if self.ctx else "tinyvirat-build"
+        said = re.sub(r"\.? \(?Did you mean ([^?]*)\?\)?$", r" (did you mean \1?)", said)
         text = f"error: {said[:1].lower()}{said[1:]}; see `{path} --help`"
         echo(text, fg="red", err=True)
 

@@ -18,6 +18,7 @@ from tinyvirat_build import sources, store
 from tinyvirat_build.errors import BuildError, DataError, SettingsError
 from tinyvirat_build.geometry.arrays import Bools
 from tinyvirat_build.pipeline import folder
+from tinyvirat_build.pipeline.stages import writer_of
 from tinyvirat_build.records import SCHEMAS, SPLITS, Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, afar
@@ -83,7 +84,11 @@ class OpenedBuild:
             raise BuildError(f"no table {name!r}; the tables are {', '.join(sorted(SCHEMAS))}")
         file = folder.table_path(self.path, name)
         if not file.exists():
-            raise BuildError(f"{file} is not there yet; run the stage that writes it")
+            stage = writer_of(name).name
+            raise BuildError(
+                f"{file} is not there yet; `tinyvirat-build all --until {stage} --out {self.path}` "
+                "makes it"
+            )
         if not folder.holds(file):
             raise BuildError(folder.not_up_to_date(file))
         return file
@@ -159,7 +164,8 @@ class OpenedBuild:
         if len(rows) != 1:
             listed = ", ".join(rows["clip_id"][:5]) + (", …" if len(rows) > 5 else "")
             raise BuildError(
-                f"{len(rows)} clips of {self.path} are named {name!r}{listed and f': {listed}'}; "
+                f"{len(rows)} clips of {self.path} are named {name!r}"
+                f"{listed and f': {listed}'}; "
                 "give a clip id or its beginning, a released id, a number with its split "
                 "(test/00225), or a path of the released layout"
             )

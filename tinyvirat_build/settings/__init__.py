@@ -199,6 +199,8 @@ class Expected:
     videos: int
     activities: int  # records that parse reads
     clips: int  # rows of clips_planned
+    without_boxes: int = 0  # of the activities, for want of their geometry
+    published: int = 0  # rows of the released set, which was made of all the geometry
 
 
 @dataclass(frozen=True, slots=True)
