@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import tinyvirat_build as tvb
 from tinyvirat_build import engine
-from tinyvirat_build.ask.sweep import grid, sweep
+from tinyvirat_build.ask.sweep import grid, sweep, without_effect
 from tinyvirat_build.cli import main
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.pipeline.request import Request
@@ -39,6 +39,21 @@ def test_a_bad_axis_is_named(axis: str) -> None:
     with pytest.raises(SettingsError) as error:
         grid(Settings(), [axis])
     assert axis in str(error.value)
+
+
+def test_what_is_said_to_have_no_effect_has_none(planned: tvb.Build, demo_data: Path) -> None:
+    request = Request(("demo",), demo_data, planned.path, planned.settings, workers=2, quiet=True)
+    axes = ["merge.unit=activity", "merge.threshold=0.1,0.9", "crop.snap=at_least,above",
+            "crop.enlarge_under=20,90"]  # fmt: skip
+    assert without_effect(request, axes) == [
+        "merge.threshold has no effect here: merge.unit=activity.",
+        "crop.snap has no effect here: crop.sides=[].",
+        "crop.enlarge_under has no effect here: crop.enlarge=1.",
+    ]
+    assert without_effect(request, ["merge.unit=activity,component", "merge.threshold=0.1"]) == []
+    table = sweep(request, axes).drop(columns=[axis.partition("=")[0] for axis in axes])
+    assert len(table) == 8
+    assert len(table.drop_duplicates()) == 1
 
 
 def test_a_point_equals_the_build_of_its_settings(

@@ -37,6 +37,7 @@ from tinyvirat_build.pipeline.stages import (
 from tinyvirat_build.pipeline.tasks import tables_of
 from tinyvirat_build.records import SPLITS, StageResult
 from tinyvirat_build.settings import Settings
+from tinyvirat_build.settings.idle import idle
 from tinyvirat_build.sources import Entry
 
 
@@ -162,6 +163,21 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
         corpus = Corpus(settings, classes, request.out, entries, tables=tables)
         rows.append(point | _measure(parts, corpus))
     return pd.DataFrame(rows)
+
+
+def without_effect(request: Request, axes: Sequence[str]) -> list[str]:
+    """A line for each axis that changes nothing in the whole grid, with what takes it away."""
+    points = [
+        settings.of(source)
+        for _, settings in grid(request.settings, axes)
+        for source in request.sources
+    ]
+    lines = []
+    for key in [axis.partition("=")[0].strip() for axis in axes]:
+        why = [idle(settings).get(key, "") for settings in points]
+        if all(why):
+            lines.append(f"{key} has no effect here: {' or '.join(dict.fromkeys(why))}.")
+    return lines
 
 
 def _refuse_other_build(request: Request) -> None:

@@ -109,7 +109,10 @@ def sweep(overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """
     from tinyvirat_build.ask import sweep as sweeps
 
-    table = sweeps.sweep(request_of(overrides=(), **asked), overrides)
+    request = request_of(overrides=(), **asked)
+    for line in sweeps.without_effect(request, overrides):
+        echo(line, err=True)
+    table = sweeps.sweep(request, overrides)
     echo(table.to_json(orient="records", indent=1) if as_json else sweeps.render(table))
 
 

@@ -89,6 +89,11 @@ def _explain(key: str, settings: Any, as_json: bool) -> None:
     stages = list(dict.fromkeys(s for row in rows for s in row["stages"]))
     echo("")
     echo(f"{found[0].group} ".strip())
+    from tinyvirat_build.settings import Settings
+    from tinyvirat_build.settings.idle import idle
+
+    if isinstance(settings, Settings) and (why := idle(settings).get(key)):
+        echo(f"It has no effect here: {why}.")
     if stages:
         echo(f"Read by the stage{'s' * (len(stages) > 1)} {', '.join(stages)}.")
 
