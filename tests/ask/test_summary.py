@@ -173,3 +173,12 @@ def test_a_dataset_without_val_or_of_lost_labels_says_so(planned: tvb.Build) -> 
     assert headlines(build.path, listed, "filter")[0].startswith(
         "All clips that no list fixes are train: 1 group of videos."
     )
+
+
+def test_the_report_says_it_first(planned: tvb.Build, tmp_path: Path) -> None:
+    settings = {"filter.min_samples": 1, "videos.missing": "skip"}
+    build = tvb.build("meva", planned.path, data=tmp_path / "data", settings=settings, workers=1)
+    page = (build.path / "report.html").read_text("utf-8")
+    (line,) = headlines(build.path, build.settings, "stats")
+    assert line.startswith("All clips are train: 1 group of videos.")
+    assert page.index(line) < page.index("<h2")

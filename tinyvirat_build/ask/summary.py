@@ -12,11 +12,11 @@ from tinyvirat_build.ask.complete import completeness
 from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
 from tinyvirat_build.engine import default_workers
 from tinyvirat_build.pipeline.folder import table_path
+from tinyvirat_build.pipeline.headlines import headlines_of
 from tinyvirat_build.pipeline.request import Outcome, Share
 from tinyvirat_build.pipeline.stages import STAGES, clip_tables, names, order_of, writer_of
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.settings import Settings
-from tinyvirat_build.stages.slices import EACH
 
 
 def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> str:
@@ -135,44 +135,11 @@ def _clips(out: Path, until: str) -> list[str]:
 
 
 def headlines(out: Path, settings: Settings, until: str) -> list[str]:
-    """What makes a dataset of less use than it looks, each in one line, with the remedy."""
+    """What makes a dataset of less use than it looks, once its splits are made."""
     path = table_path(out, "issues")
     if not path.exists() or order_of(until) < order_of(writer_of("clips_partitioned").name):
         return []
-    issues = store.read_table(path)
-    lines = []
-    few = issues[issues["reason"] == "few_groups"]
-    if len(few):
-        by_list = " that no list fixes" if settings.partition.lists else ""
-        remedy = ", or divide their time: --set partition.group=time."
-        if settings.partition.group == "time":
-            remedy = f"; a video's time is divided from {2 * EACH} activities on."
-        lines.append(
-            f"All clips{by_list} are train: {str(few['detail'].iloc[0]).split(':')[0]} of videos. "
-            f"Say in `group` which belong together{remedy}"
-        )
-    rare = issues[issues["reason"] == "rare_label"]
-    gone = rare[rare["action"] == "noted"]
-    if len(gone):
-        least = settings.filter.min_samples
-        lost = int(rare[rare["action"] == "dropped"]["count"].sum())
-        lines.append(
-            f"filter.min_samples={least} left out {_labels(gone)}, and {lost:,} clips with no "
-            "other label; --set filter.min_samples=1 keeps them."
-        )
-    absent = issues[issues["reason"] == "absent_label"]
-    if len(absent):
-        lines.append(f"In no clip of some split: {_labels(absent)}.")
-    return lines
-
-
-def _labels(issues: pd.DataFrame, most: int = 5) -> str:
-    """Labels with what is said of them, the first few."""
-    said = zip(issues["record"], issues["detail"], strict=True)
-    told = [f"{str(label).removeprefix('label ')} ({str(why).split(', fewer')[0]})"
-            for label, why in said]  # fmt: skip
-    more = f" and {len(told) - most} more" if len(told) > most else ""
-    return ", ".join(told[:most]) + more
+    return headlines_of(store.read_table(path), settings)
 
 
 def _balance(out: Path) -> list[str]:

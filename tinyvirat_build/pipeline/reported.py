@@ -16,6 +16,7 @@ from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.audited import audit_tables
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
+from tinyvirat_build.pipeline.headlines import headlines_of
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, Key, StageResult
 from tinyvirat_build.report import previews
@@ -42,6 +43,7 @@ def stats(corpus: Corpus) -> StageResult:
         indoor={name: c.indoor for name, c in cameras().items() if c.indoor is not None},
         stills=dict(_stills(corpus, clips)) if settings.report.previews != "none" else {},
         remedy=_remedy(corpus, clips),
+        headlines=tuple(headlines_of(corpus["issues"], settings)),
         codec=settings.encode.codec,
         previews=previews.make_previews(filmed, out),
     )

@@ -146,7 +146,7 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
             outcome.worked[stage.name] = n = stale[stage.name]
             if n and order_of(stage.name) < order_of(known.first):
                 return BuildError(
-                    f"stage {stage.name} is not finished with these settings ({n} units); run "
+                    f"stage {stage.name} is not finished with these settings ({n} part{'s' * (n > 1)} to do); run "
                     f"`tinyvirat-build {stage.name} --out {known.request.out}` first"
                 )
         if missing := _missing_videos(step, tasks, known):

@@ -34,7 +34,8 @@ class Extras:
     """What the report is told beside the build's tables.
 
     ``findings``: clip_id, kind, detail, other, as the audit's own. ``indoor``: by camera.
-    ``remedy``: what to do where clips have no file. ``codec``: of the clips.
+    ``headlines``: what makes the dataset of less use than it looks. ``remedy``: what to do where
+    clips have no file. ``codec``: of the clips.
     """
 
     findings: pd.DataFrame = field(
@@ -43,6 +44,7 @@ class Extras:
     indoor: Mapping[str, bool] = field(default_factory=dict)
     stills: Mapping[Key, Still] = field(default_factory=dict)
     remedy: str = ""
+    headlines: tuple[str, ...] = ()
     codec: str = "h264"
     previews: frozenset[str] = frozenset()  # the names of those that are there
 

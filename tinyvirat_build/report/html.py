@@ -62,6 +62,7 @@ def write_report(
             stats=stats,
             splits=SPLITS,
             remedy=given.remedy,
+            headlines=given.headlines,
             tiles=_tiles(stats),
             table1=(HEADER, [*PUBLISHED, build_row(stats, "this build")]),
             classes=_classes(stats),

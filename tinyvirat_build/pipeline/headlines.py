@@ -1,0 +1,45 @@
+"""What makes a dataset of less use than it looks: summary and report say it first."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tinyvirat_build.settings import Settings
+from tinyvirat_build.stages.slices import EACH
+
+
+def headlines_of(issues: pd.DataFrame, settings: Settings) -> list[str]:
+    """What makes a dataset of less use than it looks, each in one line, with the remedy."""
+    lines = []
+    few = issues[issues["reason"] == "few_groups"]
+    if len(few):
+        by_list = " that no list fixes" if settings.partition.lists else ""
+        remedy = ", or divide their time: --set partition.group=time."
+        if settings.partition.group == "time":
+            remedy = f"; a video's time is divided from {2 * EACH} activities on."
+        lines.append(
+            f"All clips{by_list} are train: {str(few['detail'].iloc[0]).split(':')[0]} of videos. "
+            f"Say in `group` which belong together{remedy}"
+        )
+    rare = issues[issues["reason"] == "rare_label"]
+    gone = rare[rare["action"] == "noted"]
+    if len(gone):
+        least = settings.filter.min_samples
+        lost = int(rare[rare["action"] == "dropped"]["count"].sum())
+        lines.append(
+            f"filter.min_samples={least} left out {_labels(gone)}, and {lost:,} clips with no "
+            "other label; --set filter.min_samples=1 keeps them."
+        )
+    absent = issues[issues["reason"] == "absent_label"]
+    if len(absent):
+        lines.append(f"In no clip of some split: {_labels(absent)}.")
+    return lines
+
+
+def _labels(issues: pd.DataFrame, most: int = 5) -> str:
+    """Labels with what is said of them, the first few."""
+    said = zip(issues["record"], issues["detail"], strict=True)
+    told = [f"{str(label).removeprefix('label ')} ({str(why).split(', fewer')[0]})"
+            for label, why in said]  # fmt: skip
+    more = f" and {len(told) - most} more" if len(told) > most else ""
+    return ", ".join(told[:most]) + more
