@@ -142,6 +142,18 @@ def test_the_estimate_is_at_the_rate_at_which_this_machine_cuts(
     assert seconds() == pytest.approx(before)
 
 
+def test_a_trial_takes_videos_that_give_clips(demo_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(demo_data, data)
+    first = tvb.build("demo", tmp_path / "a", data=data, settings=DEMO, limit=1, until="crop")
+    (video,) = set(first.table("clips_planned")["video_id"])
+    for file in data.rglob(f"{video}*.activities.yml"):
+        file.write_text("")
+    again = tvb.build("demo", tmp_path / "b", data=data, settings=DEMO, limit=1, until="crop")
+    (other,) = set(again.table("clips_planned")["video_id"])
+    assert other > video
+
+
 def test_limit_keeps_the_splits(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:
     few = tvb.build("demo", tmp_path, data=demo_data, settings=DEMO, limit=3, until="filter")
     clips = few.table("clips_filtered")

@@ -25,7 +25,7 @@ from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
 from tinyvirat_build.pipeline.keys import key_of
 from tinyvirat_build.pipeline.opened import OpenedBuild
-from tinyvirat_build.pipeline.request import Request, discover, entries_of, settled
+from tinyvirat_build.pipeline.request import Request, discover, entries_of, settled, within_limit
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.pipeline.stages import (
     Stage,
@@ -127,6 +127,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
         )
     classes = load_classes(request.settings.classes)
     entries = entries_of(discover(request))
+    of_source = {e.source: request.settings.of(e.source) for e in entries}
     written = {t: s.name for s in stages_before(_swept()[0]) for t in s.writes}
     tasks = [
         _Plan(
@@ -136,7 +137,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
             request.out,
             {t: unit_path(request.out, stage, e) for t, stage in written.items()},
         )
-        for e in entries[: request.limit]
+        for e in within_limit(entries, request.limit, of_source)
     ]
     planned: dict[int, list[_Planned]] = {}
     failed: list[str] = []

@@ -99,7 +99,9 @@ def init(folder: Path, form: str, force: bool) -> None:
 @click.command(short_help="Compare settings by what they yield, without pixels.")
 @request_options
 @workers_option
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos that have labels."
+)
 @json_option
 def sweep(overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Compare settings by yield and label completeness, without pixels.

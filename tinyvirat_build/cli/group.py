@@ -223,8 +223,8 @@ running_options = options(
     ),
     click.option(
         "--limit", type=click.IntRange(1), metavar="N",
-        help="A trial: plan and cut only the first N videos, with the splits of the whole and no "
-        "filter.",
+        help="A trial: plan and cut only the first N videos that have labels, with the splits of "
+        "the whole and no filter.",
     ),
     click.option("--rehash", is_flag=True, help="Read every input again, trust no time stamp."),
     click.option("--quiet", is_flag=True, help="No progress bars, no summary."),

@@ -49,12 +49,8 @@ class Known:
     of_source: Mapping[str, Settings]
     hashes: store.HashMemory
     ledger: Ledger
+    planned: Sequence[Entry]  # the videos within ``--limit``
     tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # of a video's units
-
-    @property
-    def planned(self) -> Sequence[Entry]:
-        """The videos within ``--limit``."""
-        return self.entries[: self.request.limit]
 
     def asked(self, stage: Stage) -> bool:
         """Whether a stage is to be done, and not only looked at."""

@@ -27,6 +27,7 @@ from tinyvirat_build.pipeline.request import (
     discover,
     placed,
     settled,
+    within_limit,
 )
 from tinyvirat_build.pipeline.stages import (
     STAGES,
@@ -118,11 +119,11 @@ def look(request: Request, first: str, until: str) -> Known:
     ]
     entries = placed(found, request)
     chosen = [source for source, _ in found.values()]
+    of_source = {name: settings.of(name) for name in {e.source for e in entries}}
     return Known(
-        request, first, until, labels.load_classes(settings.classes), chosen, entries,
-        {name: settings.of(name) for name in {e.source for e in entries}},
-        store.HashMemory(request.out / "log" / "hashes.json", forget=request.rehash),
-        ledger,
+        request, first, until, labels.load_classes(settings.classes), chosen, entries, of_source,
+        store.HashMemory(request.out / "log" / "hashes.json", forget=request.rehash), ledger,
+        within_limit(entries, request.limit, of_source),
     )  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
             outcome.worked[stage.name] = n = stale[stage.name]
             if n and order_of(stage.name) < order_of(known.first):
                 return BuildError(
-                    f"stage {stage.name} is not finished with these settings ({n} part{'s' * (n > 1)} to do); run "
+                    f"stage {stage.name} is not finished with these settings; run "
                     f"`tinyvirat-build {stage.name} --out {known.request.out}` first"
                 )
         if missing := _missing_videos(step, tasks, known):
