@@ -44,7 +44,7 @@ def test_the_pedestrians_are_described_and_built(shared: Path, tmp_path: Path) -
     shutil.copytree(shared / "data" / "pedestrians", folder)
     said = CliRunner().invoke(main, ["init", str(folder)])
     assert said.exit_code == 0, said.output
-    assert "1 annotated videos in kpf, 70 activities of 3 names" in said.output
+    assert "1 annotated video in kpf, 70 activities of 3 names" in said.output
     text = (folder / "street.yaml").read_text()
     assert "width: 768\nheight: 576\nfps: 10\n" in text
     assert "#   activity_walking: activity_walking  # 61" in text

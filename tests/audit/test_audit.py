@@ -344,7 +344,7 @@ def test_an_audit_is_told_and_goes_to_json(tables: Tables) -> None:
     given = {"clips": clips, "videos": videos(["v"], [None]), **lost()}
     found = audit(given, [tables], classes=("a", "b"), targets=TARGETS)
     text = render(found)
-    assert f"of {len(clips):,} clips carry the labels" in text
+    assert f"of {len(clips):,} clips have every label" in text
     assert "not sought, as no clip is cut" in text
     assert f"{found.complete:.2%}" in text
     assert json.loads(json.dumps(found.to_dict()))["complete"] == found.complete
