@@ -146,7 +146,8 @@ def _head(draft: Draft) -> Iterable[str]:
     lacking = len(draft.entries) - videos
     name = draft.folder.resolve().name
     name = name if safe_name(name) and name not in BUILTIN else "corpus"
-    yield f"# A corpus of annotated videos ({len(draft.entries)}), described by tinyvirat-build init."
+    found = f"annotated videos ({len(draft.entries)})"
+    yield f"# A corpus of {found}, described by tinyvirat-build init."
     yield "# Correct what is wrong; `tinyvirat-build doctor --source` this file checks it."
     yield f"name: {_plain(name)}"
     yield f"format: {draft.format}"
