@@ -22,6 +22,13 @@ from pathlib import Path
 import tinyvirat_build as tvb
 
 BOXES = 20  # a person
+ABOUT = """
+annotations: truth
+format: kpf
+group: 'v(\\d{4})'
+labels: {walks: [walks], waits: [waits]}
+classes: auto
+"""
 
 
 def write_corpus(root: Path, videos: int) -> Path:
@@ -35,7 +42,7 @@ def write_corpus(root: Path, videos: int) -> Path:
         name.with_suffix(".activities.yml").write_text("\n".join(acts) + "\n")
         name.with_suffix(".geom.yml").write_text("\n".join(map("\n".join, boxes)) + "\n")
     file = root / "many.yaml"
-    file.write_text("annotations: truth\nformat: kpf\ngroup: 'v(\\d{4})'\n")
+    file.write_text(ABOUT)
     return file
 
 

@@ -365,7 +365,8 @@ _STRINGS: Final = pd.StringDtype("pyarrow", na_value=np.nan)
 
 def strings(values: Sequence[str | None]) -> Any:
     """A column of strings, as pandas would make it after a look at each of them."""
-    return pd.arrays.ArrowStringArray(pa.array(values, pa.large_string()), dtype=_STRINGS)  # type: ignore[call-arg]
+    words = pa.array(values, pa.large_string())
+    return pd.arrays.ArrowStringArray(words, dtype=_STRINGS)  # type: ignore[call-arg]  # old stubs
 
 
 def issues_frame(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -10,10 +11,10 @@ import pandas as pd
 from tinyvirat_build import store
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.stages import writer_of
-from tinyvirat_build.records import Key
+from tinyvirat_build.records import KEYS, Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
-from tinyvirat_build.stages.tables import by_video
+from tinyvirat_build.stages.tables import Rows, by_video
 
 
 class Video(dict[str, pd.DataFrame]):
@@ -48,6 +49,26 @@ class Video(dict[str, pd.DataFrame]):
     def __missing__(self, name: str) -> pd.DataFrame:
         self[name] = store.from_arrow(store.read_unit(self._held[name], [name])[name])
         return self[name]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRows:
+    """One video's rows of a table of all videos: where they lie, until they are asked for."""
+
+    table: pd.DataFrame
+    rows: Rows
+
+    def __len__(self) -> int:
+        rows = self.rows
+        return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+
+    def __reduce__(self) -> tuple[type[OwnRows], tuple[pd.DataFrame, slice]]:
+        return OwnRows, (self.frame(), slice(0, len(self)))  # a process is sent no more than these
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table of their own, without the names of all other videos."""
+        own = self.table.iloc[self.rows].reset_index(drop=True)
+        return own.assign(**{key: own[key].astype(object).astype("category") for key in KEYS})
 
 
 class Corpus(dict[str, pd.DataFrame]):
@@ -90,9 +111,7 @@ class Corpus(dict[str, pd.DataFrame]):
         )
         return store.from_arrow(store.concat(parts))
 
-    def by_video(self, name: str) -> dict[Key, pd.DataFrame]:
+    def by_video(self, name: str) -> dict[Key, OwnRows]:
         """A table's rows, video by video."""
         table = self[name]
-        return {
-            key: table.iloc[rows].reset_index(drop=True) for key, rows in by_video(table).items()
-        }
+        return {key: OwnRows(table, rows) for key, rows in by_video(table).items()}

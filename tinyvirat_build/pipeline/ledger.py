@@ -18,12 +18,12 @@ class Ledger:
     def __init__(self, tables: Path) -> None:
         self.tables = tables
         self.keys: dict[str, list[str]] = {}
-        self.units: dict[str, list[Path]] = {}
+        self.units: dict[str, list[str]] = {}  # files
         self.tables_held: dict[str, str] = {}  # the tables that are of these units, by key
         self.discovered: list[pd.DataFrame] = []  # issues of discovery, one frame a source
 
     def finish(
-        self, stage: Stage, keys: Sequence[str], units: Sequence[Path], *, write: bool
+        self, stage: Stage, keys: Sequence[str], units: Sequence[str], *, write: bool
     ) -> bool:
         """Note that a stage's units are done, and write its tables of them.
 
@@ -31,14 +31,14 @@ class Ledger:
         """
         for name in stage.writes:
             if writer_of(name) == stage:
-                parts = (store.read_unit(u, [name])[name] for u in units)
+                parts = (store.read_unit(Path(u), [name])[name] for u in units)
                 if not self._table(name, store.digest(name, keys), parts, write=write):
                     return False
         if stage.writes:
             self.hold(stage, keys, units)
         return True
 
-    def hold(self, stage: Stage, keys: Sequence[str], units: Sequence[Path]) -> None:
+    def hold(self, stage: Stage, keys: Sequence[str], units: Sequence[str]) -> None:
         """Note units of a stage, whose issues and balance then count."""
         self.keys[stage.name], self.units[stage.name] = list(keys), list(units)
 
@@ -65,6 +65,6 @@ class Ledger:
             for frame in self.discovered:
                 yield store.to_arrow("issues", frame)
         for stage in names():
-            for unit in self.units.get(stage, []):
+            for unit in map(Path, self.units.get(stage, [])):
                 if store.has_part(unit, name):
                     yield store.read_unit(unit, [name])[name]

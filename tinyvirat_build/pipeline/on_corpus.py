@@ -91,7 +91,7 @@ def estimate(corpus: Corpus) -> spans.Estimate:
     clips = corpus.by_video("clips_filtered")
     here: list[tuple[float, Path, VideoIndex, pd.DataFrame]] = []
     for entry in (e for e in corpus.planned if e.key in clips):
-        own = clips[entry.key]
+        own = clips[entry.key].frame()
         if entry.video is None:
             total += spans.Estimate(clips_without_video=len(own), videos_missing=1)
             continue

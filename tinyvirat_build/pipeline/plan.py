@@ -71,13 +71,13 @@ class Known:
         """
         if columns or table in task.rows:
             return keys.columns_of(self.rows_of(table, task), columns)
-        return store.unit_digest(task.held[table], [table])
+        return store.unit_digest(task.unit_of(table), [table])
 
     def rows_of(self, table: str, task: Task) -> pa.Table | pd.DataFrame:
         """One video's rows of a table that an earlier step wrote."""
         if table in task.rows:
-            return task.rows[table]
-        at = task.held[table], table
+            return task.rows[table].frame()
+        at = task.unit_of(table), table
         if at not in self.tables:
             self.tables[at] = store.read_unit(at[0], [table])[table]
         return self.tables[at]
@@ -92,6 +92,7 @@ def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
     writers = {t: s for s in stages_before(step[0]) for t in s.writes}
     read = {t for s in step for t in s.reads_of()}
     rows = {t: corpus.by_video(t) for t in read if t in writers and writers[t].scope == "corpus"}
+    held = {t: s.name for t, s in writers.items() if s.scope != "corpus"}
     planned, here = {e.key for e in known.planned}, {e.video for e in known.planned}
     tasks = []
     for entry in known.entries:
@@ -103,7 +104,7 @@ def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
             known.classes,
             out,
             {t: own[entry.key] for t, own in rows.items()},
-            {t: unit_path(out, s.name, entry) for t, s in writers.items() if s.scope != "corpus"},
+            held,
             prove=entry.key in known.request.prove,
         )
         stages = [s for s in step if s.beyond_limit or entry.key in planned]
@@ -124,8 +125,9 @@ def _units(task: Task, stages: Sequence[Stage], known: Known) -> Iterator[Unit]:
         }
         key = keys.key_of(stage, task.settings, key, inputs)
         path = unit_path(task.out, stage.name, task.entry)
-        given = replace(task, held={**task.held, **dict.fromkeys(stage.writes, path)}).video
-        yield Unit(stage, path, key, is_stale(stage, path, key, known, given))
+        held = {**task.held, **dict.fromkeys(stage.writes, stage.name)}
+        given = replace(task, held=held).video
+        yield Unit(stage, str(path), key, is_stale(stage, path, key, known, given))
 
 
 def plan_corpus(stage: Stage, known: Known) -> Unit:
@@ -144,7 +146,7 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
     }
     key = keys.key_of(stage, known.request.settings, None, inputs)
     path = out / "units" / stage.name / "all"
-    return Unit(stage, path, key, is_stale(stage, path, key, known, known.corpus))
+    return Unit(stage, str(path), key, is_stale(stage, path, key, known, known.corpus))
 
 
 def _told(known: Known) -> object:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from tinyvirat_build import engine, labels, progress, store
@@ -136,6 +137,8 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
             if asked and asked[0].name == known.until:
                 outcome.estimate = resolve(step[0].run)(known.corpus())
             continue
+        if not asked and not (known.request.out / "units" / step[0].name).exists():
+            return None  # nothing of it was ever done
         if asked and "issues" in step[0].reads:
             known.ledger.write()
         whole = step[0].scope == "corpus"
@@ -260,25 +263,27 @@ def _finish(
 ) -> bool:
     """Note a stage that is finished, once its tables are; False where one is not and may not be."""
     if stage.scope == "corpus":
-        keys, own = [units[0].key], [units[0].path]
+        keys, own = [units[0].key], [units[0].at]
     else:
         planned = {e.key for e in known.planned}
         within = [u for t in tasks if t.entry.key in planned for u in t.units]
-        own = [u.path for u in within if u.stage == stage]
+        own = [u.at for u in within if u.stage == stage]
         # What was found, not when its file was written: a copy of the data gives the same bytes.
         # Else a unit's own key, which is not the one it must have where its work failed.
         names = [*stage.writes, "issues"]
         by_file = stage.scope == "file"
-        keys = [store.unit_digest(u, names) if by_file else store.unit_key(u) or "" for u in own]
+        key_of = partial(store.unit_digest, names=names) if by_file else store.unit_key
+        keys = [key_of(Path(u)) or "" for u in own]
     return known.ledger.finish(stage, keys, own, write=write)
 
 
 def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known: Known) -> Share:
     """Note what a shard has done of a stage: its issues and its balance, but no table."""
     assert known.request.shard is not None
-    units = [u.path for t in own for u in t.units]
-    known.ledger.hold(stage, [store.unit_key(u) or "" for u in units], units)
-    cuts = [store.read_unit(u, ["cuts"])["cuts"]["reason"] for u in units]
+    units = [u for t in own for u in t.units]
+    keys = [store.unit_key(u.path) or "" for u in units]
+    known.ledger.hold(stage, keys, [u.at for u in units])
+    cuts = [store.read_unit(u.path, ["cuts"])["cuts"]["reason"] for u in units]
     lost = sum(len(reasons) - reasons.null_count for reasons in cuts)
     return Share(
         known.request.shard, len(own), len(tasks), sum(map(_clips, own)), sum(map(_clips, tasks)),

@@ -11,7 +11,8 @@ import pandas as pd
 
 from tinyvirat_build import store
 from tinyvirat_build.engine import Failure
-from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.folder import unit_path
+from tinyvirat_build.pipeline.given import OwnRows, Video
 from tinyvirat_build.pipeline.stages import Stage, resolve
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
@@ -25,9 +26,14 @@ class Unit:
     """One stage's work on one video, or on the whole corpus: its file and the key it must have."""
 
     stage: Stage
-    path: Path
+    at: str  # not a Path, which takes four times the memory: a run has several units a video
     key: str
     stale: bool
+
+    @property
+    def path(self) -> Path:
+        """The unit's file."""
+        return Path(self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +44,22 @@ class Task:
     settings: Settings
     classes: tuple[str, ...]
     out: Path
-    rows: Mapping[str, pd.DataFrame]  # the video's own of the whole corpus's tables
-    held: Mapping[str, Path]  # the units of the steps before, by table
+    rows: Mapping[str, OwnRows]  # the video's own of the whole corpus's tables
+    held: Mapping[str, str]  # the stages of the steps before in whose units tables are, by table
     units: tuple[Unit, ...] = ()
     prove: bool = False
 
     def video(self) -> Video:
         """What the stages are given."""
+        rows = {table: own.frame() for table, own in self.rows.items()}
+        held = {table: self.unit_of(table) for table in self.held}
         return Video(
-            self.entry, self.settings, self.classes, self.out, self.rows, self.held,
-            prove=self.prove,
-        )  # fmt: skip
+            self.entry, self.settings, self.classes, self.out, rows, held, prove=self.prove
+        )
+
+    def unit_of(self, table: str) -> Path:
+        """The unit of a step before that holds a table."""
+        return unit_path(self.out, self.held[table], self.entry)
 
 
 def do_task(task: Task) -> None:

@@ -35,20 +35,16 @@ def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
     """A column as one Arrow array; the short ways come first, since there are many columns."""
-    if isinstance(values, pd.arrays.ArrowStringArray):
-        words = pa.array(values)
-        if isinstance(words, pa.ChunkedArray):
-            words = words.combine_chunks()
-        words = words.cast(pa.string())
-        return words.dictionary_encode() if pa.types.is_dictionary(kind) else words
     if isinstance(values, pd.arrays.NumpyExtensionArray):
         values = values.to_numpy()
         if values.dtype != object:
             return pa.array(values, kind, from_pandas=True)
+    if isinstance(values, pd.arrays.ArrowStringArray):
+        return pa.array(np.asarray(values, dtype=object), kind, from_pandas=True)
     if pa.types.is_list(kind):
         return pa.array([None if v is None else list(v) for v in values], kind)
     if pa.types.is_dictionary(kind) and not isinstance(values, pd.Categorical):
-        return pa.array(np.asarray(values, dtype=object), pa.string()).dictionary_encode()
+        return pa.array(np.asarray(values, dtype=object), kind, from_pandas=True)
     if isinstance(values, pd.Categorical):
         words = pa.array(np.asarray(values.categories, dtype=object), pa.string())
         missing = values.codes < 0
