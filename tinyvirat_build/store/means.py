@@ -41,6 +41,7 @@ _BY_WORDS: Final = {
     "can't start new thread": _PROCESSES,
     "failed to map segment": _MEMORY,  # of a library that is loaded
     "insufficient memory": _MEMORY,  # OpenCV's
+    "bad_alloc": _MEMORY,  # of C++, as OpenCV hands it on
 }
 
 
