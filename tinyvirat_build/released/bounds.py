@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from tinyvirat_build.records import KEYS, columns, empty
@@ -19,21 +20,23 @@ def beyond(clips: pd.DataFrame, bounds: Mapping[str, object]) -> pd.Series[str]:
     (None: no bound), and ``infrared``, which is kept or dropped. What could not be measured is
     beyond no bound.
     """
-    found = pd.Series("", clips.index, dtype=object)
+    told: list[list[str]] = [[] for _ in range(len(clips))]
     for name, bound in bounds.items():
         side, _, column = name.partition("_")
         if name == "infrared":
             wrong = clips["infrared"].eq(True) & (bound == "drop")
-            words = pd.Series("infrared", clips.index)
         elif isinstance(bound, float):
             values = clips[column].astype(float)
             wrong = values < bound if side == "min" else values > bound
-            sign = "<" if side == "min" else ">"
-            words = values.map(lambda v, c=column, s=sign, b=bound: f"{c} {v:.4g} {s} {b:g}")
         else:
             continue
-        found[wrong] += found[wrong].map(lambda told: "; " if told else "") + words[wrong]
-    return found
+        for row in np.flatnonzero(wrong).tolist():
+            if name == "infrared":
+                told[row].append(name)
+            else:
+                sign = "<" if side == "min" else ">"
+                told[row].append(f"{column} {values.iloc[row]:.4g} {sign} {bound:g}")
+    return pd.Series(["; ".join(words) for words in told], clips.index, dtype=object)
 
 
 def quarantine(manifest: pd.DataFrame, why: pd.Series[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
