@@ -24,9 +24,22 @@ def test_what_was_there_before_counts_for_no_speed() -> None:
         100_000_000, "fetch", "B", done=60_000_000, clock=lambda: now[0], show=said.append
     )
     count.note("of a mirror")
-    now[0] = 10.0
-    count.add(20_000_000)
-    assert said == ["fetch: 80 MB of 100 MB in 10 s, about 10 s to go; of a mirror"]
+    for second in (1.0, 11.0):
+        now[0] = second
+        count.add(10_000_000)
+    assert said == ["fetch: 80 MB of 100 MB in 11 s, about 20 s to go; of a mirror"]
+
+
+def test_the_start_of_processes_is_no_part_of_the_rate() -> None:
+    now, said = [0.0], list[str]()
+    count = progress.Count(266, "parse", "video", clock=lambda: now[0], show=said.append)
+    for second in (2.3, 10.0, 17.4):
+        now[0] = second
+        count.add(1 if second == 2.3 else 100)
+    assert said == [
+        "parse: 1 of 266 videos in 2 s",
+        "parse: 201 of 266 videos in 17 s, about 5 s to go",
+    ]
 
 
 def test_short_work_says_nothing_and_the_innermost_is_told(

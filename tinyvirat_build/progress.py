@@ -34,12 +34,14 @@ class Count:
     ) -> None:
         self.total, self.name, self.unit, self.done = total, name, unit, done
         self._clock, self._show, self._bar = clock, show, bar
-        self._began, self._before, self._note = clock(), done, ""
+        self._began, self._note = clock(), ""
+        self._first: tuple[float, int] | None = None  # when work was under way, and what was done
         self._next = self._began + _DELAY
 
     def add(self, n: int = 1) -> None:
         """Count ``n`` more, and say so where it is time."""
         self.done += n
+        self._first = self._first or (self._clock(), self.done)
         if self._bar is not None:
             self._bar.update(n)
         if self._show is not None and self._clock() >= self._next:
@@ -63,10 +65,13 @@ class Count:
         return f"{done}{of}" if self.unit == "B" else f"{done}{of} {self.unit}s"
 
     def _line(self) -> str:
-        spent, done = self._clock() - self._began, self.done - self._before
-        line = f"{self.name}: {self.text()} in {spent:.0f} s"
-        if done and self.total is not None and self.total > self.done:
-            line += f", about {spent * (self.total - self.done) / done:.0f} s to go"
+        now = self._clock()
+        line = f"{self.name}: {self.text()} in {now - self._began:.0f} s"
+        # Processes had to start before the first was done, and that is no part of the rate.
+        begun, before = self._first or (now, self.done)
+        if self.done > before and self.total is not None and self.total > self.done:
+            rest = (now - begun) * (self.total - self.done) / (self.done - before)
+            line += f", about {rest:.0f} s to go"
         return f"{line}; {self._note}" if self._note else line
 
 
