@@ -226,3 +226,18 @@ def test_a_copy_where_there_are_no_hard_links(
     store.link_or_copy(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"clip"
     assert (tmp_path / "a").stat().st_nlink == 1
+
+
+def test_what_a_power_failure_leaves_of_a_unit_is_told(tmp_path: Path) -> None:
+    """Its end missing, the work is done again; a hole before its end, it is refused."""
+    unit, key = tmp_path / "unit", "k" * 32
+    store.write_unit(unit, key, {"a": b"1" * 5000})
+    whole = unit.read_bytes()
+    assert store.unit_key(unit) == key
+    for left in (b"", whole[:2000], whole[:2000].ljust(len(whole), b"\0")):
+        unit.write_bytes(left)
+        assert store.unit_key(unit) != key
+    unit.write_bytes(whole[:1000] + bytes(2000) + whole[3000:])
+    assert store.unit_key(unit) == key
+    with pytest.raises(BuildError, match="delete it"):
+        store.unit_digest(unit, ["a"])
