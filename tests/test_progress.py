@@ -52,3 +52,17 @@ def test_short_work_says_nothing_and_the_innermost_is_told(
         assert progress.so_far() == "1 of 3 videos (audit)"
     assert progress.so_far() == ""
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_leaves_to_be_told_how_far_the_work_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The main thread may have left the work before another one answers."""
+    monkeypatch.setattr(progress, "_open", [])
+    with pytest.raises(KeyboardInterrupt), progress.counting(9, "render", "video") as count:
+        count.add()
+        raise KeyboardInterrupt
+    assert progress.so_far() == "1 of 9 videos (render)"
+    with pytest.raises(ValueError, match="no"), progress.counting(9, "render", "video"):
+        raise ValueError("no")
+    assert progress.so_far() == "1 of 9 videos (render)"

@@ -95,8 +95,9 @@ def counting(
         _open.append(count)
         try:
             yield count
-        finally:
-            _open.remove(count)
+        finally:  # an interrupt is answered by another thread, perhaps after this
+            if sys.exc_info()[0] is not KeyboardInterrupt:
+                _open.remove(count)
 
 
 def counted(
