@@ -29,6 +29,7 @@ from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
 from tinyvirat_build.store.means import lacking  # noqa: E402
 from tinyvirat_build.train import fit as runner  # noqa: E402
 from tinyvirat_build.train import models, runs, settings  # noqa: E402
+from tinyvirat_build.train.loop import step_seed  # noqa: E402
 from tinyvirat_build.train.losses import asymmetric, binary_cross_entropy  # noqa: E402
 from tinyvirat_build.train.meter import Meter  # noqa: E402
 from tinyvirat_build.train.trainer import Trainer  # noqa: E402
@@ -696,7 +697,7 @@ def test_settings_out_of_range_are_refused(override: str) -> None:
 
 def test_any_seed_makes_the_seed_of_a_step() -> None:
     for seed in (0, 2**31, 2**63 - 1):
-        torch.manual_seed(runner.step_seed(seed, 10**6, 7))
+        torch.manual_seed(step_seed(seed, 10**6, 7))
 
 
 @pytest.mark.parametrize(
