@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from tinyvirat_build.errors import TrainError  # noqa: E402
 from tinyvirat_build.train import models  # noqa: E402
-from tinyvirat_build.train.models.resnet3d import DropPath, set_drop_path  # noqa: E402
+from tinyvirat_build.train.models.drop_path import DropPath, set_drop_path  # noqa: E402
 from tinyvirat_build.train.trainer import Trainer  # noqa: E402
 
 from .test_fit import MemoryLoader, small, start, tiny, weights  # noqa: E402

@@ -15,7 +15,7 @@ from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.ema import Average
 from tinyvirat_build.train.losses import Frequency, LossFunction, distilled, make_loss
-from tinyvirat_build.train.models.resnet3d import set_drop_path
+from tinyvirat_build.train.models.drop_path import set_drop_path
 from tinyvirat_build.train.settings import TrainSettings
 
 
