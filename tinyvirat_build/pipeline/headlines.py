@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from tinyvirat_build.settings import Settings
@@ -26,20 +28,20 @@ def headlines_of(issues: pd.DataFrame, settings: Settings) -> list[str]:
     if len(gone):
         least = settings.filter.min_samples
         lost = int(rare[rare["action"] == "dropped"]["count"].sum())
+        clips = [f"{n:,} training clips" for n in gone["count"]]
         lines.append(
-            f"filter.min_samples={least} left out {_labels(gone)}, and {lost:,} clips with no "
-            "other label; --set filter.min_samples=1 keeps them."
+            f"filter.min_samples={least} left out {_labels(gone, clips)}, and {lost:,} clips with "
+            "no other label; --set filter.min_samples=1 keeps them."
         )
     absent = issues[issues["reason"] == "absent_label"]
     if len(absent):
-        lines.append(f"In no clip of some split: {_labels(absent)}.")
+        lines.append(f"In no clip of some split: {_labels(absent, absent['detail'])}.")
     return lines
 
 
-def _labels(issues: pd.DataFrame, most: int = 5) -> str:
-    """Labels with what is said of them, the first few."""
-    said = zip(issues["record"], issues["detail"], strict=True)
-    told = [f"{str(label).removeprefix('label ')} ({str(why).split(', fewer')[0]})"
-            for label, why in said]  # fmt: skip
+def _labels(issues: pd.DataFrame, about: Iterable[str], most: int = 5) -> str:
+    """Labels with what there is to say of each, the first few."""
+    names = issues["record"].str.removeprefix("label ")
+    told = [f"{name} ({words})" for name, words in zip(names, about, strict=True)]
     more = f" and {len(told) - most} more" if len(told) > most else ""
     return ", ".join(told[:most]) + more
