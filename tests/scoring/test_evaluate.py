@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +17,9 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="the extra train is not installed")
 
+from killed import whole_and_resumed  # noqa: E402
 from loader.synthetic import CLASSES, Shape, make_pack  # noqa: E402
 
 from tinyvirat_build.cli import main  # noqa: E402
@@ -119,33 +115,7 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
         "augment.mixup=0.2",
         "epochs=2",
     ]
-    chosen = small(*options)
-    (tmp_path / "own.yaml").write_text(chosen.to_yaml())
-    command = [sys.executable, "-m", "tinyvirat_build", "train", "--quiet", "--device", "cpu"]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    command += ["--preset", str(tmp_path / "own.yaml"), "--build", str(tmp_path), "--out", str(cut)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment)
-    while process.poll() is None and not _in_mid_epoch(cut / "last.pt"):
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert _place(cut)["epoch"] < 2
-    subprocess.run(command, env=environment, check=True)
-    fit.train(chosen, tmp_path, whole, device="cpu", progress=False)
-    trees = [runs.load_checkpoint(out / "last.pt") for out in (whole, cut)]
-    assert trees[0]["place"] == trees[1]["place"]
-    for name, value in trees[0]["model"].items():
-        assert torch.equal(value, trees[1]["model"][name]), name
-
-
-def _place(out: Path) -> dict[str, Any]:
-    place: dict[str, Any] = runs.load_checkpoint(out / "last.pt")["place"]
-    return place
-
-
-def _in_mid_epoch(file: Path) -> bool:
-    return file.is_file() and _place(file.parent)["batch"] > 0
+    whole_and_resumed(small(*options), tmp_path, tmp_path)
 
 
 def test_a_run_does_not_go_on_with_another_build_or_other_weights(

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,8 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="the extra train is not installed")
 
+from killed import whole_and_resumed  # noqa: E402
 from loader.synthetic import Shape, make_pack  # noqa: E402
 
 from tinyvirat_build.cli import main  # noqa: E402
@@ -406,24 +402,7 @@ def test_trained_killed_resumed_evaluated_predicted(kind: str, build: Path, tmp_
         pytest.importorskip("transformers")
         model = f"transformers:{write_config(tmp_path, kind).parent}"
     options = ["deterministic=true", "save_every=3", "read_every=3", "epochs=2", "data.stride=1"]
-    chosen = small(model, *options)
-    (tmp_path / "own.yaml").write_text(chosen.to_yaml())
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    command = [sys.executable, "-m", "tinyvirat_build", "train", "--quiet", "--device", "cpu"]
-    command += ["--preset", str(tmp_path / "own.yaml"), "--build", str(build), "--out", str(cut)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment)
-    while process.poll() is None and not (cut / "last.pt").is_file():
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert runs.load_checkpoint(cut / "last.pt")["place"]["epoch"] < 2
-    subprocess.run(command, env=environment, check=True)
-    fit.train(chosen, build, whole, device="cpu", progress=False)
-    trees = [runs.load_checkpoint(out / "last.pt") for out in (whole, cut)]
-    assert trees[0]["place"] == trees[1]["place"]
-    for name, value in trees[0]["model"].items():
-        assert torch.equal(value, trees[1]["model"][name]), name
+    whole, cut = whole_and_resumed(small(model, *options), build, tmp_path)
     both = [option for out in (whole, cut) for option in ("--run", str(out))]
     for arguments in (
         ["evaluate", *both, "--out", str(tmp_path / "e")],
