@@ -56,7 +56,7 @@ def test_datasets_loads_the_video_folder(
 def test_webdataset_streams_the_shards(
     public: bool, client: Client, demo: tvb.Build, tmp_path: Path
 ) -> None:
-    pytest.importorskip("webdataset")
+    pytest.importorskip("webdataset", reason="the extra export is not installed")
     folder = demo.export("webdataset", tmp_path / "export", public=public).path
     assert ordered(client("reads_webdataset.py", folder)) == known(demo, public=public)
 

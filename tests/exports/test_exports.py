@@ -51,7 +51,7 @@ def bytes_in(folder: Path) -> dict[str, str]:
 
 def needs(target: str) -> None:
     if target == "webdataset":
-        pytest.importorskip("webdataset")
+        pytest.importorskip("webdataset", reason="the extra export is not installed")
 
 
 @pytest.mark.parametrize("target", OF_CLIPS)
@@ -166,7 +166,7 @@ def shards(folder: Path) -> dict[str, dict[str, bytes]]:
 def test_shards_are_bounded_and_taken_up_after_a_kill(
     build: tvb.Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("webdataset")
+    pytest.importorskip("webdataset", reason="the extra export is not installed")
     monkeypatch.setattr(webdataset, "MAX_SHARD", 2 * len("train 000000"))
     whole = build.export("webdataset", tmp_path / "whole").path
     found = shards(whole)
