@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,8 +19,6 @@ import pytest
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
-
-av = pytest.importorskip("av")
 
 _PAGE = """<video id="v" src="clip.mp4" muted></video><script>
 const v = document.getElementById("v");
