@@ -100,7 +100,7 @@ def test_a_clip_is_found_and_plays(shown: tvb.Build, browse: Callable[..., Page]
     page.locator("#seek").fill("0")
     before = frame(page)
     page.keyboard.press("Escape")  # the dialog closes, and opens again with Enter
-    page.locator(".clip").focus()
+    page.locator("button.clip").focus()
     page.keyboard.press("Enter")
     page.locator("#play", has_text="Pause").wait_for()
     page.locator("#play").click()
