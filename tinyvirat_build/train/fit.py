@@ -20,7 +20,7 @@ from tinyvirat_build.train import runs
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.distil import Teacher, open_teachers
 from tinyvirat_build.train.loggers import LoggerFactory, logger_of
-from tinyvirat_build.train.loop import Loop, TrainLoader
+from tinyvirat_build.train.loop import Training, TrainLoader
 from tinyvirat_build.train.losses import Frequency
 from tinyvirat_build.train.models.network import Network, begin
 from tinyvirat_build.train.settings import TrainSettings
@@ -94,7 +94,7 @@ def fit(
         TrainError: a loss, gradient or weight is not finite (with the batch's ids), ``out`` holds
             another run, or the settings ask for what the device cannot do.
     """
-    loop = Loop(
+    training = Training(
         Trainer(model, settings, device, ranks or Ranks(), frequency, teacher),
         train_loader,
         val_loader,
@@ -106,7 +106,7 @@ def fit(
         progress,
         logger or logger_of(settings.logger),
     )
-    place = loop.run()
+    place = training.run()
     judged = place.best_epoch >= 0
     return FitResult(
         out,

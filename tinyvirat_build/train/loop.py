@@ -71,7 +71,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Loop:
+class Training:
     """A run as it goes on: epochs of steps, looked at and saved at intervals."""
 
     trainer: Trainer
