@@ -55,11 +55,14 @@ baseline-demo: $(VENV)/.train  ## train and score a small network on the demo co
 	$(BIN)/tinyvirat-build train --preset demo --build $(OUT) --out $(OUT)-run
 	$(BIN)/tinyvirat-build evaluate --run $(OUT)-run
 
+# A file of tests is one worker's; conftest.py puts the longest first.
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.dev  ## run the tests (COVERAGE=1 prints what they cover, and takes longer)
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(if $(COVERAGE),--cov)
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS) $(if $(COVERAGE),--cov)
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --timeout 3600
+	$(BIN)/python -m pytest -m slow $(WORKERS) --timeout 3600
 
 $(MINIMUMS)/.done: setup.cfg constraints-minimums.txt
 	$(PYTHON) -m venv $(MINIMUMS)
@@ -69,7 +72,7 @@ $(MINIMUMS)/.done: setup.cfg constraints-minimums.txt
 
 # Old versions warn of what newer ones of others have in store; that is theirs.
 test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest versions that it allows
-	PYTHONPATH=$(CURDIR) $(MINIMUMS)/bin/python -m pytest -m "not slow" -n auto --dist loadfile \
+	PYTHONPATH=$(CURDIR) $(MINIMUMS)/bin/python -m pytest -m "not slow" $(WORKERS) \
 	  -W ignore::DeprecationWarning -W ignore::FutureWarning -p no:cacheprovider $(MINIMUM_TESTS)
 
 # One cell of the matrix tells what the newest OpenCV makes of a file, and not what is built.

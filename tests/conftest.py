@@ -24,6 +24,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 REPO = Path(__file__).resolve().parent.parent
 
+# Files that take longest, first: a file is one worker's, and what begins last would end alone.
+LONGEST = (
+    "tests/train/test_demo.py",
+    "tests/test_docs.py",
+    "tests/pipeline/test_pipeline.py",
+    "tests/pipeline/test_work.py",
+    "tests/formats/test_real.py",
+    "tests/cli/test_doors.py",
+    "tests/train/test_fit.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    at = {REPO / path: i for i, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: at.get(item.path, len(at)))
+
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave helpers and programs alone, which the search for examples would import."""

@@ -97,8 +97,10 @@ def test_kpf_equals_pyyaml(name: str, shared: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", KPF_SETS)
-def test_all_kpf_equals_pyyaml(name: str, shared: Path) -> None:
-    for clip, files in kpf_clips(annotations(shared) / name):
+def test_large_kpf_equals_pyyaml(name: str, shared: Path) -> None:
+    """All files of the small sets, and of Kitware's 109 MB every fourth clip."""
+    clips = list(kpf_clips(annotations(shared) / name))
+    for clip, files in clips[:: 4 if name == "kitware" else 1]:
         check_kpf(clip, files)
 
 

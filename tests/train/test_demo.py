@@ -35,11 +35,13 @@ def test_the_baseline_learns_held_out_groups(demo: Path, tmp_path: Path) -> None
 
 
 def trained_on_shuffled_labels(build: Path, out: Path, seed: int) -> np.ndarray:
-    """Scores of the test clips after the demo's whole training on labels of other clips."""
+    """Scores of the test clips after all epochs on a sixth of the clips, with others' labels."""
     chosen = settings.load("demo", overrides=[f"seed={seed}"])
     pack: Pack = open_pack(build)
     train = pack.of_split("train")
-    pack.labels[train] = pack.labels[np.random.default_rng(seed).permutation(train)]
+    shuffled = np.random.default_rng(seed).permutation(train)
+    pack.labels[train] = pack.labels[shuffled]
+    pack.split[shuffled[len(train) // 6 :]] = "none"
     device = torch.device("cpu")
     train_loader, _ = make_loaders(chosen, pack, device, Ranks())
     torch.manual_seed(seed)
@@ -52,7 +54,7 @@ def trained_on_shuffled_labels(build: Path, out: Path, seed: int) -> np.ndarray:
     ).scores
 
 
-@pytest.mark.timeout(5400)  # five whole trainings
+@pytest.mark.timeout(3600)
 def test_shuffled_labels_teach_nothing(demo: Path, tmp_path: Path) -> None:
     """As often as in training each class is said, and hit no more often than by guessing so."""
     pack = open_pack(demo)
