@@ -187,7 +187,7 @@ class Ahead:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._client.stop.set()
+        self._client.end()
         self._pool.shutdown(cancel_futures=True)
 
     def ask(self, at: int) -> None:
