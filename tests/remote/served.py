@@ -25,10 +25,12 @@ class Served:
     url: str = ""
     delay: float = 0.0  # seconds before each answer
     rate: float = 0.0  # bytes a second of all connections together; 0 for no limit
-    faults: list[str] = field(default_factory=list)  # "500", "403", "cut"
+    faults: list[str] = field(default_factory=list)  # "500", "403", "cut", "silent"; "" for none
     fails_all: bool = False  # whatever is asked for, not ranges alone
     elsewhere: str = ""  # where every request is sent to
     spans: list[tuple[int, int]] = field(default_factory=list)  # that were sent
+    silent: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    over: threading.Event = field(default_factory=threading.Event)
     lock: Any = field(default_factory=threading.Lock)
     free: float = 0.0  # when the line is free again
 
@@ -50,6 +52,7 @@ def serving(folder: Path, **how: Any) -> Iterator[Served]:
     try:
         yield served
     finally:
+        served.over.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -83,6 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
             fault = served.faults.pop(0) if served.faults and (asked or served.fails_all) else ""
         if fault.isdigit():
             self._refuse(int(fault))
+            return
+        if fault == "silent":
+            served.silent.release()
+            served.over.wait(60)
+            self.close_connection = True
             return
         size = path.stat().st_size
         tag = f'"{hashlib.md5(str(path.stat().st_mtime_ns).encode()).hexdigest()}"'

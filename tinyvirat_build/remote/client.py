@@ -6,16 +6,18 @@ is fetched comes from where the user, or the corpus, says.
 
 from __future__ import annotations
 
+import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
 from typing import IO, Any, Final, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from tinyvirat_build import __version__
 from tinyvirat_build.errors import DataError, SettingsError
@@ -141,6 +143,23 @@ class Client:
     budget: Budget = field(default_factory=lambda: Budget(None))
     wait: Callable[[float], object] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def end(self) -> None:
+        """End what is under way at once, also where a server is silent; other threads may ask."""
+        with self._lock:
+            self.stop.set()
+            for one in self._sockets:
+                with suppress(OSError):  # closed meanwhile
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def _note(self, connected: socket.socket) -> None:
+        with self._lock:
+            if self.stop.is_set():
+                connected.close()
+                raise StoppedError
+            self._sockets.add(connected)
 
     @contextmanager
     def get(
@@ -155,8 +174,9 @@ class Client:
         """
         about = {"User-Agent": f"tinyvirat-build/{__version__}", **(headers or {})}
         request = urllib.request.Request(checked(url), headers=about, method=method)
+        opener = urllib.request.build_opener(_OneHost, _Noting(self._note))
         try:
-            found = _OPENER.open(request, timeout=_TIMEOUT)
+            found = opener.open(request, timeout=_TIMEOUT)
         except urllib.error.HTTPError as e:
             with e:
                 raise _of_status(e, url) from None
@@ -287,7 +307,25 @@ class _OneHost(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-_OPENER: Final = urllib.request.build_opener(_OneHost)
+class _Noting(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens connections as urllib does, and notes their sockets."""
+
+    def __init__(self, note: Callable[[socket.socket], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def do_open(self, http_class: Any, req: Any, **how: Any) -> Any:
+        """As urllib's."""
+        return super().do_open(_noted(http_class, self._note), req, **how)
+
+
+def _noted(kind: Any, note: Callable[[socket.socket], None]) -> Any:
+    class Noted(kind):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            note(self.sock)
+
+    return Noted
 
 
 def _of_status(error: urllib.error.HTTPError, url: str) -> Exception:

@@ -225,7 +225,7 @@ def bring(
                 raise outcome
             yield job, outcome
     finally:
-        bucket.client.stop.set()
+        bucket.client.end()
 
 
 def _bring(bucket: Bucket, job: Job, advance: Advance) -> str:

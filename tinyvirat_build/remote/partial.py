@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -88,12 +88,20 @@ class Partial:
             return
         with self.path.open("r+b") as file:
             for start, data in self.ranges.fetch(missing):
-                self._compare_made(file.fileno(), start, data)
-                os.pwrite(file.fileno(), data, start)
-                self.held = joined([*self.held, (start, start + len(data))])
+                self.keep(file.fileno(), start, data)
 
-    def _compare_made(self, file: int, start: int, data: object) -> None:
-        view = memoryview(data)  # type: ignore[arg-type]
+    def keep(self, file: int, start: int, data: Any) -> None:
+        """Write bytes that came into the open file.
+
+        Raises:
+            UnsureError: the file's own index does not say what lies there.
+        """
+        self._compare_made(file, start, data)
+        os.pwrite(file, data, start)
+        self.held = joined([*self.held, (start, start + len(data))])
+
+    def _compare_made(self, file: int, start: int, data: Any) -> None:
+        view = memoryview(data)
         places = np.array(self.made, np.int64)
         inside = places[(places >= start) & (places + _HEADER <= start + len(view))]
         for place in inside.tolist():

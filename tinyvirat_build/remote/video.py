@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import pandas as pd
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.geometry.arrays import Ints
+from tinyvirat_build.remote.arriving import Arriving
 from tinyvirat_build.remote.avi import fill_avi
 from tinyvirat_build.remote.movie import fill_movie
 from tinyvirat_build.remote.objects import RemoteFile
@@ -26,7 +27,8 @@ from tinyvirat_build.remote.ranges import RemoteError, Span, joined
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.agreed import cut_agreed
-from tinyvirat_build.video.glimpse import Glimpse, UnsureError
+from tinyvirat_build.video.demuxed import picture_reader
+from tinyvirat_build.video.glimpse import Afar, Glimpse, UnsureError, reorders
 from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.opening import open_source, video_stream
 from tinyvirat_build.video.spans import decoding_runs, needed_frames
@@ -36,6 +38,7 @@ _START: Final = 80  # packets that are decoded, or may be, to see what the video
 _ROUNDS: Final = 4  # of looking what a packet refers to
 _BLOCK: Final = 512  # bytes, of which a file's use of a disk is told
 MOST_CACHED: Final = 20 << 30  # bytes of all remote videos' parts between index and cut
+_OTHER_FRAMES: Final = "packets show other frames than its index says"
 _CERTAIN: Final = ("pixel_format", "rotated", "interlaced")  # of the first picture, or the header
 
 
@@ -81,13 +84,46 @@ class RemoteVideo:
             if how.get("prove"):  # which decodes the file from its start
                 return cut_agreed(self.parts.path, self.whole(), clips, out, encode, **how)
             self._fill()
+            if self.parts.lacking(needed_spans(index, clips)) and _tells_order(self.parts.path):
+                cuts, index = self._cut_arriving(index, clips, out, encode, how)
+                if cuts is not None:
+                    return cuts
+                _clear(out)
             index = self._needed(index, clips)
-            return cut_agreed(self.parts.path, index, clips, out, encode, beyond=_beyond, **how)
+            how["afar"] = Afar(_beyond)
+            return cut_agreed(self.parts.path, index, clips, out, encode, **how)
         except UnsureError as e:
             index = self._whole(str(e))
-            for file in out.iterdir():
-                file.unlink()
+            _clear(out)
+            how["afar"] = None
             return cut_agreed(self.parts.path, index, clips, out, encode, **how)
+
+    def _cut_arriving(
+        self, index: VideoIndex, clips: pd.DataFrame, out: Path, encode: Encode, how: dict[str, Any]
+    ) -> tuple[pd.DataFrame | None, VideoIndex]:
+        """Cut while the packets arrive, and see by all of them whether the index was right.
+
+        None where it was not; and the index as the packets have it.
+        """
+        cuts, damage = None, None
+        with Arriving(self.parts, needed_spans(index, clips)) as arriving:
+            afar = Afar(_beyond, arriving.open)
+            try:
+                cuts = cut_agreed(self.parts.path, index, clips, out, encode, afar=afar, **how)
+            except UnsureError as e:
+                damage = e
+            finally:
+                if arriving.failure is not None:
+                    raise arriving.failure
+            arriving.rest()
+        found = self._look()
+        if found.n_frames != index.n_frames:
+            raise UnsureError(_OTHER_FRAMES)
+        if not _alike(found, index):
+            return None, found
+        if damage is not None:
+            raise damage
+        return cuts, found
 
     @property
     def name(self) -> str:
@@ -152,7 +188,7 @@ class RemoteVideo:
             spans = needed_spans(index, clips)
             if not self.parts.lacking(spans):
                 if index.n_frames != before.n_frames:
-                    raise UnsureError("packets show other frames than its index says")
+                    raise UnsureError(_OTHER_FRAMES)
                 return index
             self.parts.need(*spans)
             index = self._look()
@@ -161,6 +197,16 @@ class RemoteVideo:
 
 def _beyond() -> None:
     raise UnsureError("damage: what a player shows of it takes a decoding from the start")
+
+
+def _clear(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+def _alike(one: VideoIndex, other: VideoIndex) -> bool:
+    """Whether frames are decoded alike by two indexes; which packets may be left out aside."""
+    return one.to_bytes() == replace(other, disposable=one.disposable).to_bytes()
 
 
 def needed_spans(index: VideoIndex, clips: pd.DataFrame) -> list[Span]:
@@ -205,6 +251,21 @@ def _packets_of_start(path: Path) -> Sequence[Span]:
     if not found:
         raise UnsureError("its index names no packet")
     return joined(found)
+
+
+def _tells_order(path: Path) -> bool:
+    """Whether a file's index orders its pictures, as far as its start shows.
+
+    That of an AVI says nothing of it, so that reordered pictures have to be read for it.
+    """
+    with open_source(path) as container:
+        stream = video_stream(container)
+        reader = picture_reader(stream.codec_context)
+        if container.format.name != "avi" or reader is None:
+            return True
+        read = [(reader(bytes(p)), p.is_keyframe) for p in _first(container, stream)]
+    pictures, keys = zip(*read, strict=True)
+    return not reorders(list(pictures), np.array(keys))
 
 
 def _first(container: Any, stream: Any) -> Iterator[Any]:

@@ -9,7 +9,6 @@ depends on nothing but the source, so that equal builds agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ import pandas as pd
 from tinyvirat_build.settings import Encode
 from tinyvirat_build.video.cutter import Profile, cut_video
 from tinyvirat_build.video.encode import LOSSLESS
+from tinyvirat_build.video.glimpse import Afar
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.verify import verify_video
 
@@ -35,13 +35,13 @@ def cut_agreed(
     max_held: float,
     pack_path: Path | None = None,
     prove: bool = False,
-    beyond: Callable[[], None] | None = None,
+    afar: Afar | None = None,
 ) -> pd.DataFrame:
     """Cut as :func:`cut_video` does; a clip that the ffmpeg program shows otherwise is disputed.
 
     Only a damaged source is compared, or with ``prove`` any. The rest is cut again without the
-    disputed clips, until nothing is left to dispute. ``beyond`` is called before more is read of
-    the source than the packets that the clips need.
+    disputed clips, until nothing is left to dispute. ``afar`` is of a source that is here in
+    parts.
 
     Raises:
         VideoError: as :func:`cut_video`.
@@ -53,12 +53,12 @@ def cut_agreed(
         profile = Profile()
         cuts = cut_video(
             path, index, wanted, out_dir, encode,
-            max_held=max_held, pack_path=pack_path, profile=profile, beyond=beyond,
+            max_held=max_held, pack_path=pack_path, profile=profile, afar=afar,
         )  # fmt: skip
         if not (prove or index.broken or profile.passes > 1):
             return cuts
-        if beyond is not None:
-            beyond()
+        if afar is not None:
+            afar.beyond()
         rows = wanted.merge(cuts[cuts["reason"].isna()], on="clip_id")
         lossless = encode.codec in LOSSLESS
         found = {

@@ -34,6 +34,7 @@ from tinyvirat_build.store import PARTIAL, atomic_path, sync_folder
 from tinyvirat_build.store.means import raise_if_lacking
 from tinyvirat_build.video.decoding import DamagedError, Decoding, Profile
 from tinyvirat_build.video.encode import encode_clip
+from tinyvirat_build.video.glimpse import Afar
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.quality import Measured, measure
 from tinyvirat_build.video.rate import clip_rate
@@ -107,7 +108,7 @@ def cut_video(
     pack_path: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
     profile: Profile | None = None,
-    beyond: Callable[[], None] | None = None,
+    afar: Afar | None = None,
 ) -> pd.DataFrame:
     """Cut every clip of one video, exactly, decoding each needed group of pictures once.
 
@@ -118,8 +119,8 @@ def cut_video(
     frame after frame, Y, U and V of the enclosing even window in 4:2:0
     (:class:`~tinyvirat_build.video.windows.Window`). ``max_held`` is the largest share of a
     clip's frames that may repeat the one before because their packet was lost. ``progress`` is
-    called with the number of clips that are done since the last call, ``beyond`` before damage has
-    more read of the source than the packets that the clips need.
+    called with the number of clips that are done since the last call; ``afar`` is of a source
+    that is here in parts.
 
     Returns one row a clip in the order given, with :data:`COLUMNS` (file names relative to their
     folders); a clip that could not be cut exactly has a ``reason`` and no file. Every file is
@@ -141,14 +142,15 @@ def cut_video(
     report(len(wanted) - len(kept))
     if kept:
         with _raw_file(out, pack_path) as raw:
-            decoding = Decoding(Path(path), index, profile or Profile())
+            opened = afar.opened if afar else None
+            decoding = Decoding(Path(path), index, profile or Profile(), opened)
             job = _Job(decoding, out, encode, max_held, raw, report)
             try:
                 job.run(kept, careful=False)
             except DamagedError as e:
                 raise_if_lacking(e)
-                if beyond is not None:
-                    beyond()
+                if afar is not None:
+                    afar.beyond()
                 job.run(kept, careful=True)
             _compact(raw, kept)
             _put_in_place(out, kept)

@@ -8,7 +8,7 @@ decoded with care, from the first packet on, as every player does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import process_time
@@ -58,6 +58,7 @@ class Decoding:
     path: Path
     index: VideoIndex
     profile: Profile = field(default_factory=Profile)
+    opened: Callable[[], Any] | None = None  # gives the file, where it is not simply at ``path``
     doubtful: float = math.inf  # the first frame whose number the decoder contradicts
 
     def shown(self, frames: Ints, *, careful: bool) -> Iterator[Shown]:
@@ -74,7 +75,7 @@ class Decoding:
         before = -1
         whole_again = 0  # the first frame after damage that refers to nothing damaged
         keys = np.sort(index.frame[index.sync])
-        with PacketReader(self.path, index) as packets:
+        with PacketReader(self.path, index, self.opened) as packets:
             for number, frame in self._decode(packets, self._runs(frames, careful), careful):
                 if number <= before:
                     if careful or not _among(shows, number):

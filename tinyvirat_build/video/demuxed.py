@@ -22,7 +22,7 @@ def read_packets(
     path: Path, container: Any, stream: Any, glimpse: Glimpse | None
 ) -> tuple[Ints, Ints, Ints, Ints, Bools, Bools, list[Picture]]:
     """Of each packet its times, place, size, whether it is key or hidden, and its picture."""
-    reader = _picture_reader(stream.codec_context)
+    reader = picture_reader(stream.codec_context)
     rows: list[tuple[int, int, int, int, bool, bool]] = []
     pictures: list[Picture | None] = []
     seen: list[bool] = []
@@ -42,7 +42,7 @@ def read_packets(
         )
         seen.append(glimpse is None or glimpse.here(pos, pos + packet.size))
         if seen[-1] and not all(seen[-2:]):
-            reader = _picture_reader(stream.codec_context)  # what lies between is not known
+            reader = picture_reader(stream.codec_context)  # what lies between is not known
         if reader is not None:
             pictures.append(reader(bytes(packet)) if seen[-1] else None)
     if not rows:
@@ -67,7 +67,8 @@ def _packets(container: Any, stream: Any, read: Sized) -> Iterator[Any]:
             raise
 
 
-def _picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
+def picture_reader(codec: Any) -> Callable[[bytes], Picture] | None:
+    """What reads a packet's picture from its bytes; None for a codec whose packets say nothing."""
     if codec.name == "h264":
         return bitstream.H264Reader(codec.extradata).read
     if codec.name == "mpeg4":

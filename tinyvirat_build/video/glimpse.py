@@ -29,6 +29,14 @@ class UnsureError(Exception):
     """Only the whole file can tell; the text says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Afar:
+    """How a file is cut that is here in parts."""
+
+    beyond: Callable[[], None]  # called before more is read than the packets that are needed
+    opened: Callable[[], Any] | None = None  # gives the file that waits for these; all are here
+
+
 @dataclass(slots=True)
 class Glimpse:
     """What indexing reads of a file that is here in parts."""
@@ -83,7 +91,7 @@ class Glimpse:
             Picture(I if k else P, reset=bool(k)) if p is None else p
             for p, k in zip(read, key.tolist(), strict=True)
         ]
-        if container != "avi" or not _reorders(read, key):
+        if container != "avi" or not reorders(read, key):
             return guessed
         if any(p is not None and k and not p.reset for p, k in zip(read, key, strict=True)):
             raise UnsureError("pictures are reordered across keyframes")
@@ -101,7 +109,7 @@ def _is_odd(picture: Picture, *, slots: bool) -> bool:
     return not whole or picture.field or (picture.gap and not slots)
 
 
-def _reorders(read: list[Picture | None], key: Bools) -> bool:
+def reorders(read: list[Picture | None], key: Bools) -> bool:
     """Whether any picture that is here is shown before one that it follows in the file."""
     last: int | None = None
     for picture, is_key in zip(read, key.tolist(), strict=True):

@@ -31,13 +31,13 @@ _NO_VIDEO: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Dis
 _DEFAULT_MARK: Final = 5_000_000  # pixels that the mark `default` is worth to the ffmpeg program
 
 
-def open_source(path: Path) -> Any:
-    """Open a video with PyAV, whatever its titles are encoded in.
+def open_source(path: Path, file: Any = None) -> Any:
+    """Open a video with PyAV, whatever its titles are encoded in; by ``file`` if it is given.
 
     An absolute path, for FFmpeg takes what stands before a colon for a protocol.
     """
     options = {"format_whitelist": DEMUXERS}
-    return av.open(str(path.absolute()), options=options, metadata_errors="replace")
+    return av.open(file or str(path.absolute()), options=options, metadata_errors="replace")
 
 
 def unreadable(path: Path, error: OSError | av.error.FFmpegError) -> VideoError:

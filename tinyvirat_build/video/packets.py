@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,15 +28,17 @@ class PacketReader:
     has no positions; a seek that lands too late is repaired by reading from the beginning.
     """
 
-    def __init__(self, path: Path, index: VideoIndex) -> None:
-        self._path, self._index = path, index
+    def __init__(
+        self, path: Path, index: VideoIndex, opened: Callable[[], Any] | None = None
+    ) -> None:
+        self._path, self._index, self._opened = path, index, opened
         self._place = _places(index)
         self._named = frozenset(self._place.values())
         self._open()
 
     def _open(self) -> None:
         try:
-            self._container = open_source(self._path)
+            self._container = open_source(self._path, self._opened and self._opened())
         except (OSError, av.error.FFmpegError) as e:
             raise_if_lacking(e)
             raise unreadable(self._path, e) from e
