@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -199,6 +197,16 @@ def test_short_clips_are_left_out_where_asked_for_and_counted(tmp_path):
     assert ClipLoader(path, "val", drop_short=True, **options).items == 5  # each has its score
     with pytest.raises(SettingsError, match="has 4 clips beside 1 that are too short, fewer than"):
         ClipLoader(path, "train", drop_short=True, **{**options, "batch_size": 5})
+
+
+@pytest.mark.parametrize("temporal", ["uniform", "segments"])
+def test_what_is_spread_over_the_clip_needs_a_frame_each_whatever_the_stride(tmp_path, temporal):
+    path = make_pack(tmp_path / "p", [Shape(n, 8, 8) for n in (3, 4, 5, 20)])
+    loader = ClipLoader(
+        path, "train", 4, 8, size=4, batch_size=1, temporal=temporal, drop_short=True
+    )
+    assert loader.dropped == 1
+    assert sorted(i for *_, ids in loader for i in ids) == ["00001", "00002", "00003"]
 
 
 def test_dense_windows_cover_every_frame_of_every_clip(pack):
@@ -402,46 +410,26 @@ def test_wrong_arguments_are_one_clear_line(pack, options, message):
     assert "\n" not in str(caught.value)
 
 
-RANK = """
-import json, sys
-import torch.distributed as dist
-from tinyvirat_build.loader.loader import ClipLoader
-path, rank, store = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-dist.init_process_group("gloo", init_method="file://" + store, rank=rank, world_size=2)
-val = ClipLoader(path, "val", 2, size=4, batch_size=4)
-train = ClipLoader(path, "train", 2, size=4, batch_size=4)
-assert (train.rank, train.world_size) == (rank, 2)
-seen = {"val": [i for *_, ids in val for i in ids], "train": []}
-for *_, ids in train:
-    seen["train"].append(ids)
-    state = json.dumps(train.state_dict())
-    break
-again = ClipLoader(path, "train", 2, size=4, batch_size=4)
-again.load_state_dict(json.loads(state))
-seen["train"] += [ids for *_, ids in again]
-gathered = [None, None]
-dist.all_gather_object(gathered, seen)
-if rank == 0:
-    print(json.dumps(gathered))
-dist.destroy_process_group()
-"""
-
-
-def test_two_processes_see_every_clip_once_and_resume(pack, tmp_path):
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK, str(pack), str(r), str(tmp_path / "store")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for r in (0, 1)
-    ]
-    outputs = [r.communicate(timeout=300)[0] for r in ranks]
-    assert [r.returncode for r in ranks] == [0, 0]
-    seen = json.loads(outputs[0])
-    assert Counter(i for r in seen for i in r["val"]) == Counter(f"{i:05d}" for i in range(13))
-    joined = [a + b for a, b in zip(seen[0]["train"], seen[1]["train"], strict=True)]
-    assert joined == [b[2] for b in ClipLoader(pack, "train", 2, size=4, batch_size=8)]
+def test_two_processes_see_every_clip_once_and_resume(pack, monkeypatch):
+    """Each is told its rank by the process group alone."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    options = {"frames": 2, "size": 4, "batch_size": 4}
+    seen = []
+    for rank in (0, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        train = ClipLoader(pack, "train", **options)
+        assert (train.rank, train.world_size) == (rank, 2)
+        batches = [next(iter(train))[2]]
+        again = ClipLoader(pack, "train", **options)
+        again.load_state_dict(json.loads(json.dumps(train.state_dict())))
+        batches += [ids for *_, ids in again]
+        val = [i for *_, ids in ClipLoader(pack, "val", **options) for i in ids]
+        seen.append((val, batches))
+    assert Counter(i for val, _ in seen for i in val) == Counter(f"{i:05d}" for i in range(13))
+    joined = [a + b for a, b in zip(seen[0][1], seen[1][1], strict=True)]
+    whole = ClipLoader(pack, "train", 2, size=4, batch_size=8, rank=0, world_size=1)
+    assert joined == [b[2] for b in whole]
     assert len(joined) == 2
     assert max(Counter(i for ids in joined for i in ids).values()) == 1
 

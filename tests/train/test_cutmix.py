@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from tinyvirat_build.train.cutmix import cutmix  # noqa: E402
 
-from .test_fit import _killed, small, start, weights  # noqa: E402
+from .memory import cut_off, small, start, weights  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +35,13 @@ def test_the_labels_are_mixed_by_the_pixels() -> None:
     assert min(shares) < 0.1 < 0.5 < max(shares)
 
 
-def test_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    chosen = small("cutmix=1", "dropout=0.3", "save_every=2", "optim.accumulate=2")
+def test_broken_off_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
+    chosen = small("cutmix=1", "dropout=0.3", "save_every=2", "optim.accumulate=2", "epochs=2")
     start(tmp_path / "whole", chosen)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_killed, args=(tmp_path / "cut", chosen, 9)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    cut_off(tmp_path / "cut", chosen, 9)
     start(tmp_path / "cut", chosen)
-    start(tmp_path / "other", small("dropout=0.3", "save_every=2", "optim.accumulate=2"))
+    plain = small("dropout=0.3", "save_every=2", "optim.accumulate=2", "epochs=2")
+    start(tmp_path / "other", plain)
     whole, cut, other = (weights(tmp_path / name) for name in ("whole", "cut", "other"))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
     assert not all(torch.equal(value, other[name]) for name, value in whole.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tinyvirat_build.train import models  # noqa: E402
 from tinyvirat_build.train.models.drop_path import DropPath, set_drop_path  # noqa: E402
 from tinyvirat_build.train.trainer import Trainer  # noqa: E402
 
-from .test_fit import MemoryLoader, small, start, tiny, weights  # noqa: E402
+from .memory import cut_off, small, start, tiny, weights  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -55,23 +56,12 @@ def test_stopped_in_mid_epoch_and_resumed_ends_with_the_same_weights(tmp_path: P
         "drop_path=0.5", "cutmix=1", "save_every=1", "epochs=1", "schedule.milestones=[]"
     )
 
-    def go(out: Path, loader: MemoryLoader) -> None:
+    def network() -> Any:
         torch.manual_seed(0)
-        start(out, chosen, loader, model=models.build(chosen.model, 3))
+        return models.build(chosen.model, 3)
 
-    class StoppedError(Exception):
-        pass
-
-    class Stopping(MemoryLoader):
-        def __iter__(self):  # type: ignore[no-untyped-def]
-            for n, batch in enumerate(super().__iter__()):
-                if n == 3:
-                    raise StoppedError
-                yield batch
-
-    go(tmp_path / "whole", MemoryLoader())
-    with pytest.raises(StoppedError):
-        go(tmp_path / "cut", Stopping())
-    go(tmp_path / "cut", MemoryLoader())
+    start(tmp_path / "whole", chosen, model=network())
+    cut_off(tmp_path / "cut", chosen, 3, model=network())
+    start(tmp_path / "cut", chosen, model=network())
     whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())

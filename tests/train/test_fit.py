@@ -1,14 +1,11 @@
-"""The runner on a small loader in memory: it learns, resumes exactly, stops on NaN, shares work."""
+"""The runner on a small loader in memory: it learns, resumes exactly, stops on NaN."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +20,7 @@ from tinyvirat_build import store  # noqa: E402
 from tinyvirat_build.cli import main  # noqa: E402
 from tinyvirat_build.errors import SettingsError, TrainError  # noqa: E402
 from tinyvirat_build.loader.mirror import mirror_classes  # noqa: E402
-from tinyvirat_build.loader.ranks import Ranks, join_ranks, own_device  # noqa: E402
-from tinyvirat_build.scoring import metrics  # noqa: E402
-from tinyvirat_build.scoring.inference import score_clips  # noqa: E402
+from tinyvirat_build.loader.ranks import Ranks, own_device  # noqa: E402
 from tinyvirat_build.store.means import lacking  # noqa: E402
 from tinyvirat_build.train import fit as runner  # noqa: E402
 from tinyvirat_build.train import models, runs, settings  # noqa: E402
@@ -35,63 +30,17 @@ from tinyvirat_build.train.meter import Meter  # noqa: E402
 from tinyvirat_build.train.trainer import Trainer  # noqa: E402
 from tinyvirat_build.train.weights import load_weights, read_checkpoint  # noqa: E402
 
-CLASSES = ("up", "down", "still")
-
-
-def fill_disk(ballast: Path) -> None:
-    """Leave no space on the disk of a file."""
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(512))
-
-
-class MemoryLoader:
-    """The loader's protocol over random clips: order a pure function of (seed, epoch)."""
-
-    def __init__(self, clips: int = 24, batch: int = 4, rank: int = 0, world: int = 1) -> None:
-        random = np.random.default_rng(7)
-        self.labels = random.integers(0, 2, (clips, len(CLASSES))).astype(np.float32)
-        noise = random.standard_normal((clips, 3, 4, 16, 16)).astype(np.float32)
-        self.clips = noise + 2 * self.labels[:, :, None, None, None]
-        self.batch, self.rank, self.world = batch, rank, world
-        self.epoch, self.done = 0, 0
-        self.kill_at: int | None = None
-        self.bad: int | None = None
-        self.fill: tuple[int, Path] | None = None  # at this batch, with this file
-        self.training = True
-
-    def __len__(self) -> int:
-        return len(self.clips) // self.batch
-
-    def set_epoch(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch, self.done = epoch, 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "done": self.done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epoch, self.done = state["epoch"], state["done"]
-
-    def __iter__(self) -> Iterator[tuple[Any, Any, list[str]]]:
-        order = np.random.default_rng(self.epoch).permutation(len(self.clips))
-        if not self.training:
-            order.sort()
-        part = self.batch // self.world
-        epoch = self.epoch
-        for i in range(self.done, len(self)):
-            if self.kill_at == epoch * len(self) + i:
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self.fill is not None and self.fill[0] == epoch * len(self) + i:
-                fill_disk(self.fill[1])
-            rows = order[i * self.batch :][self.rank * part : (self.rank + 1) * part]
-            clips = torch.from_numpy(self.clips[rows])
-            if self.bad is not None and self.bad in rows:
-                clips = clips * float("nan")
-            self.done = i + 1
-            if self.done == len(self):
-                self.epoch, self.done = self.epoch + 1, 0
-            yield clips, torch.from_numpy(self.labels[rows]), [f"{r:05d}" for r in rows]
+from .memory import (  # noqa: E402
+    CLASSES,
+    MemoryLoader,
+    cut_off,
+    killed_at,
+    rows,
+    small,
+    start,
+    tiny,
+    weights,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -100,62 +49,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def tiny(dropout: float = 0.0) -> Any:
-    """All kinds of layers that the baselines have, in a few thousand parameters."""
-    nn = torch.nn
-    return nn.Sequential(
-        nn.Conv3d(3, 8, 3, 2, 1, bias=False),
-        nn.BatchNorm3d(8),
-        nn.ReLU(),
-        nn.Conv3d(8, 16, 3, 2, 1, bias=False),
-        nn.BatchNorm3d(16),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(dropout),
-        nn.Linear(16 * 16, len(CLASSES)),
-    )
-
-
-def small(*overrides: str) -> settings.TrainSettings:
-    base = ["model=resnet3d10-narrow", "epochs=3", "deterministic=true", "read_every=2"]
-    base += ["optim.lr=0.003", "data.frames=4", "data.size=16", "schedule.milestones=[2]"]
-    return settings.load("paper", overrides=[*base, *overrides])
-
-
-def start(
-    out: Path,
-    chosen: settings.TrainSettings,
-    loader: MemoryLoader | None = None,
-    ranks: Ranks | None = None,
-    model: Any = None,
-) -> runner.FitResult:
-    torch.manual_seed(chosen.seed)
-    model = model or tiny(max(chosen.dropout, 0.0))
-    rank, world = (ranks.rank, ranks.world_size) if ranks else (0, 1)
-    val = MemoryLoader(8, 4, rank, world)
-    val.training = False
-    return runner.fit(
-        model,
-        loader or MemoryLoader(),
-        val,
-        chosen,
-        out,
-        classes=CLASSES,
-        device=torch.device("cpu"),
-        ranks=ranks,
-        progress=False,
-    )
-
-
-def weights(out: Path) -> dict[str, Any]:
-    return runs.load_checkpoint(out / "last.pt")["model"]
-
-
-def rows(out: Path) -> list[dict[str, str]]:
-    with (out / "log.csv").open() as f:
-        return list(csv.DictReader(f))
 
 
 def test_learns_and_logs(tmp_path: Path) -> None:
@@ -206,13 +99,6 @@ def test_what_has_no_deterministic_form_stops_the_run_in_one_line(tmp_path: Path
     start(tmp_path, small("deterministic=false", "epochs=1", "schedule.milestones=[]"))
 
 
-def _killed(out: Path, chosen: settings.TrainSettings, at: int) -> None:
-    torch.set_num_threads(1)
-    loader = MemoryLoader()
-    loader.kill_at = at
-    start(out, chosen, loader)
-
-
 EVERYTHING = (
     "dropout=0.3",
     "ema=0.9",
@@ -228,22 +114,25 @@ EVERYTHING = (
 
 
 @pytest.mark.parametrize(
-    "extra",
+    ("extra", "killed"),
     [
-        pytest.param(("save_every=1",), marks=pytest.mark.slow, id="plain"),
-        pytest.param(EVERYTHING, id="everything"),
+        pytest.param(("save_every=1",), False, id="plain"),
+        pytest.param(EVERYTHING, True, id="everything"),
     ],
 )
-def test_killed_in_mid_epoch_and_resumed_ends_with_the_same_weights(
-    tmp_path: Path, extra: tuple[str, ...]
+def test_cut_off_in_mid_epoch_and_resumed_ends_with_the_same_weights(
+    tmp_path: Path, extra: tuple[str, ...], killed: bool
 ) -> None:
     chosen = small(*extra)
     start(tmp_path / "whole", chosen)
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_killed, args=(tmp_path / "cut", chosen, 9))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    if killed:
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=killed_at, args=(tmp_path / "cut", chosen, 9))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    else:
+        cut_off(tmp_path / "cut", chosen, 9)
     place = runs.load_checkpoint(tmp_path / "cut" / "last.pt")["place"]
     assert place["epoch"] == 1
     assert 0 < place["batch"] < 6
@@ -256,101 +145,6 @@ def test_killed_in_mid_epoch_and_resumed_ends_with_the_same_weights(
         for name in ("whole", "cut")
     ]
     assert plain[0] == plain[1]
-
-
-def _rank(
-    rank: int,
-    world: int,
-    port: int,
-    out: Path,
-    chosen: settings.TrainSettings,
-    bad: int | None,
-    kill_at: int | None,
-) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    loader = MemoryLoader(rank=rank, world=world)
-    loader.bad = bad
-    loader.kill_at = kill_at if rank == 1 else None
-    try:
-        with join_ranks("cpu") as (ranks, _):
-            start(out, chosen, loader, ranks)
-    except TrainError as e:
-        (out / f"stopped{rank}").write_text(str(e))
-
-
-@contextlib.contextmanager
-def two_ranks(
-    out: Path,
-    chosen: settings.TrainSettings,
-    bad: int | None = None,
-    kill_at: int | None = None,
-) -> Iterator[None]:
-    """Two gloo processes that train while the block runs; the second is killed at a batch."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    out.mkdir(exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_rank, args=(rank, 2, port, out, chosen, bad, kill_at))
-        for rank in range(2)
-    ]
-    for process in processes:
-        process.start()
-    yield
-    for rank, process in enumerate(processes):
-        process.join(120)
-        assert process.exitcode == (-signal.SIGKILL if rank and kill_at is not None else 0)
-
-
-def test_two_gloo_ranks_end_as_one(tmp_path: Path) -> None:
-    # Adam makes steps of the size of the rate from gradients that are all rounding: a low rate
-    chosen = small("freeze_bn=true", "dropout=0", "optim.accumulate=2", "optim.lr=0.0001")
-    with two_ranks(tmp_path / "two", chosen):
-        start(tmp_path / "one", chosen)
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5)
-    assert [r["val_map"] for r in rows(tmp_path / "two")] == [
-        r["val_map"] for r in rows(tmp_path / "one")
-    ]
-    assert len(rows(tmp_path / "two")) == 3
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_all_ranks_stop_where_one_has_a_broken_clip(tmp_path: Path, rank: int) -> None:
-    halves = [ids for _, _, ids in MemoryLoader(rank=rank, world=2)]
-    with two_ranks(tmp_path, small("save_every=4", "read_every=4"), bad=int(halves[3][0])):
-        pass
-    stopped = [(tmp_path / f"stopped{n}").read_text() for n in range(2)]
-    assert stopped[0] == stopped[1]
-    assert f"loss is not finite at step 4, batch of clips {', '.join(halves[3])} " in stopped[0]
-    assert not (tmp_path / "last.pt").exists()
-
-
-@pytest.mark.slow
-def test_a_rank_that_is_killed_is_told_and_the_run_resumes_to_the_same_weights(
-    tmp_path: Path,
-) -> None:
-    chosen = small("save_every=2", "epochs=2", "schedule.milestones=[]")
-    with two_ranks(tmp_path / "whole", chosen):
-        pass
-    with two_ranks(tmp_path / "cut", chosen, kill_at=9):
-        pass
-    said = (tmp_path / "cut" / "stopped0").read_text()
-    assert said.startswith("another process of this training has ended; run the same command")
-    assert runs.load_checkpoint(tmp_path / "cut" / "last.pt")["place"]["step"] == 8
-    with two_ranks(tmp_path / "cut", chosen):
-        pass
-    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
 def test_a_disk_that_fills_up_is_told_and_the_run_resumes_to_the_same_weights(
@@ -378,18 +172,6 @@ def test_two_trainings_in_one_folder(tmp_path: Path) -> None:
     assert told.output == (
         f"error: another process is training in {tmp_path}; wait for it, or give another --out\n"
     )
-
-
-def test_two_ranks_judge_the_weights_that_they_save(tmp_path: Path) -> None:
-    with two_ranks(tmp_path, small("epochs=1", "schedule.milestones=[]", "optim.lr=0.01")):
-        pass
-    model = tiny()
-    model.load_state_dict(runs.load_checkpoint(tmp_path / "best.pt")["model"])
-    val = MemoryLoader(8, 4)
-    val.training = False
-    found = score_clips(model, val, CLASSES, device=torch.device("cpu"))
-    value = metrics.mean_average_precision(found.labels, found.scores)
-    assert float(rows(tmp_path)[0]["val_map"]) == pytest.approx(value, abs=1e-5)
 
 
 def test_stops_on_nan_with_the_ids_of_the_batch(tmp_path: Path) -> None:
@@ -548,9 +330,18 @@ def test_weights_by_name_with_the_head_replaced(tmp_path: Path) -> None:
     assert "entries loaded" in report.lines()[0]
 
 
+def zeros(model: str, classes: int) -> dict[str, Any]:
+    """Weights of a model in a file of a few kilobytes: each entry is one number in its shape."""
+    with torch.device("meta"):
+        entries = models.build(model, classes).state_dict()
+    return {k: torch.zeros((), dtype=v.dtype).expand(v.shape) for k, v in entries.items()}
+
+
 def test_flat_i3d_weights_fit_the_nested_one(tmp_path: Path) -> None:
-    torch.save(models.build("i3d-224", 400).state_dict(), tmp_path / "flat.pt")
-    model = models.build("i3d-112", 26)
+    torch.save(zeros("i3d-224", 400), tmp_path / "flat.pt")
+    with torch.device("meta"):
+        model = models.build("i3d-112", 26)
+    model.to_empty(device="cpu")
     report = load_weights(model, tmp_path / "flat.pt", head="logits.")
     assert not report.missing
     assert not report.unexpected
@@ -592,9 +383,11 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
         ("resnet3d50", "resnet3d18"),
         ("resnet3d18", "r2plus1d18"),
     ):
-        torch.save(models.build(given, 26).state_dict(), tmp_path / "w.pt")
+        torch.save(zeros(given, 26), tmp_path / "w.pt")
+        with torch.device("meta"):
+            other = models.build(model, 26)
         with pytest.raises(TrainError, match="choose its --model"):
-            load_weights(models.build(model, 26), tmp_path / "w.pt", head="fc.")
+            load_weights(other, tmp_path / "w.pt", head="fc.")
 
 
 class _Code:

@@ -14,7 +14,7 @@ from tinyvirat_build.errors import SettingsError  # noqa: E402
 from tinyvirat_build.train import runs  # noqa: E402
 from tinyvirat_build.train.usage import peak_memory  # noqa: E402
 
-from .test_fit import rows, small, start  # noqa: E402
+from .memory import rows, small, start  # noqa: E402
 
 OWN = """
 NOTED = []

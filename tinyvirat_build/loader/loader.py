@@ -66,8 +66,9 @@ class ClipLoader:
             every clip becomes an item; its clip's id repeats); see ``sampling.frame_indices``.
             Default: random for training, else center.
         short: ``loop`` or ``pad``.
-        drop_short: leave out the clips of a training that are shorter than a sample, as the
-            public baseline does; ``dropped`` counts them.
+        drop_short: leave out the clips of a training that are shorter than a sample (of fewer
+            frames than it, where these are spread over the clip: ``uniform``, ``segments``), as
+            the public baseline does; ``dropped`` counts them.
         training: default: whether the split is ``train``.
         workers: threads that read and prepare batches; on CUDA they only read, so that more
             than one pays where the storage is far away.
@@ -129,7 +130,9 @@ class ClipLoader:
                 "pack (withheld, or never published); train on another split, or give "
                 "training=False"
             )
-        whole = self.pack.frames[self._clips] >= sampling.span_of(frames, stride)
+        temporal = temporal or ("random" if self.training else "center")
+        needed = sampling.frames_needed(frames, stride, temporal)
+        whole = self.pack.frames[self._clips] >= needed
         whole |= not (drop_short and self.training)
         self.dropped = int((~whole).sum())
         self._clips = self._clips[whole]
@@ -138,7 +141,7 @@ class ClipLoader:
             self._clips,
             frames=frames,
             stride=stride,
-            temporal=temporal or ("random" if self.training else "center"),
+            temporal=temporal,
             short=short,
             augment=augment,
             seed=seed,

@@ -123,6 +123,15 @@ def span_of(frames: int, stride: int) -> int:
     return (frames - 1) * stride + 1
 
 
+def frames_needed(frames: int, stride: int, temporal: Temporal) -> int:
+    """How long a clip is at least of which a sample shows no frame twice.
+
+    >>> [frames_needed(4, 8, temporal) for temporal in ("random", "uniform")]
+    [25, 4]
+    """
+    return frames if temporal in ("uniform", "segments") else span_of(frames, stride)
+
+
 def dense_windows(lengths: Ints, frames: int, stride: int) -> tuple[Ints, Ints]:
     """Windows that cover each clip end to end: ``(clip, first frame)``, both ``(M,)``.
 
