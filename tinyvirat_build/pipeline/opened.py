@@ -196,8 +196,8 @@ class OpenedBuild:
 
 def _known_as(row: Mapping[Any, Any]) -> str:
     """A clip by its split and number and its id, or by its id alone."""
-    number = row.get("id")
-    return f"{row['split']}/{number} ({row['clip_id']})" if isinstance(number, str) else row["clip_id"]
+    number, clip_id = row.get("id"), str(row["clip_id"])
+    return f"{row['split']}/{number} ({clip_id})" if isinstance(number, str) else clip_id
 
 
 def _named(clips: pd.DataFrame, name: str) -> Bools:
@@ -221,8 +221,10 @@ def _named(clips: pd.DataFrame, name: str) -> Bools:
             inside = np.array([isinstance(i, str) and int(i) == int(number) for i in clips["id"]])
         found |= inside & equals("split", split) if split else inside
         return found
-    path = PurePosixPath(name).as_posix()
-    whole = [isinstance(p, str) and f"/{path}".endswith(f"/{p}") for p in clips["path"]]
-    part = [isinstance(p, str) and PurePosixPath(path).suffix and p.endswith(f"/{path}") for p in clips["path"]]
-    found |= np.array(whole, bool) | np.array(part, bool)
+    path = PurePosixPath(name)
+    ends = f"/{path}"
+    whole = [isinstance(p, str) and ends.endswith(f"/{p}") for p in clips["path"]]
+    found |= np.array(whole, bool)
+    if path.suffix:  # a file's name, and no folder's
+        found |= np.array([isinstance(p, str) and p.endswith(ends) for p in clips["path"]], bool)
     return found
