@@ -35,10 +35,26 @@ def test_a_clip_is_found_by_each_of_its_names(demo: tvb.Build) -> None:
     assert all(demo.clip(name)["released_id"] == name for name in released)
 
 
-@pytest.mark.parametrize("name", ["", "nope", "test/99999", "test", "videos", "/", "00000.mp4"])
-def test_what_names_no_clip_or_several_is_refused(demo: tvb.Build, name: str) -> None:
-    with pytest.raises(BuildError, match=r"^\d+ clips of .* are named .*; give a clip id"):
+@pytest.mark.parametrize("name", ["", "nope", "test/99999", "test", "videos", "/", "0000x.mp4"])
+def test_what_names_no_clip_is_refused_with_what_would(demo: tvb.Build, name: str) -> None:
+    with pytest.raises(BuildError, match=r"^no clip of .* is named .*; give a clip id") as refused:
         demo.clip(name)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["00000", "00000.mp4"])
+def test_what_names_several_clips_is_refused_with_their_names(demo: tvb.Build, name: str) -> None:
+    said = f"^'{name}' may be any of [23] clips of .*; give one of these"
+    with pytest.raises(BuildError, match=said) as refused:
+        demo.clip(name)
+    for number, clip_id in re.findall(r"(\w+/\d+) \((\w+)\)", str(refused.value)):
+        assert demo.clip(number)["clip_id"] == demo.clip(clip_id)["clip_id"] == clip_id
+
+
+def test_a_file_name_is_enough_where_it_is_one_clips(demo: tvb.Build) -> None:
+    clips = demo.clips
+    once = clips[~clips["id"].duplicated(keep=False)].iloc[0]
+    assert demo.clip(f"{once['id']}.mp4")["clip_id"] == once["clip_id"]
 
 
 def test_a_clip_is_told_in_lines_and_json(demo: tvb.Build) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builds import DEMO, made_once
-from made import CLASSES, HOSTILE, manifest, write_tables
+from made import CLASSES, HOSTILE, manifest, varied, write_tables
 from pages import read_clips
 
 import tinyvirat_build as tvb
@@ -27,7 +27,7 @@ from tinyvirat_build.settings import Settings
 from tinyvirat_build.video.frames import frames_at
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 NO_FILES = Extras(codec="ffv1")  # without previews: a file that is missing is told in the console
 
@@ -47,28 +47,35 @@ def shown(demo: tvb.Build, demo_data: Path, tmp_path_factory: pytest.TempPathFac
     return tvb.open_build(made_once(tmp_path_factory, "demo-shown", make))
 
 
-@pytest.fixture
-def browse(tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Open a page of a report; at the end, nothing was said in the console."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is a system package; .ci/run installs it")
-    said: list[str] = []
-    asked: list[str] = []
     with playwright.sync_playwright() as run:
         browser = run.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-
-        def browse(file: Path, **context: Any) -> Page:
-            page = browser.new_context(**context).new_page()
-            page.on("console", lambda m: said.append(m.text))
-            page.on("pageerror", lambda e: said.append(str(e)))
-            page.on("request", lambda r: asked.append(r.url))
-            page.goto(file.as_uri())
-            expect(page.locator("body[data-ready=yes]")).to_be_attached(timeout=60_000)
-            return page
-
-        yield browse
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def browse(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a page of a report; at the end, nothing was said in the console."""
+    said: list[str] = []
+    asked: list[str] = []
+
+    def browse(file: Path, **context: Any) -> Page:
+        page = browser.new_context(**context).new_page()
+        page.on("console", lambda m: said.append(m.text))
+        page.on("pageerror", lambda e: said.append(str(e)))
+        page.on("request", lambda r: asked.append(r.url))
+        page.goto(file.as_uri())
+        expect(page.locator("body[data-ready=yes]")).to_be_attached(timeout=60_000)
+        return page
+
+    yield browse
+    for context in browser.contexts:
+        context.close()
     assert said == []
     assert all(url.startswith("file://") for url in asked)
 
@@ -117,51 +124,115 @@ def test_a_clip_is_found_and_plays(shown: tvb.Build, browse: Callable[..., Page]
     assert page.locator("#mp4").get_attribute("href") == clips["path"][k]
 
 
+# The longer sides of the clips in the grid, row by row.
+SIDES = r"""() => {
+  const at = (cell) => cell.getBoundingClientRect();
+  const cells = [...document.querySelectorAll(".clip")];
+  cells.sort((a, b) => at(a).top - at(b).top || at(a).left - at(b).left);
+  return cells.map((cell) => +cell.textContent.match(/(\d+)×/)[1]);
+}"""
+
+
+@pytest.fixture
+def filled(browse: Callable[..., Page], tmp_path: Path) -> tuple[Page, pd.DataFrame]:
+    """The page of clips that have something for each filter, and their table as it shows them."""
+    clips = varied()
+    own = clips[["source", "video_id", "annotation_set"]].iloc[5]
+    damaged = pd.DataFrame([{"stage": "cut", "record": f"clip {clips['clip_id'][5]}", **own,
+                             "reason": "damaged", "action": "noted", "count": 3}])  # fmt: skip
+    write_tables(tmp_path, clips, camera="G1", issues=damaged)
+    ids = clips["clip_id"]
+    said = [[ids[3], "incomplete", "x", None], [ids[4], "duplicate", "3 of 128", ids[9]],
+            [ids[9], "duplicate", "3 of 128", ids[4]]]  # fmt: skip
+    findings = pd.DataFrame(said, columns=["clip_id", "kind", "detail", "other"])
+    given = Extras(findings=findings, indoor={"G1": True}, codec="ffv1")
+    publish_statistics(tmp_path, Settings.load(), CLASSES, given)
+    first = (clips[["source", "video_id"]] == clips.loc[0, ["source", "video_id"]]).all(axis=1)
+    page = browse(tmp_path / "report.html", viewport={"width": 1400, "height": 1100})
+    return page, clips.assign(
+        camera=np.where(first, "", "G1"), damaged=ids.eq(ids[5]),
+        frames=clips["end"], held=clips["held"].fillna(0),
+        finding=ids.map({ids[3]: "incomplete", ids[4]: "duplicate", ids[9]: "duplicate"}),
+    )  # fmt: skip
+
+
 @pytest.mark.slow
-def test_filters_agree_with_the_tables(shown: tvb.Build, browse: Callable[..., Page]) -> None:
-    page = browse(shown.path / "report.html")
-    clips = shown.clips
-    told, total = page.locator("#told"), len(clips)
+def test_every_filter_and_order_agrees_with_the_tables(filled: tuple[Page, pd.DataFrame]) -> None:
+    page, clips = filled
 
-    def holds(count: int) -> None:
-        expect(told).to_have_text(f"{count} of {total} clips")
+    def holds(has: Any, by: Any = None, *, falling: bool = False) -> None:
+        own = clips[has]
+        if by is not None:
+            ordered = by[has].sort_values(ascending=not falling, kind="stable")
+            own = own.loc[ordered.index]
+        expect(page.locator("#told")).to_have_text(f"{len(own)} of {len(clips)} clips")
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert page.evaluate(SIDES) == own["width"].tolist()
 
-    label = clips["labels"].explode().value_counts().index[1]
-    page.locator("#classes summary").click()
-    page.locator("#class-list label", has_text=label).locator("input").check()
-    has = clips["labels"].map(lambda own: label in own)
-    holds(int(has.sum()))
-    page.select_option("#split", "train")
-    train = clips["split"].astype(str) == "train"
-    holds(int((has & train).sum()))
-    second = clips["labels"].explode().value_counts().index[0]
-    page.locator("#class-list label", has_text=second).locator("input").check()
-    page.locator("input[value=all]").check()
-    both = has & clips["labels"].map(lambda own: second in own)
-    holds(int((both & train).sum()))
-    page.locator("button[type=reset]").click()
-    holds(total)
+    every = clips["width"] > 0
+    infrared = clips["infrared"].map({True: "yes", False: "no"}).fillna("unknown")
+    there = clips["reason"].isna()
     page.locator("#more summary").click()
-    page.fill("#side-min", "40")
-    side = clips[["width", "height"]].max(axis=1)
-    holds(int((side >= 40).sum()))
-    page.fill("#length-max", "30")
-    holds(int(((side >= 40) & (clips["n_frames"] <= 30)).sum()))
-    page.locator("button[type=reset]").click()
-    video = clips["video_id"].astype(str)
-    page.fill("#search", video.iloc[0])
-    holds(int((video == video.iloc[0]).sum()))
-    page.fill("#search", clips["clip_id"].iloc[7][:10])
-    holds(1)
+    for name, value, has in (
+        ("split", "test", clips["split"] == "test"), ("source", "meva", clips["source"] == "meva"),
+        ("camera", "G1", clips["camera"] == "G1"), ("place", "indoor", clips["camera"] == "G1"),
+        ("place", "unknown", clips["camera"] == ""), ("state", "file", there),
+        ("state", "held", clips["held"] > 0), ("state", "damaged", clips["damaged"]),
+        ("state", "reason-quality", clips["reason"] == "quality"),
+        ("finding", "incomplete", clips["finding"] == "incomplete"),
+        ("finding", "duplicate", clips["finding"] == "duplicate"),
+        *(("infrared", value, infrared == value) for value in ("yes", "no", "unknown")),
+    ):  # fmt: skip
+        page.select_option(f"#{name}", value)
+        holds(has)
+        page.select_option(f"#{name}", "")
+    qualities = ("motion", "brightness", "contrast", "blur", "frozen")
+    columns = {"side": "width", "length": "frames", **{f"q-{q}": q for q in qualities}}
+    for name, column in columns.items():
+        low, high = clips[column].quantile([0.3, 0.8], "nearest")
+        page.fill(f"#{name}-min", str(low))
+        holds(clips[column] >= low)
+        page.fill(f"#{name}-max", str(high))
+        holds((clips[column] >= low) & (clips[column] <= high))
+        page.locator("button[type=reset]").click()
+    row = clips.iloc[5]
+    for text, has in (
+        (row["clip_id"], clips.index == 5), (row["released_id"].lower(), clips.index == 5),
+        (row["id"], clips.index == 5), (f"{row['split']} {row['id']}", clips.index == 5),
+        (f"{row['id']}.mp4", clips.index == 5), (row["path"], clips.index == 5),
+        (row["video_id"], clips["video_id"] == row["video_id"]), ("nothing", clips.index < 0),
+    ):  # fmt: skip
+        page.fill("#search", text)
+        holds(has)
     page.fill("#search", "")
-    page.select_option("#sort", "large")
-    first = page.locator(".clip").first
-    expect(first).to_contain_text(f"{side.max()}×")
-    page.locator("#grid").focus()
-    first.focus()
+    page.locator("#classes summary").click()
+    has = [clips["labels"].map(lambda own, c=c: c in own) for c in CLASSES[:2]]
+    for label, count in zip(CLASSES[:2], has, strict=True):
+        box = page.locator("#class-list label", has_text=label)
+        expect(box).to_have_text(f" {label} ({int(count.sum())})")
+        box.locator("input").check()
+    holds(has[0] | has[1])
+    page.locator("input[value=all]").check()
+    holds(has[0] & has[1])
+    page.select_option("#split", "train")
+    holds(has[0] & has[1] & (clips["split"] == "train"))
+    page.locator("button[type=reset]").click()
+    number = clips["split"].map({"train": 0, "val": 1, "test": 2}).astype(str) + clips["id"].fillna("x")
+    twins = clips["finding"].map({"duplicate": 0, "incomplete": 1}).fillna(2)
+    for name, by, falling in (
+        ("number", number, False), ("small", clips["width"], False), ("large", clips["width"], True),
+        ("short", clips["frames"], False), ("long", clips["frames"], True),
+        ("labels", clips["labels"].map(len), True), ("held", clips["held"], True),
+        ("finding", twins, False), *((f"low-{q}", clips[q], False) for q in qualities),
+        *((f"high-{q}", clips[q], True) for q in qualities),
+    ):  # fmt: skip
+        page.select_option("#sort", name)
+        holds(every, by, falling=falling)
+    page.select_option("#sort", "none")
+    page.locator(".clip").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("End")
-    expect(page.locator(".clip:focus")).to_be_visible()
+    expect(page.locator(".clip:focus")).to_contain_text(f"{clips['width'].iloc[-1]}×")
 
 
 @pytest.fixture

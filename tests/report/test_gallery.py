@@ -284,7 +284,7 @@ def test_a_plan_without_videos_shows_all_but_pictures(demo_data: Path, tmp_path:
     assert set(found["reason"]) == {"no_video"}
     said = "".join(page.text)
     assert "there are no pictures" in said
-    assert "says where), put them anywhere below the data folder" in said
+    assert "fetch them, put them anywhere below the data folder, and run" in said
     assert page.tiles[0].startswith(f"{len(build.clips)} ")
     tvb.build(demo_source(data), build.path, data=data, settings=settings, workers=1)
     assert json.loads((build.path / "log" / "last-run.json").read_text())["worked"]["stats"] == 0

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pandas as pd
 
 from tinyvirat_build import store
-from tinyvirat_build.ask.complete import completeness
 from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
 from tinyvirat_build.engine import default_workers
+from tinyvirat_build.pipeline.complete import completeness
 from tinyvirat_build.pipeline.folder import table_path
 from tinyvirat_build.pipeline.headlines import headlines_of
 from tinyvirat_build.pipeline.request import Outcome, Share

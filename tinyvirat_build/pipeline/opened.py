@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from tinyvirat_build.pipeline.stages import writer_of
 from tinyvirat_build.records import SCHEMAS, SPLITS, Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, afar
+
+_LISTED: Final = 5  # clips that are named where a name may mean several
 
 
 @dataclass(frozen=True)
@@ -154,20 +157,26 @@ class OpenedBuild:
         """One row of the manifest, or of the plan where nothing is published.
 
         ``name`` is a clip id or its beginning, a released id, a number with its split
-        (``test/00225``) or alone where it is but one clip's, or a path of the released layout.
+        (``test/00225``) or alone where it is but one clip's, a path of the released layout, or its
+        file name where that is but one clip's.
 
         Raises:
             BuildError: it names no clip, or several.
         """
         clips = self.table("clips" if self.published else "clips_planned")
         rows = clips[_named(clips, name)]
-        if len(rows) != 1:
-            listed = ", ".join(rows["clip_id"][:5]) + (", …" if len(rows) > 5 else "")
+        if rows.empty:
             raise BuildError(
-                f"{len(rows)} clips of {self.path} are named {name!r}"
-                f"{listed and f': {listed}'}; "
-                "give a clip id or its beginning, a released id, a number with its split "
-                "(test/00225), or a path of the released layout"
+                f"no clip of {self.path} is named {name!r}; give a clip id or its beginning, a "
+                "released id, a number with its split (test/00225), a path of the released layout "
+                "or its file name; report.html finds clips by their video and labels too"
+            )
+        if len(rows) > 1:
+            known = [_known_as(row) for row in rows.head(_LISTED).to_dict("records")]
+            more = f", … and {len(rows) - _LISTED:,} more" * (len(rows) > _LISTED)
+            raise BuildError(
+                f"{name!r} may be any of {len(rows):,} clips of {self.path}: {', '.join(known)}"
+                f"{more}; give one of these, or more of its id"
             )
         return rows.iloc[0]
 
@@ -183,6 +192,12 @@ class OpenedBuild:
                 f"{page} is not there yet; run `tinyvirat-build all --out {self.path}`"
             )
         return page
+
+
+def _known_as(row: Mapping[Any, Any]) -> str:
+    """A clip by its split and number and its id, or by its id alone."""
+    number, clip_id = row.get("id"), str(row["clip_id"])
+    return f"{row['split']}/{number} ({clip_id})" if isinstance(number, str) else clip_id
 
 
 def _named(clips: pd.DataFrame, name: str) -> Bools:
@@ -206,8 +221,10 @@ def _named(clips: pd.DataFrame, name: str) -> Bools:
             inside = np.array([isinstance(i, str) and int(i) == int(number) for i in clips["id"]])
         found |= inside & equals("split", split) if split else inside
         return found
-    path = PurePosixPath(name).as_posix()
-    whole = [isinstance(p, str) and f"/{path}".endswith(f"/{p}") for p in clips["path"]]
-    part = [isinstance(p, str) and "/" in path and p.endswith(f"/{path}") for p in clips["path"]]
-    found |= np.array(whole, bool) | np.array(part, bool)
+    path = PurePosixPath(name)
+    ends = f"/{path}"
+    whole = [isinstance(p, str) and ends.endswith(f"/{p}") for p in clips["path"]]
+    found |= np.array(whole, bool)
+    if path.suffix:  # a file's name, and no folder's
+        found |= np.array([isinstance(p, str) and p.endswith(ends) for p in clips["path"]], bool)
     return found

@@ -14,6 +14,7 @@ from tinyvirat_build import report, store
 from tinyvirat_build.audit import findings
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.audited import audit_tables
+from tinyvirat_build.pipeline.complete import completeness
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.headlines import headlines_of
@@ -22,6 +23,7 @@ from tinyvirat_build.records import KEYS, Key, StageResult
 from tinyvirat_build.report import previews
 from tinyvirat_build.report.gallery import Extras, Still
 from tinyvirat_build.report.scripts import DATA, FOLDER, remove
+from tinyvirat_build.sources import home_of
 from tinyvirat_build.sources.files import cameras, fetching
 from tinyvirat_build.video.index import VideoIndex
 from tinyvirat_build.video.source_pictures import picture_at
@@ -44,6 +46,7 @@ def stats(corpus: Corpus) -> StageResult:
         stills=dict(_stills(corpus, clips)) if settings.report.previews != "none" else {},
         remedy=_remedy(corpus, clips),
         headlines=tuple(headlines_of(corpus["issues"], settings)),
+        complete=tuple(completeness(out, settings)),
         codec=settings.encode.codec,
         previews=previews.make_previews(filmed, out),
     )
@@ -60,11 +63,14 @@ def _remedy(corpus: Corpus, clips: pd.DataFrame) -> str:
         return ""
     videos = sorted(set(missing["video_id"].astype(str)))
     how = fetching(videos, [corpus["issues"]])
+    lacking = {*missing["source"].astype(str)}
+    homes = [s.name for s in corpus.sources if s.name in lacking and home_of(s) is not None]
+    commands = [f"tinyvirat-build fetch --source {name} --data DIR" for name in homes]
+    by = f" ({' and '.join(commands)} does it, or says how)" if commands else ""
     return (
         f"Of {len(missing):,} clips there are no pictures, as {len(videos):,} source videos are "
         f"not in the data folder ({', '.join(videos[:3])}{', …' if len(videos) > 3 else ''}): "
-        f"{how} (docs/guide.md, Get the data, says where), put them anywhere below the data "
-        "folder, and run tinyvirat-build all again."
+        f"{how}{by}, put them anywhere below the data folder, and run tinyvirat-build all again."
     )
 
 

@@ -131,7 +131,7 @@ STAGES: tuple[Stage, ...] = (
          "segments", "chunks", "clips_planned", "clips_partitioned", "clips_filtered"),
         (), ("report",),
         f"{_REPORT}:stats", "Write statistics, figures and the report.",
-        version=5, there=f"{_REPORT}:there",
+        version=6, there=f"{_REPORT}:there",
     ),
 )  # fmt: skip
 

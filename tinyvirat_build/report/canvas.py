@@ -26,6 +26,7 @@ DIM: Final = "#767676"
 GRID: Final = "#cccccc"
 PAGE: Final = "#ffffff"
 LOSS: Final = "#d55e00"
+LOSS_INK: Final = "#b04a00"  # of words, which need more contrast than bars
 SPLIT_COLOURS: Final = (BLUE, ORANGE, GREY)
 STEPS: Final = 9  # colours of a scale, from nothing to most
 
@@ -49,7 +50,7 @@ def groups(colours: int, *, dark: bool = False) -> list[str]:
 def _in_the_dark() -> dict[str, str]:
     pairs = {
         INK: "#e6e8ea", DIM: "#9ba1a8", GRID: "#3a4047", PAGE: "#15181b", BLUE: "#56b4e9",
-        LOSS: "#ff9150", SPLIT_COLOURS[2]: "#c9ccd0",
+        LOSS: "#ff9150", LOSS_INK: "#ff9150", SPLIT_COLOURS[2]: "#c9ccd0",
     }  # fmt: skip
     pairs |= dict(zip(scale(STEPS), scale(STEPS, dark=True), strict=True))
     for n in (6, 7):

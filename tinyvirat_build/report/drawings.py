@@ -59,14 +59,14 @@ def cooccurrence(stats: Mapping[str, Any]) -> Figure | None:
     together = np.where(np.eye(len(names), dtype=bool), 0, clips)
     most = max(int(together.max()), 1)
     level = np.ceil(np.log1p(together) / np.log1p(most) * (STEPS - 1))
-    figure, axes = canvas.new(1.0 + 2.1 * min(1, 0.3 + len(names) / 20))
+    figure, axes = canvas.new(1.0 + max(2.1 * min(1, 0.3 + len(names) / 20), 0.1 * len(names)))
     axes.pcolormesh(
         np.where(np.eye(len(names), dtype=bool), np.nan, level),
         cmap=ListedColormap(canvas.scale(STEPS)), vmin=-0.5, vmax=STEPS - 0.5,
         edgecolors=PAGE, linewidth=0.3,
     )  # fmt: skip
     shown = [name if len(name) <= 26 else name[:25] + "…" for name in names]
-    size = 6.5 if len(names) <= 16 else 5
+    size = 6.5 if len(names) <= 16 else 6
     ticks = np.arange(len(names)) + 0.5
     axes.set_yticks(ticks, [s.replace("$", r"\$") for s in shown], fontsize=size)
     axes.set_xticks(ticks, [s.replace("$", r"\$") for s in shown], fontsize=size, rotation=90)
@@ -78,7 +78,7 @@ def cooccurrence(stats: Mapping[str, Any]) -> Figure | None:
             if n:
                 dark = level[i, j] > (STEPS - 1) * 0.6
                 axes.text(
-                    j + 0.5, i + 0.5, f"{n:,}", ha="center", va="center", fontsize=5.5,
+                    j + 0.5, i + 0.5, f"{n:,}", ha="center", va="center", fontsize=6,
                     color=PAGE if dark else INK,
                 )  # fmt: skip
     found = f"clips with both labels, up to {most:,}"

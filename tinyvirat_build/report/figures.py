@@ -24,7 +24,7 @@ CAPTIONS: Final = {
     "figure2": "Samples of each class in each split (logarithmic axis).",
     "figure3": "Share of each class's samples by resolution.",
     "labels": "Clips by their number of labels.",
-    "cooccurrence": "Clips that have two labels at once; the darker, the more.",
+    "cooccurrence": "Clips that have two labels at once; the stronger the colour, the more.",
     "lengths": "Clips by length.",
     "sides": "Clips by the longer side of their window.",
     "drift": "Each class's share in the splits; lines mark the shares aimed at.",

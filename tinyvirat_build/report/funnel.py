@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tinyvirat_build.plots import BLUE
 from tinyvirat_build.report import canvas
-from tinyvirat_build.report.canvas import DIM, INK, LOSS
+from tinyvirat_build.report.canvas import DIM, INK, LOSS, LOSS_INK
 
 _REASONS: Final = 3  # named of a stage or a label; the others are summed up
 
@@ -80,7 +80,9 @@ def _row(
     words = _words(lost, percent=percent)
     axes.text(1, i - 0.17, told, transform=at, va="bottom", ha="right", color=INK, fontsize=6.5)
     if words:
-        axes.text(1, i + 0.15, words, transform=at, va="top", ha="right", color=LOSS, fontsize=5.5)
+        axes.text(
+            1, i + 0.15, words, transform=at, va="top", ha="right", color=LOSS_INK, fontsize=6
+        )
 
 
 def _words(lost: Mapping[str, float], *, percent: bool) -> str:

@@ -34,7 +34,8 @@ class Extras:
     """What the report is told beside the build's tables.
 
     ``findings``: clip_id, kind, detail, other, as the audit's own. ``indoor``: by camera.
-    ``headlines``: what makes the dataset of less use than it looks. ``remedy``: what to do where
+    ``headlines``: what makes the dataset of less use than it looks. ``complete``: whether known
+    inputs are all there. ``remedy``: what to do where
     clips have no file. ``codec``: of the clips.
     """
 
@@ -45,6 +46,7 @@ class Extras:
     stills: Mapping[Key, Still] = field(default_factory=dict)
     remedy: str = ""
     headlines: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
     codec: str = "h264"
     previews: frozenset[str] = frozenset()  # the names of those that are there
 

@@ -63,12 +63,13 @@ def write_report(
             splits=SPLITS,
             remedy=given.remedy,
             headlines=given.headlines,
+            complete=given.complete,
             tiles=_tiles(stats),
             table1=(HEADER, [*PUBLISHED, build_row(stats, "this build")]),
             classes=_classes(stats),
             reasons=REASONS,
             figures=[f for f in _figures(drawn) if f["name"] not in _FATE],
-            fate=_fate(stats, [f for f in _figures(drawn) if f["name"] in _FATE]),
+            fate=_fate(stats, _figures(drawn)),
             settings=settings_yaml,
         )
     )
@@ -125,7 +126,8 @@ def _fate(stats: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> dic
     """What became of the annotated frames of each label: reasons, and a row a label."""
     rows = stats.get("fate", {}).get("labels", [])
     reasons = sorted({reason for row in rows for reason in row["lost"]})
-    return {"figures": figures, "rows": rows, "reasons": reasons}
+    drawn = {name: [f for f in figures if f["name"] == name] for name in _FATE}
+    return {"rows": rows, "reasons": reasons, **drawn}
 
 
 def _tiles(stats: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -64,11 +64,13 @@
     return chosen !== null ? all[chosen] : all.reduce((a, b) => (b.error > a.error ? b : a));
   }
 
+  const measures = () => head.quality.filter((q) => q !== "infrared");
+  const infrared = (i) => (C.infrared?.[i] == null ? "unknown" : C.infrared[i] ? "yes" : "no");
   const checked = () => [...document.querySelectorAll("#class-list input:checked")].map((x) => +x.value);
   const numbers = (id) => [[`${id}-min`, -Infinity], [`${id}-max`, Infinity]].map(([x, none]) => ($(x).value === "" ? none : +$(x).value));
 
   const found = (i, text) =>
-    !text || C.id[i].startsWith(text) || [C.number[i], C.released[i], C.path[i], video(i).id].some((t) => t.toLowerCase().includes(text));
+    !text || C.id[i].startsWith(text) || [name(i), C.released[i], C.path[i], video(i).id].some((t) => t.toLowerCase().includes(text));
 
   function state(i, wanted) {
     const known = { file: C.number[i] !== "", held: C.held[i] > 0, damaged: C.damaged[i] > 0 };
@@ -79,16 +81,16 @@
     const text = $("search").value.trim().toLowerCase();
     const classes = checked();
     const all = document.querySelector("#filters [name=match]:checked").value === "all";
-    const want = Object.fromEntries(["split", "source", "camera", "place", "state", "finding"].map((id) => [id, $(id).value]));
+    const want = Object.fromEntries(["split", "source", "camera", "place", "state", "finding", "infrared"].map((id) => [id, $(id).value]));
     const [sides, lengths] = [numbers("side"), numbers("length")];
-    const bounds = head.quality.map((q) => [C[q], ...numbers(`q-${q}`)]).filter(([, a, b]) => a > -Infinity || b < Infinity);
+    const bounds = measures().map((q) => [C[q], ...numbers(`q-${q}`)]).filter(([, a, b]) => a > -Infinity || b < Infinity);
     const inside = (v, [a, b]) => a <= v && v <= b;
     return (i) =>
       (!want.split || split(i) === want.split) &&
       (!want.source || video(i).source === want.source) &&
       (!want.camera || video(i).camera === want.camera) &&
       (!want.place || (video(i).place || "unknown") === want.place) &&
-      (!want.state || state(i, want.state)) &&
+      (!want.state || state(i, want.state)) && (!want.infrared || infrared(i) === want.infrared) &&
       (!want.finding || C.found[i].some(([kind]) => kind === want.finding)) &&
       (!classes.length || (all ? classes.every((c) => C.labels[i].includes(c)) : classes.some((c) => C.labels[i].includes(c)))) &&
       inside(side(i), sides) && inside(C.frames[i], lengths) &&
@@ -113,7 +115,7 @@
       held: ["most held frames first", (i) => -C.held[i]],
       finding: ["findings, twins together", pair],
     };
-    for (const q of head.quality) {
+    for (const q of measures()) {
       listed[`low-${q}`] = [`${q}, lowest first`, (i) => C[q][i] ?? Infinity];
       listed[`high-${q}`] = [`${q}, highest first`, (i) => -(C[q][i] ?? -Infinity)];
     }
@@ -159,11 +161,9 @@
     options("state", [["file", "there"], ["held", "has held frames"], ["damaged", "has damaged frames"],
       ...Object.keys(head.reasons).map((r) => [`reason-${r}`, `none: ${r}, ${head.reasons[r]}`])].map(([v, t]) => [v, `${t} (${count(has(v))})`]));
     options("sort", Object.entries(sorts()).map(([value, [told]]) => [value, told]));
-    const own = new Map(counted(labels));
-    head.classes.forEach((label, c) => {
-      if (own.has(label)) $("class-list").append(el("label", {}, el("input", { type: "checkbox", value: c }), ` ${own.get(label)}`));
-    });
-    for (const q of head.quality) {
+    $("class-list").append(...counted(labels, head.classes).map(([label, told]) => el("label", {}, el("input", { type: "checkbox", value: head.classes.indexOf(label) }), ` ${told}`)));
+    options("infrared", sorted(counted((i) => [infrared(i)])));
+    for (const q of measures()) {
       $("quality").append(el("span", { className: "range", role: "group", "aria-label": q }, `${q} `,
         el("input", { type: "number", step: "any", id: `q-${q}-min`, "aria-label": `least ${q}` }), " – ",
         el("input", { type: "number", step: "any", id: `q-${q}-max`, "aria-label": `most ${q}` })));
@@ -172,7 +172,7 @@
 
   const shown = new Map();
   let at = 0, columns = 1, wide = 1, high = 1, later = 0;
-  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const moves = () => $("moving").checked;
 
   function drop(key) {
     const cell = shown.get(key);
@@ -186,7 +186,7 @@
     const grid = $("grid");
     columns = Math.max(1, Math.floor(grid.clientWidth / 152));
     wide = grid.clientWidth / columns;
-    high = scores ? 234 : 218;
+    high = scores ? 242 : 226;
     $("rows").style.height = `${Math.ceil(order.length / columns) * high}px`;
     const first = Math.max(0, Math.floor(grid.scrollTop / high)) * columns;
     const last = Math.min(order.length, Math.ceil((grid.scrollTop + grid.clientHeight) / high) * columns);
@@ -203,11 +203,11 @@
 
   function start(own) {
     own.src = film(own.clip);
-    if (own.play && !still.matches) own.play().catch(() => {});
+    if (own.play && moves()) own.play().catch(() => {});
   }
 
   function turnAll() {
-    for (const one of still.matches ? [] : document.querySelectorAll(".clip img, .twins img")) {
+    for (const one of moves() ? document.querySelectorAll(".clip img, .twins img") : []) {
       turn(one, one.clip, Math.floor((performance.now() / 1000) * rate(one.clip) / step(one.clip)) % parts(one.clip));
     }
   }
@@ -231,13 +231,13 @@
     if (C.held[i]) marks.push(`${C.held[i]} held`);
     if (C.damaged[i]) marks.push(`${C.damaged[i]} damaged`);
     marks.push(...new Set(C.found[i].map(([kind]) => kind).filter((kind) => kind !== "held")));
-    const ariaLabel = `${labels(i).join(", ")}; ${name(i)}; ${C.width[i]} by ${C.height[i]} pixels, ${C.frames[i]} frames; ${marks.join(", ")}`;
+    const ariaLabel = [labels(i).join(", "), name(i), `${C.width[i]} by ${C.height[i]} pixels, ${C.frames[i]} frames`, ...marks].join("; ");
     const made = el("button", { type: "button", className: "clip", tabIndex: k === at ? 0 : -1, ariaLabel, onclick: () => open(i), onfocus: () => move(k, false) },
       el("span", { className: "film" }, picture(i, BOX)),
       el("span", { className: "labels" }, labels(i).join(", ")),
       worst ? el("span", { className: "bad" }, `${worst.score.toFixed(2)} ${worst.truth ? "for its" : "for"} ${worst.label}`) : "",
       el("span", { className: "dim" }, `${name(i)} · ${C.frames[i]} frames`),
-      el("span", { className: "dim" }, `${C.width[i]}×${C.height[i]} pixels ${factor(scale(i, BOX))}`),
+      el("span", { className: "dim" }, `${C.width[i]}×${C.height[i]} pixels ${film(i) ? factor(scale(i, BOX)) : ""}`),
       el("span", { className: "marks" }, marks.join(", ")));
     made.onmouseenter = () => made.querySelector("video")?.play().catch(() => {});
     return made;
@@ -275,13 +275,9 @@
     $("panel-body").replaceChildren(el("p", {}, "Loading …"));
     if (!$("panel").open) $("panel").showModal();
     history.replaceState(null, "", `#${C.id[i]}`);
-    try {
-      mine.of = await load(`video-${C.video[i]}`);
-    } catch (e) {
-      if (now === mine) $("panel-body").replaceChildren(el("p", { className: "bad" }, e.message));
-      return;
-    }
-    if (now === mine) show();
+    const failed = (e) => { if (now === mine) $("panel-body").replaceChildren(el("p", { className: "bad" }, e.message)); };
+    mine.of = await load(`video-${C.video[i]}`).catch(failed);
+    if (now === mine && mine.of) show();
   }
 
   function shut() {
@@ -334,7 +330,7 @@
   const spread = (runs) => runs.flatMap((v, k) => (k % 2 ? [] : Array(runs[k + 1]).fill(v)));
 
   function legend(v) {
-    const back = v.still ? `The picture behind is frame ${count(v.still[0])} of the video, reduced; the clip's own pixels lie in the window. ` : "";
+    const back = v.still ? `The picture behind is frame ${count(v.still[0])} of the video, reduced; the clip's own pixels lie in the window. ` : "Of the source there is no picture here. ";
     return `${back}White: the window and its path. Orange: the clip's own actors. Blue: others with labels. Grey: others.`;
   }
 
@@ -350,7 +346,7 @@
     tell("labels", labels(i).join(", "));
     tell("held", `${C.held[i]} of ${C.frames[i]} frames${C.damaged[i] ? `, ${C.damaged[i]} damaged` : ""}`);
     if (C.reason[i]) tell("no file", `${C.reason[i]}: ${head.reasons[C.reason[i]]}`);
-    for (const q of head.quality) if (C[q][i] !== null) tell(q, String(C[q][i]));
+    for (const q of head.quality) if (C[q][i] !== null) tell(q, q === "infrared" ? infrared(i) : String(C[q][i]));
     const kinds = new Set(C.found[i].map(([kind]) => kind));
     tell("complete", kinds.has("incomplete") ? "no: a label is missing" : "yes: it carries the labels of all that are seen in it");
     for (const [kind, detail] of C.found[i]) tell(kind, detail);
@@ -398,7 +394,7 @@
     if (strip) {
       start(strip);
       strip.onload = () => now === mine && paint();
-      if (!still.matches) play();
+      if (moves()) play();
     }
     if (!own) return;
     const seen = (_, meta) => {
@@ -429,9 +425,11 @@
 
   function tick(frame) {
     now.frame = Math.min(frame, C.frames[now.i] - 1);
-    $("seek").value = now.frame;
+    const said = `frame ${now.frame} of ${C.frames[now.i]}, ${count(C.start[now.i] + now.frame)} of the source`;
+    Object.assign($("seek"), { value: now.frame, ariaValueText: said });
     if (now.strip) turn(now.strip, now.i, Math.floor(now.frame / step(now.i)));
-    $("frame").textContent = `frame ${now.frame} of ${C.frames[now.i]}, ${count(C.start[now.i] + now.frame)} of the source`;
+    // What plays is not read aloud, frame upon frame; what is stepped is.
+    Object.assign($("frame"), { ariaLive: now.timer || now.film?.paused === false ? "off" : "polite", textContent: said });
     paint();
     now.mark?.setAttribute("x", now.toX(C.start[now.i] + now.frame));
   }
@@ -549,11 +547,13 @@
       bar(bars.length + 1, C.start[k], C.start[k] + C.frames[k], id === C.id[i] ? "clip now" : "clip", `${name(k)}, frames ${C.start[k]} to ${C.start[k] + C.frames[k] - 1}\nbegins: ${c.why[0]}\nends: ${c.why[1]}`);
     }
     text(left, rows * row + 15, count(t0));
-    text(wide - 8 * String(t1).length, rows * row + 15, count(t1));
+    text(wide, rows * row + 15, count(t1), "end");
     now.mark = svg("rect", { x: x(C.start[i]), y: 0, width: 1.5, height: rows * row, class: "mark" });
     made.append(now.mark);
     const losses = segments.flatMap((s) => s.lost.map(([a, b, why]) => `Frames ${count(a)} to ${count(b - 1)} are in no clip – ${why}`));
-    holder.replaceChildren(made, ...losses.map((l) => el("p", { className: "dim" }, l)));
+    const cuts = [...segments.map((s) => [`segment ${s.id}`, s.start, s.end, s.why]), ...others.map(([id, c]) => [`clip ${name(place.get(id))}`, C.start[place.get(id)], C.start[place.get(id)] + C.frames[place.get(id)], c.why])];
+    holder.replaceChildren(made, ...losses.map((l) => el("p", { className: "dim" }, l)), el("details", {}, el("summary", {}, "Where each segment and clip is cut, and why"),
+      table(["", "frames", "begins", "ends"], cuts.map(([what, a, b, why]) => [what, `${count(a)}–${count(b - 1)}`, ...why]))));
   }
 
   function panelKeys(event) {
@@ -572,16 +572,16 @@
     for (const column of Object.keys(parts[0] ?? { id: 0, found: 0 })) C[column] = parts.flatMap((p) => p[column]);
     C.id ??= [];
     C.id.forEach((id, i) => place.set(id, i));
-    if (scored) {
-      const own = await load("scores", scored);
-      scores = new Map(own.clip_id.map((id, k) => [id, { truth: own.truth[k], scores: own.scores[k] }]));
-    }
+    const own = scored && (await load("scores", scored));
+    if (own) scores = new Map(own.clip_id.map((id, k) => [id, { truth: own.truth[k], scores: own.scores[k] }]));
     fill();
     $("filters").onsubmit = (event) => event.preventDefault();
     $("filters").oninput = () => requestAnimationFrame(apply);
     $("filters").onreset = () => setTimeout(apply);
     $("grid").onscroll = () => requestAnimationFrame(draw);
     $("grid").onkeydown = gridKeys;
+    $("moving").checked = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+    $("moving").onchange = () => { [...shown.keys()].forEach(drop); draw(); };
     setInterval(turnAll, 50);
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
