@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import re
@@ -24,8 +25,9 @@ from tinyvirat_build.loader.augment import IMAGENET_MEAN, IMAGENET_STD, Augment 
 from tinyvirat_build.loader.ranks import Ranks  # noqa: E402
 from tinyvirat_build.train import fit, models, runs, settings  # noqa: E402
 from tinyvirat_build.train.data import make_loaders  # noqa: E402
-from tinyvirat_build.train.models.network import make  # noqa: E402
+from tinyvirat_build.train.models.network import Network, make  # noqa: E402
 from tinyvirat_build.train.models.spec import Spec, read_spec  # noqa: E402
+from tinyvirat_build.train.trainer import Trainer  # noqa: E402
 from tinyvirat_build.train.weights import load_weights  # noqa: E402
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -320,6 +322,18 @@ def test_weights_are_judged_by_the_parameters_that_match(tmp_path: Path) -> None
         load_weights(network.module, tmp_path / "empty", head="head")
 
 
+def stepped(network: Network, recomputed: str) -> dict[str, Any]:
+    """Weights after a step, half of the layers frozen, the blocks computed again or not."""
+    options = ["freeze=2", "optim.layer_decay=0.5", f"grad_checkpointing={recomputed}"]
+    s = settings.load("demo", [*options, "model=transformers:x"])
+    trainer = Trainer(copy.deepcopy(network.module), s, CPU, spec=network.spec)
+    trainer.train_mode()
+    torch.manual_seed(0)
+    trainer.backward(torch.randn(2, 3, 4, 32, 32), torch.ones(2, 5), parts=1, last=True)
+    trainer.update(0.01)
+    return trainer.model.state_dict()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_transformers_from_a_folder(kind: str, tmp_path: Path) -> None:
@@ -339,6 +353,11 @@ def test_transformers_from_a_folder(kind: str, tmp_path: Path) -> None:
     assert None not in names.values()
     depths = {network.spec.depth_of(n) for n in names}
     assert depths == {0, 1, 2, 3}
+    one, two = (stepped(network, option) for option in ("false", "true"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    for name, value in network.module.state_dict().items():
+        frozen = network.spec.depth_of(name) < 2
+        assert torch.equal(one[name], value) == (frozen or name not in names), name
     clips = torch.randn(1, 3, 4, 32, 32)
     network.module.model.save_pretrained(tmp_path)
     again = make(f"transformers:{tmp_path}", 5)
@@ -402,6 +421,7 @@ def test_trained_killed_resumed_evaluated_predicted(kind: str, build: Path, tmp_
         pytest.importorskip("transformers")
         model = f"transformers:{write_config(tmp_path, kind).parent}"
     options = ["deterministic=true", "save_every=3", "read_every=3", "epochs=2", "data.stride=1"]
+    options += ["freeze=1", "optim.layer_decay=0.7", "grad_checkpointing=true"]
     whole, cut = whole_and_resumed(small(model, *options), build, tmp_path)
     both = [option for out in (whole, cut) for option in ("--run", str(out))]
     for arguments in (

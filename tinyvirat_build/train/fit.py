@@ -22,7 +22,7 @@ from tinyvirat_build.train.distil import Teacher, open_teachers
 from tinyvirat_build.train.loggers import LoggerFactory, logger_of
 from tinyvirat_build.train.loop import Training, TrainLoader
 from tinyvirat_build.train.losses import Frequency
-from tinyvirat_build.train.models.network import Network, begin
+from tinyvirat_build.train.models.network import Network, begin, told_spec
 from tinyvirat_build.train.settings import TrainSettings
 from tinyvirat_build.train.trainer import Trainer
 from tinyvirat_build.train.weights import WeightsReport, checksum, load_weights
@@ -92,10 +92,11 @@ def fit(
 
     Raises:
         TrainError: a loss, gradient or weight is not finite (with the batch's ids), ``out`` holds
-            another run, or the settings ask for what the device cannot do.
+            another run, or the settings ask for what the device or the model cannot do.
     """
+    spec = network.spec if network else told_spec(model, settings.model)
     training = Training(
-        Trainer(model, settings, device, ranks or Ranks(), frequency, teacher),
+        Trainer(model, settings, device, ranks or Ranks(), frequency, teacher, spec),
         train_loader,
         val_loader,
         out,
@@ -164,6 +165,8 @@ def train(
         weights = weights or network.weights
         if weights is not None:
             sources["weights"] = checksum(weights)
+        elif settings.freeze:
+            tell("note: the frozen layers keep random numbers; give --weights")
         report = None
         if weights is not None and not (out / "last.pt").is_file():
             report = load_weights(network.module, weights, head=network.spec.head)

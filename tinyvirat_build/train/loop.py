@@ -222,8 +222,8 @@ class Training:
                 f"batch of clips {', '.join(broken.ids)}"
             )
         if self.log and reading.losses:
-            rate = self.trainer.optimizer.param_groups[0]["lr"]
-            self.log.step(self.place.step, sum(reading.losses) / len(reading.losses), rate)
+            loss = sum(reading.losses) / len(reading.losses)
+            self.log.step(self.place.step, loss, self.trainer.rate)
         return reading.text()
 
     def _look(self) -> None:
@@ -241,13 +241,13 @@ class Training:
         )
 
     def _end_of_epoch(self) -> None:
-        s, place = self.settings, self.place
+        s, place, trainer = self.settings, self.place, self.trainer
         self._look()
-        reading = self.meter.epoch(self.trainer.ranks)
+        reading = self.meter.epoch(trainer.ranks)
         row: dict[str, float | None] = {
             "epoch": place.epoch,
             "step": place.step,
-            "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),
+            "lr": trainer.rate,
             "loss": reading.loss,
             "train_f1": reading.f1,
             "clips_per_s": reading.clips_per_s,

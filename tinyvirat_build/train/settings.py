@@ -54,6 +54,7 @@ class Optim:
     weight_decay: float = 0.0
     accumulate: int = 1
     clip_norm: float = 0.0  # of the whole gradient; 0: none
+    layer_decay: float = 1.0  # a layer's rate as a share of the next one's, up to the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,11 @@ class TrainSettings:
     ema: float = 0.0  # decay of the averaged weights; 0: none
     cutmix: float = 0.0  # alpha of the Beta distribution of CutMix's box; 0: none
     drop_path: float = 0.0  # how often the last residual branch is left out; the others less
+    freeze: int = 0  # layers, from the input on, that stay as they are
     freeze_bn: bool = False
     sync_bn: bool = False  # batch statistics over all ranks, on GPUs; alone it is the plain form
     channels_last: bool = False
+    grad_checkpointing: bool = False  # compute blocks again for their gradients: less memory
     compile: bool = False
     deterministic: bool = False
     monitor: Literal["map", "f1"] = "map"  # on val, names the best epoch
@@ -158,7 +161,17 @@ class TrainSettings:
 
 
 # What may change in a run that goes on: it does not change what is learned.
-_FREE = frozenset({"preset", "read_every", "save_every", "data.workers", "logger", "profile"})
+_FREE = frozenset(
+    {
+        "preset",
+        "read_every",
+        "save_every",
+        "data.workers",
+        "logger",
+        "profile",
+        "grad_checkpointing",
+    }
+)
 
 
 def forbidden(old: Mapping[str, Any], new: TrainSettings) -> list[str]:
@@ -238,6 +251,12 @@ def _check(s: TrainSettings) -> None:
         (s.optim.weight_decay >= 0, "optim.weight_decay is 0 or more"),
         (s.optim.accumulate >= 1, "optim.accumulate is 1 or more batches"),
         (s.optim.clip_norm >= 0, "optim.clip_norm is 0 or more"),
+        (0 < s.optim.layer_decay <= 1, "optim.layer_decay is above 0, up to 1"),
+        (s.freeze >= 0, "freeze is 0 or more layers"),
+        (
+            not (s.grad_checkpointing and s.compile),
+            "grad_checkpointing goes without compile, which itself computes again what it can",
+        ),
         (0 <= s.ema < 1, "ema is in [0, 1)"),
         (
             s.data.augment or not s.augment.mixup,

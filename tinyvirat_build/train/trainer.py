@@ -14,8 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.loader.ranks import Ranks
 from tinyvirat_build.train.ema import Average
+from tinyvirat_build.train.layers import check_layers, freeze, groups, still_norms
 from tinyvirat_build.train.losses import Frequency, LossFunction, distilled, make_loss
 from tinyvirat_build.train.models.drop_path import set_drop_path
+from tinyvirat_build.train.models.spec import Spec
+from tinyvirat_build.train.recompute import in_place_told, recompute
 from tinyvirat_build.train.settings import TrainSettings
 
 
@@ -29,10 +32,12 @@ class Trainer:
     ranks: Ranks = field(default_factory=Ranks)
     frequency: Frequency | None = None  # of the labels, for the losses that balance them
     teacher: Callable[[Tensor], Tensor] | None = None  # clips (B, 3, T, H, W) -> logits (B, C)
+    spec: Spec = field(default_factory=Spec)  # of the model: its layers and its head
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     ema: Average | None = field(init=False, default=None)
     _loss: LossFunction = field(init=False)
+    _still: list[nn.Module] = field(init=False)  # norms that keep their statistics
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -40,10 +45,20 @@ class Trainer:
             self.model = synchronised(self.model, self.device, self.ranks)
         self.model.to(self.device)
         if s.channels_last:
-            self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            for value in (*self.model.parameters(), *self.model.buffers()):
+                if value.ndim == 5:  # a network may have convolutions over pictures beside them
+                    value.data = value.data.contiguous(memory_format=torch.channels_last_3d)
         if s.drop_path and not set_drop_path(self.model, s.drop_path):
             raise TrainError(f"{s.model} has no residual branches to leave out; set drop_path=0")
-        self.optimizer = make_optimizer(self.model, s, fused=self.device.type == "cuda")
+        check_layers(self.model, self.spec, s)
+        if s.freeze:
+            freeze(self.model, self.spec, s.freeze)
+        self._still = still_norms(self.model, self.spec, s)
+        if s.grad_checkpointing and not recompute(self.model, self.spec):
+            raise TrainError(
+                f"{s.model} has no blocks among its layers; set grad_checkpointing=false"
+            )
+        self.optimizer = make_optimizer(self.model, self.spec, s, fused=self.device.type == "cuda")
         if s.ema:
             self.ema = Average(self.model, s.ema)
         if s.compile:
@@ -57,10 +72,8 @@ class Trainer:
     def train_mode(self) -> None:
         """Training mode, except for batch normalisation where that is frozen."""
         self.model.train()
-        if self.settings.freeze_bn:
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        for module in self._still:
+            module.eval()
 
     def backward(
         self, clips: Tensor, labels: Tensor, *, parts: int, last: bool
@@ -84,13 +97,14 @@ class Trainer:
             soft = distilled(logits, taught, temperature=s.distil.temperature)
             losses = torch.lerp(losses, soft, s.distil.weight)
         loss = losses.mean()
-        (loss / parts).backward()  # type: ignore[no-untyped-call]
+        with in_place_told(s.model):
+            (loss / parts).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), logits.detach()
 
     def update(self, rate: float) -> Tensor:
         """One step of the optimiser over the gradients that have added up; gives their norm ()."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)  # which a run of before did not keep
         limit = self.settings.optim.clip_norm
         norm = (
             nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -102,6 +116,12 @@ class Trainer:
         if self.ema is not None:
             self.ema.update()
         return norm.detach()
+
+    @property
+    def rate(self) -> float:
+        """The schedule's learning rate in the last step, of which layers may take a share."""
+        first = self.optimizer.param_groups[0]
+        return float(first["lr"]) / float(first.get("share", 1.0))
 
     def finite(self) -> bool:
         """Whether all weights are numbers, the averaged ones too. Waits for the device."""
@@ -159,13 +179,10 @@ def norm_of(tensors: Sequence[Tensor], order: float) -> Tensor:
     return norm
 
 
-def make_optimizer(model: nn.Module, s: TrainSettings, *, fused: bool) -> torch.optim.Optimizer:
-    """Adam or AdamW; AdamW decays neither biases nor batch normalisation (1-d parameters)."""
-    if s.optim.name == "adam":
-        return torch.optim.Adam(
-            model.parameters(), s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused
-        )
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused)
+def make_optimizer(
+    model: nn.Module, spec: Spec, s: TrainSettings, *, fused: bool
+) -> torch.optim.Optimizer:
+    """Adam or AdamW of what is trained."""
+    kind = torch.optim.Adam if s.optim.name == "adam" else torch.optim.AdamW
+    shared = groups(model, spec, s)
+    return kind(shared, s.optim.lr, weight_decay=s.optim.weight_decay, fused=fused)

@@ -112,6 +112,12 @@ def make(
     return Network(module, spec, code.name, code.origin, keep, code=code, dropout=heard)
 
 
+def told_spec(module: nn.Module, name: str) -> Spec:
+    """What a network that was not made by :func:`make` says of itself, or the baseline ``name``."""
+    said = getattr(module, "spec", None)
+    return models.NAMES[name].spec if said is None and name in models.NAMES else read_spec(said)
+
+
 def begin(
     settings: TrainSettings, num_classes: int, device: torch.device, tell: Callable[[str], None]
 ) -> tuple[Network, TrainSettings]:

@@ -40,6 +40,8 @@ class Spec:
         >>> [spec.depth_of(n) for n in ("norm.weight", "block1.0.bias", "block10.bias", "fc.bias")]
         [0, 1, 2, 2]
         """
+        if self.is_head(name):  # of a module whose other parts are a layer, perhaps
+            return len(self.layers)
         depths = (d for d, layer in enumerate(self.layers) if any(under(name, p) for p in layer))
         return next(depths, len(self.layers))
 
