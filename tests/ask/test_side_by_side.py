@@ -98,7 +98,9 @@ def test_clips_are_shown_as_they_are(
     picture = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)
     assert picture is not None
     np.testing.assert_array_equal(picture, frames[len(frames) // 2])
-    assert int(shown[0][1]) % picture.shape[1] == 0
+    factor, rest = divmod(int(shown[0][1]), picture.shape[1])
+    assert rest == 0
+    assert f'<span class="dim">×{factor}</span>' in text
     labels = Counter(name for row in whole.rows for name in row.labels or ())
     assert {n: int(a) for n, (a, _, _) in _table(text, "Classes").items()} == labels
 

@@ -159,4 +159,5 @@ def _picture(row: Row | None) -> dict[str, Any] | None:
         "data": f"data:image/png;base64,{base64.b64encode(data.tobytes()).decode()}",
         "width": factor * width,
         "height": factor * height,
+        "factor": factor,
     }
