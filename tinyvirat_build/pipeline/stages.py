@@ -108,7 +108,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "plan", "estimate", ("clips_filtered",), (), ("encode",),
-        f"{_CORPUS}:estimate", "Print what cutting would cost; write nothing.",
+        "tinyvirat_build.pipeline.cost:estimate", "Print what cutting would cost; write nothing.",
     ),
     Stage(
         "cut", "file",
