@@ -100,7 +100,7 @@ STAGES: tuple[Stage, ...] = (
         ("clips_planned", "all_activities", "groups", "segments", "tracks"),
         ("clips_partitioned",), ("partition",),
         f"{_CORPUS}:partition", "Give whole groups of videos to train, val and test.",
-        version=2,
+        version=3,
     ),
     Stage(
         "filter", "corpus", ("clips_partitioned", "trial"), ("clips_filtered",), ("filter",),
