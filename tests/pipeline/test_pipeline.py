@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import shutil
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -25,7 +23,7 @@ from swapped import swap
 
 import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
-from tinyvirat_build.pipeline import on_corpus, on_video, stages
+from tinyvirat_build.pipeline import on_video, stages
 from tinyvirat_build.pipeline.given import Video
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
@@ -120,26 +118,6 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(
     )
     assert bytes_of(out) == bytes_of(fresh.path)
     assert fresh.clips["width"].max() <= 64
-
-
-def test_the_estimate_is_at_the_rate_at_which_this_machine_cuts(
-    demo: tvb.Build, demo_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ticks = itertools.count()  # every sample takes a second
-    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
-    monkeypatch.setattr(on_corpus, "time", clock)
-    monkeypatch.setattr(on_corpus, "_WORTH", 0.0)
-    request = Request(("demo",), demo_data, demo.path, demo.settings)
-
-    def seconds() -> float:
-        estimate = run(request, first="plan", until="plan").estimate
-        assert estimate is not None
-        assert 0 < estimate.longest < estimate.seconds
-        return estimate.seconds
-
-    before, expected = seconds(), on_corpus.spans.estimate
-    monkeypatch.setattr(on_corpus.spans, "estimate", lambda *a: expected(*a).slower(1000))
-    assert seconds() == pytest.approx(before)
 
 
 def test_a_trial_takes_videos_that_give_clips(demo_data: Path, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from tinyvirat_build import store
 from tinyvirat_build.ask.words import disk_used, human_bytes, human_time
-from tinyvirat_build.engine import default_workers
 from tinyvirat_build.pipeline.complete import completeness
 from tinyvirat_build.pipeline.folder import table_path
 from tinyvirat_build.pipeline.headlines import headlines_of
@@ -41,7 +40,7 @@ def render(out: Path, outcome: Outcome, *, until: str, settings: Settings) -> st
     lines += _balance(out)
     lines += _issues(out)
     if outcome.estimate is not None and estimates:
-        lines.append(outcome.estimate.describe(default_workers()))
+        lines.append(outcome.estimate.describe())
     spent = sum(outcome.seconds.values())
     lines.append(f"Disk {human_bytes(disk_used(out))} in {out}, time {human_time(spent)}.")
     return "\n".join(lines)

@@ -19,8 +19,9 @@ def headlines_of(issues: pd.DataFrame, settings: Settings) -> list[str]:
         remedy = ", or divide their time: --set partition.group=time."
         if settings.partition.group == "time":
             remedy = f"; a video's time is divided from {2 * EACH} activities on."
+        n = int(few["count"].sum())
         lines.append(
-            f"All clips{by_list} are train: {str(few['detail'].iloc[0]).split(':')[0]} of videos. "
+            f"All clips{by_list} are train: {n} group{'s' * (n != 1)} of videos. "
             f"Say in `group` which belong together{remedy}"
         )
     rare = issues[issues["reason"] == "rare_label"]

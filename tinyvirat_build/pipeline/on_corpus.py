@@ -1,4 +1,4 @@
-"""What the stages do on the whole corpus: splits, rare labels, costs, the dataset.
+"""What the stages do on the whole corpus: splits, rare labels, the dataset.
 
 Each function is a stage's ``run`` in the table of stages, or says whether its files are there.
 """
@@ -6,33 +6,22 @@ Each function is a stage's ``run`` in the table of stages, or says whether its f
 from __future__ import annotations
 
 import shutil
-import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from operator import itemgetter
-from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
-from tinyvirat_build.errors import PackError, VideoError
+from tinyvirat_build.errors import PackError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pack.write import write_pack
-from tinyvirat_build.pipeline.folder import package_version, table_path, unit_path
+from tinyvirat_build.pipeline.folder import package_version, table_path
 from tinyvirat_build.pipeline.given import Corpus
-from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.records import KEYS, StageResult
 from tinyvirat_build.released import write as released
 from tinyvirat_build.released.about import About
-from tinyvirat_build.remote.video import bytes_to_read
-from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
-from tinyvirat_build.video import spans
-from tinyvirat_build.video.cutter import cut_video
-from tinyvirat_build.video.index import VideoIndex
 
 
 def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]:
@@ -79,61 +68,6 @@ def filter(corpus: Corpus) -> StageResult:
     if corpus.trial:
         settings = replace(settings, min_samples=0)
     return rare.filter_rare(corpus["clips_partitioned"], settings, classes=corpus.classes)
-
-
-_WORTH: Final = 1.0  # seconds that cutting may take before its rate is measured
-_MEASURED: Final = 0.3  # seconds that are cut to measure it
-
-
-def estimate(corpus: Corpus) -> spans.Estimate:
-    """What cutting would cost, at the rate at which this machine cuts some of the clips."""
-    total = spans.Estimate.zero()
-    clips = corpus.by_video("clips_filtered")
-    here: list[tuple[float, Path, VideoIndex, pd.DataFrame]] = []
-    for entry in (e for e in corpus.planned if e.key in clips):
-        own = clips[entry.key].frame()
-        if entry.video is None:
-            total += spans.Estimate(clips_without_video=len(own), videos_missing=1)
-            continue
-        try:
-            packets = load_index(unit_path(corpus.out, "index", entry))
-        except VideoError:
-            continue
-        cost = spans.estimate(packets, own, corpus.settings.encode)
-        total += cost
-        if entry.remote is None:
-            here.append((cost.seconds, entry.video, packets, own))
-        else:
-            afar, size = bytes_to_read(packets, own), entry.remote.size
-            total += spans.Estimate(bytes_afar=min(afar, size), bytes_of_remote=size)
-    if total.seconds < _WORTH or not here:
-        return total
-    _, path, packets, own = sorted(here, key=itemgetter(0))[len(here) // 2]
-    return total.slower(_slowness(path, packets, own, corpus.settings))
-
-
-def _slowness(path: Path, packets: VideoIndex, clips: pd.DataFrame, settings: Settings) -> float:
-    """How much longer this machine takes than the estimate says, by some clips of one video."""
-    clips = clips.sort_values("start", kind="stable", ignore_index=True)
-    n, spent = 4, 0.0
-    while spent < _MEASURED:
-        some = clips[:n]
-        with tempfile.TemporaryDirectory() as folder:
-            pack = Path(folder) / "clips.yuv" if settings.encode.pack else None
-            began = time.perf_counter()
-            try:
-                cut_video(
-                    path, packets, some, folder, settings.encode,
-                    max_held=settings.videos.max_held, pack_path=pack,
-                )  # fmt: skip
-            except (VideoError, OSError):  # cutting itself will tell
-                return 1.0
-            spent = time.perf_counter() - began
-        if n >= len(clips):
-            break
-        n *= 4
-    expected = spans.estimate(packets, some, settings.encode).seconds
-    return spent / expected if expected else 1.0
 
 
 def publish(corpus: Corpus) -> StageResult:

@@ -135,7 +135,7 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
         asked = [s for s in step if order_of(s.name) <= order_of(known.until)]
         if step[0].scope == "estimate":
             if asked and asked[0].name == known.until:
-                outcome.estimate = resolve(step[0].run)(known.corpus())
+                outcome.estimate = resolve(step[0].run)(known.corpus(), known.request)
             continue
         if not asked and not (known.request.out / "units" / step[0].name).exists():
             return None  # nothing of it was ever done
@@ -212,8 +212,8 @@ def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> E
         estimate = next(s.run for s in STAGES if s.scope == "estimate")
         corpus = known.corpus()
         corpus.planned = [t.entry for t in pooled]
-        cost = resolve(estimate)(corpus)
-        progress.say(cost.describe(request.workers or engine.processors(request.engine)))
+        cost = resolve(estimate)(corpus, request)
+        progress.say(cost.describe())
     _pool(asked[0], pooled, request)
     known.hashes.save()
     return cost

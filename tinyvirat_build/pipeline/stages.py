@@ -100,7 +100,7 @@ STAGES: tuple[Stage, ...] = (
         ("clips_planned", "all_activities", "groups", "segments", "tracks"),
         ("clips_partitioned",), ("partition",),
         f"{_CORPUS}:partition", "Give whole groups of videos to train, val and test.",
-        version=2,
+        version=3,
     ),
     Stage(
         "filter", "corpus", ("clips_partitioned", "trial"), ("clips_filtered",), ("filter",),
@@ -108,7 +108,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "plan", "estimate", ("clips_filtered",), (), ("encode",),
-        f"{_CORPUS}:estimate", "Print what cutting would cost; write nothing.",
+        "tinyvirat_build.pipeline.cost:estimate", "Print what cutting would cost; write nothing.",
     ),
     Stage(
         "cut", "file",

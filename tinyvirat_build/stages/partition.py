@@ -287,7 +287,12 @@ def _notes(
         detail = (
             f"{len(kept)} group{'s' * (len(kept) != 1)}: everything not fixed by a list is train"
         )
-        return [Issue("partition", "few_groups", "noted", record="all groups", detail=detail)]
+        return [
+            Issue(
+                "partition", "few_groups", "noted", record="all groups", count=len(kept),
+                detail=detail,
+            )
+        ]  # fmt: skip
     inside = counts.take(kept)
     chosen = np.array([SPLITS.index(str(split[name])) for name in inside.groups])
     met = reach(inside.table > 0, chosen, len(SPLITS)) > 0

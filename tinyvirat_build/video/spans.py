@@ -26,6 +26,8 @@ _ENCODED: Final = {
     "ffv1": (2.5e-8, 1.2),
 }
 _BYTES_PER_PIXEL_PACKED: Final = 1.5
+_SECONDS_PER_CLIP: Final = 5e-3  # an encoder is opened and a file written, however small
+_SECONDS_PER_VIDEO: Final = 0.1
 _DEFAULT: Final = Encode()
 
 
@@ -101,6 +103,7 @@ class Estimate:
     bytes_afar: int = 0  # to fetch of remote videos, and of how many in all
     bytes_of_remote: int = 0
     longest: float = 0.0  # seconds of the video that takes longest: no worker helps another
+    workers: int = 1  # that share the work
 
     @classmethod
     def zero(cls) -> Estimate:
@@ -109,16 +112,22 @@ class Estimate:
 
     def __add__(self, other: Estimate) -> Estimate:
         total = Estimate(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-        return replace(total, longest=max(self.longest, other.longest))
+        most = {n: max(getattr(self, n), getattr(other, n)) for n in ("longest", "workers")}
+        return replace(total, **most)
 
     def slower(self, factor: float) -> Estimate:
         """The same on a machine that takes ``factor`` times as long."""
         return replace(self, seconds=self.seconds * factor, longest=self.longest * factor)
 
-    def describe(self, workers: int = 1) -> str:
+    @property
+    def elapsed(self) -> float:
+        """Seconds until the last worker is done."""
+        return max(self.seconds / self.workers, self.longest)
+
+    def describe(self) -> str:
         """One line for people.
 
-        >>> Estimate(1200, 5, 3_000_000, 8.0, 20_000_000, 60).describe(2)
+        >>> Estimate(1200, 5, 3_000_000, 8.0, 20_000_000, 60, workers=2).describe()
         '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
         >>> Estimate(clips_without_video=5035, videos_missing=116).describe()
         '5,035 clips of 116 videos that are not here: no estimate'
@@ -131,7 +140,7 @@ class Estimate:
         )
         if self.clips_without_video and not self.clips:
             return missing
-        seconds = max(self.seconds / max(1, workers), self.longest)
+        seconds = self.elapsed
         time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
         return (
             f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
@@ -164,6 +173,7 @@ def estimate(index: VideoIndex, clips: pd.DataFrame, encode: Encode = _DEFAULT) 
     encoding, written = _ENCODED[encode.codec]
     seconds = decoded * index.width * index.height * _SECONDS_PER_PIXEL_IN
     seconds += pixels * (_SECONDS_PER_PIXEL_CUT + encoding)
+    seconds += len(clips) * _SECONDS_PER_CLIP + _SECONDS_PER_VIDEO
     return Estimate(
         frames_to_decode=decoded,
         gops=_count(runs, index.sync),
