@@ -1,14 +1,14 @@
 """What four of the winners' means are worth on the demo corpus, against one shared baseline.
 
     make demo
-    python bench/recipes.py [--build demo] [--out recipes] [--seeds 3] [--epochs 16]
+    python bench/recipes.py [--build demo] [--out recipes] [--seeds 3] [--epochs 12]
 
 Each recipe is the preset ``demo`` (``resnet3d10-narrow`` at 8×56²) with its own settings, trained
 with every seed and scored on the test groups, which training never saw. Distillation learns from
 the baseline of its own seed. Printed are mean and spread (standard deviation over the seeds) of
 F1 over the classes that are there, at 0.5 and at the one threshold that is best on val, and of the
 difference to the baseline, seed by seed. A run that is finished is not made again, and one that was
-stopped goes on, so that the same command may be given until all is there. About 40 minutes on two
+stopped goes on, so that the same command may be given until all is there. Some 35 minutes on two
 cores.
 """
 
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("demo"), help="of `make demo`")
     parser.add_argument("--out", type=Path, default=Path("recipes"), help="where the runs are kept")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
     args = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {name: [] for name in RECIPES}
     for seed in range(args.seeds):

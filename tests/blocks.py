@@ -89,12 +89,17 @@ def left_over(told: list[str], printed: str) -> list[str]:
 
 
 def program(folder: Path) -> None:
-    """Write the program that pages call: this checkout's, with the small demo for MEVA."""
+    """Write the program that pages call: this checkout's, with the small demo for MEVA.
+
+    Trainings have two epochs.
+    """
     (folder / "tinyvirat-build").write_text(
         f"#!{sys.executable}\nimport sys\n"
         "args = ['demo' if a == 'meva' else a for a in sys.argv[1:]]\n"
         "if 'demo' in args and args[0] in ('all', 'doctor'):\n"
         f"    args += {DEMO_SETS!r}\n"
+        "if args[0] == 'train' and not any('epochs=' in a for a in args):\n"
+        "    args += ['--set', 'epochs=2']\n"
         "if args[0] == 'sweep':\n"
         f"    args += ['--config', {str(folder / 'small.yaml')!r}]\n"
         "from tinyvirat_build.cli import main\n"
