@@ -9,11 +9,13 @@ keyframe every 250 frames, reordered pictures), as an MP4 with its index at the 
 and serves both on loopback, from a process of its own: each answer begins one round trip late, and
 all connections share a line of so many MB a second. For every kind and round trip it cuts
 
-    (a) ours: the container's index, then the packets that the clips need
-    (b) the whole file downloaded by the same client, eight connections, then cut
+    (a) ours: the container's index, then the packets that the clips need, decoded as they come
+    (b) the same, but no packet is decoded before all are here
+    (c) the whole file downloaded by the same client, eight connections, then cut
 
 and prints the bytes read beside those of the needed groups of pictures and the index, their share
-of the file, the requests, and wall seconds. The clips of (a) and (b) must be equal, byte by byte.
+of the file, the requests, and wall seconds. The clips must be equal, byte by byte. In an AVI whose
+pictures are reordered only the packets tell the order, so that (a) is (b).
 
 With s3fs installed it also reads the needed spans with obstore, one request a span as ours does,
 with its own joining of ranges, and with s3fs (``cat_ranges``); once more where every fourth request
@@ -31,10 +33,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import av
 import numpy as np
@@ -46,6 +49,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from cut import FPS, clips_at, sources
 from remote.served import serving
 
+from tinyvirat_build.remote import video as afar
 from tinyvirat_build.remote.objects import RemoteFile, pinned
 from tinyvirat_build.remote.ranges import Ranges
 from tinyvirat_build.remote.video import RemoteVideo, needed_spans
@@ -112,29 +116,40 @@ def files(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
+def cut_afar(
+    file: RemoteFile, clips: pd.DataFrame, work: Path, *, wait: bool
+) -> tuple[VideoIndex, Ranges, int, float, float]:
+    """Index, what was read, how much of it for the index, its seconds and those of all."""
+    began = time.monotonic()
+    remote = RemoteVideo.at(work / "parts", file)
+    index = remote.index()
+    indexed, of_index = time.monotonic() - began, remote.parts.ranges.received
+    out = work / f"afar-{wait}"
+    out.mkdir()
+    told = mock.patch.object(afar, "_tells_order", return_value=False) if wait else nullcontext()
+    with told:
+        remote.cut(index, clips, out, Encode(), max_held=0.1)
+    seconds = time.monotonic() - began
+    assert not remote.why_whole, remote.why_whole
+    remote.remove()
+    return index, remote.parts.ranges, of_index, indexed, seconds
+
+
 def compare(video: Path, clips: pd.DataFrame, rtt: float, rate: float, work: Path) -> None:
     with server(video.parent, rtt, rate) as url:
         file = pinned([RemoteFile(f"{url}/{video.name}", -1, "")])[0]
-        began = time.monotonic()
-        remote = RemoteVideo.at(work / "parts", file)
-        index = remote.index()
-        indexed, of_index = time.monotonic() - began, remote.parts.ranges.received
-        (work / "a").mkdir()
-        remote.cut(index, clips, work / "a", Encode(), max_held=0.1)
-        ours = time.monotonic() - began
-        ranges = remote.parts.ranges
-        assert not remote.why_whole, remote.why_whole
-        remote.remove()
+        _, ranges, of_index, indexed, ours = cut_afar(file, clips, work, wait=False)
+        *_, waited = cut_afar(file, clips, work, wait=True)
         began = time.monotonic()
         whole = RemoteVideo.at(work / "whole", file)
         whole.parts.whole()
         downloaded = time.monotonic() - began
         index = index_video(whole.parts.path)
-        (work / "b").mkdir()
-        cut_agreed(whole.parts.path, index, clips, work / "b", Encode(), max_held=0.1)
+        (work / "first").mkdir()
+        cut_agreed(whole.parts.path, index, clips, work / "first", Encode(), max_held=0.1)
         first = time.monotonic() - began
         whole.remove()
-    assert files(work / "a") == files(work / "b")
+    assert files(work / "afar-False") == files(work / "afar-True") == files(work / "first")
     needed = groups(index, clips)
     assert ranges.received <= min(1.3 * (needed + of_index), 0.2 * file.size)
     print(
@@ -143,6 +158,7 @@ def compare(video: Path, clips: pd.DataFrame, rtt: float, rate: float, work: Pat
         f"({needed / 1e6:.1f} of groups + {of_index / 1e6:.1f} of index), "
         f"{ranges.received / file.size:.1%} of {file.size / 1e6:.0f} MB, "
         f"{ranges.requests} requests; ours {ours:.1f} s ({indexed:.1f} of it the index), "
+        f"all fetched before decoding {waited:.1f} s, "
         f"downloading first {first:.1f} s ({downloaded:.1f} of it the download): "
         f"{first / ours:.1f} x"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from video.matrix import FAULTS, cells
 from video.stamped import NO_B, OPEN_GOP, WITH_B, clips_frame, make_video, run_ffmpeg
 
 from tinyvirat_build.errors import VideoError
+from tinyvirat_build.settings import Encode
+from tinyvirat_build.video.agreed import cut_agreed
+from tinyvirat_build.video.index import index_video
 
 from .both import Both, cut_both, remote_video, small_steps
 from .served import Served, serving
@@ -93,33 +96,92 @@ def test_an_index_at_the_front_or_between_fragments(how: str, served: Served) ->
     assert found.sent < 0.7 * found.size
 
 
-def with_opendml(video: Path, path: Path) -> Path:
-    """An AVI whose index is OpenDML's: ``ix00`` in the movie list, ``indx`` where room was."""
-    data = bytearray(video.read_bytes())
-    movi, idx1 = data.rindex(b"LIST", 0, data.index(b"movi")), data.rindex(b"idx1")
-    rows = np.frombuffer(data[idx1 + 8 :], "<u4").reshape(-1, 4)
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def in_segments(
+    video: Path, path: Path, ends: Sequence[int], *, opendml: bool = True, idx1: bool = True
+) -> Path:
+    """An AVI's video in ``RIFF AVI`` and ``RIFF AVIX``, which end behind the packets ``ends``.
+
+    ``opendml``: with an index ``ix00`` a segment, and ``indx`` of them in the header;
+    ``idx1``: with the index of the first segment alone, as the format has it.
+    """
+    data = video.read_bytes()
+    movi, old = data.rindex(b"LIST", 0, data.index(b"movi")), data.rindex(b"idx1")
+    rows = np.frombuffer(data[old + 8 :], "<u4").reshape(-1, 4)
     rows = rows[rows[:, 0] == struct.unpack("<I", b"00dc")[0]]
-    bits = np.where(rows[:, 1] & 16, 0, 1 << 31)
-    entries = np.c_[rows[:, 2] + 8, rows[:, 3] | bits].astype("<u4").tobytes()
-    body = struct.pack("<HBBI4sQI", 2, 0, 1, len(rows), b"00dc", movi + 8, 0) + entries
-    chunk = b"ix00" + struct.pack("<I", len(body)) + body
     room = data.index(b"JUNK", data.index(b"strf"))
     size = struct.unpack_from("<I", data, room + 4)[0]
-    indx = struct.pack("<HBBI4s12xQII", 4, 0, 0, 1, b"00dc", idx1, len(chunk), len(rows))
-    data[room : room + 8 + size] = b"indx" + struct.pack("<I", size) + indx.ljust(size, b"\0")
-    data[idx1:] = chunk
-    struct.pack_into("<I", data, movi + 4, len(data) - movi - 8)
-    struct.pack_into("<I", data, 4, len(data) - 8)
-    path.write_bytes(data)
+    head, made, listed, first = data[12:movi], b"", b"", 0
+    for last in (*ends, len(rows)):
+        at = len(made) + (12 + len(head) if not made else 12)  # of the list
+        body, entries = b"movi", b""
+        for _, flags, start, length in rows[first:last].tolist():
+            entries += struct.pack("<II", len(body) + 8, length | (0 if flags & 16 else 1 << 31))
+            body += chunk(b"00dc", data[movi + 16 + start : movi + 16 + start + length])
+        if opendml:
+            about = struct.pack("<HBBI4sQI", 2, 0, 1, last - first, b"00dc", at + 8, 0)
+            listed += struct.pack("<QII", at + 8 + len(body), 32 + len(entries), last - first)
+            body += chunk(b"ix00", about + entries)
+        segment = (b"AVIX" if made else b"AVI " + head) + chunk(b"LIST", body)
+        if idx1 and not made:
+            segment += chunk(b"idx1", rows[:last].tobytes())
+        made += chunk(b"RIFF", segment)
+        first = last
+    if opendml:
+        indx = struct.pack("<HBBI4s12x", 4, 0, 0, len(ends) + 1, b"00dc") + listed
+        made = (
+            made[:room]
+            + b"indx"
+            + made[room + 4 : room + 8]
+            + indx.ljust(size, b"\0")
+            + (made[room + 8 + size :])
+        )
+    path.write_bytes(made)
     return path
 
 
-def test_opendml_is_read(served: Served) -> None:
-    plain = make_video(served.folder.parent / "a.avi", 300, options=WITH_B)
-    found = both(served, with_opendml(plain, served.folder / "b.avi"))
+@pytest.mark.parametrize(
+    ("options", "ends"),
+    [(WITH_B, ()), (WITH_B, (143,)), (NO_B, (40, 143, 230))],
+    ids=["reordered-1", "reordered-2", "plain-4"],
+)
+def test_opendml_is_read_in_all_of_its_segments(
+    options: dict[str, str], ends: tuple[int, ...], served: Served
+) -> None:
+    """The clips lie on both sides of a segment's end, and across it."""
+    plain = make_video(served.folder.parent / "a.avi", 300, options=options)
+    video = in_segments(plain, served.folder / "b.avi", ends)
+    assert video.read_bytes().count(b"AVIX") == len(ends)
+    index = index_video(video)
+    assert (index.n_frames, index.n_packets, len(index.uncertain)) == (300, 300, 0)
+    found = both(served, video)
     assert found.differ() == []
+    assert found.here.cuts is not None
+    assert not found.here.cuts["reason"].any()
     assert not found.why_whole
     assert found.sent < 0.6 * found.size
+    of_plain = served.folder.parent / "of_plain"
+    of_plain.mkdir()
+    cuts = cut_agreed(plain, index_video(plain), CLIPS, of_plain, Encode(), max_held=0.1)
+    assert cuts["sha256"].tolist() == found.here.cuts["sha256"].tolist()
+
+
+@pytest.mark.parametrize(("idx1", "ends"), [(False, ()), (True, (143,))])
+def test_an_avi_whose_index_lacks_frames_is_fetched_whole_and_that_is_said(
+    ends: tuple[int, ...], idx1: bool, served: Served
+) -> None:
+    """As it may be where a recorder knew but one index; what it names not, no file tells."""
+    plain = make_video(served.folder.parent / "a.avi", 300, options=NO_B)
+    video = in_segments(plain, served.folder / "b.avi", ends, opendml=False, idx1=idx1)
+    clips = clips_frame([(20, 36, 32, 32, 2, 4), (130, 150, 32, 32, 2, 4)])
+    found = both(served, video, clips)
+    assert found.differ() == []
+    assert found.here.cuts is not None
+    assert found.here.cuts["reason"].tolist() == [None, "uncertain_frames" if idx1 else None]
+    assert found.why_whole == "it has no index of all of its chunks"
 
 
 @pytest.mark.parametrize("consistent", [False, True])
@@ -189,8 +251,6 @@ def test_a_file_that_changes_between_index_and_cut_is_none(served: Served) -> No
     video.write_bytes(video.read_bytes())  # at another time
     out = served.folder.parent / "out"
     out.mkdir()
-    from tinyvirat_build.settings import Encode
-
     with pytest.raises(VideoError) as e:
         remote.cut(index, CLIPS, out, Encode(), max_held=0.1)
     assert e.value.reason == "source_changed"
