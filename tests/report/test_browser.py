@@ -217,10 +217,12 @@ def test_every_filter_and_order_agrees_with_the_tables(filled: tuple[Page, pd.Da
     page.select_option("#split", "train")
     holds(has[0] & has[1] & (clips["split"] == "train"))
     page.locator("button[type=reset]").click()
-    number = clips["split"].map({"train": 0, "val": 1, "test": 2}).astype(str) + clips["id"].fillna("x")
+    place = clips["split"].map({"train": "0", "val": "1", "test": "2"})
+    number = place + clips["id"].fillna("without")
+    side = clips["width"]
     twins = clips["finding"].map({"duplicate": 0, "incomplete": 1}).fillna(2)
     for name, by, falling in (
-        ("number", number, False), ("small", clips["width"], False), ("large", clips["width"], True),
+        ("number", number, False), ("small", side, False), ("large", side, True),
         ("short", clips["frames"], False), ("long", clips["frames"], True),
         ("labels", clips["labels"].map(len), True), ("held", clips["held"], True),
         ("finding", twins, False), *((f"low-{q}", clips[q], False) for q in qualities),

@@ -148,6 +148,8 @@ def test_tables_are_read_video_by_video(videos: list[tuple[int, int, int]], batc
             paths[name] = Path(folder) / f"{name}.parquet"
             store.write_table(paths[name], name, [store.to_arrow(name, table)], key="k")
         found = dict(store.read_by_video(paths, batch))
+        some = dict.fromkeys(paths, ("start", "activities"))
+        part = dict(store.read_by_video(paths, batch, columns=some))
     assert list(found) == [key for key in keys if counts["tracks"][key]]
     for key, tables in found.items():
         for name, table in tables.items():
@@ -156,6 +158,7 @@ def test_tables_are_read_video_by_video(videos: list[tuple[int, int, int]], batc
             assert table["activities"].tolist() == [(f"{key.video_id}{i}",) for i in range(n)]
             assert set(table["video_id"]) <= {key.video_id}
             assert list(table["video_id"].cat.categories) == [key.video_id]
+            assert part[key][name].equals(table[["start", "activities"]])
 
 
 @pytest.fixture(params=["ENOLCK", "ENOSYS", "EOPNOTSUPP"])

@@ -58,7 +58,7 @@ def _fate(out: Path, issues: pd.DataFrame, classes: Sequence[str]) -> dict[str, 
     """What became of every annotated frame: by stage and, beside it, by label."""
     trial = yaml.safe_load((out / "build.yaml").read_text("utf-8"))["limit"] is not None
     files = {name: out / "tables" / f"{name}.parquet" for name in fate.READ}
-    found = fate.fates(store.read_by_video(files), issues, trial=trial)
+    found = fate.fates(store.read_by_video(files, columns=fate.READ), issues, trial=trial)
     return {"funnel": fate.funnel(found), "labels": fate.by_label(found, classes, issues)}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -154,9 +155,18 @@ def _frames(row: dict[Any, Any], root: Path) -> Iterator[Planes]:
                 yield views(data, height, width)
         return
     with av.open(str(root / row["path"])) as container:
-        container.streams.video[0].thread_count = 1
-        for number, frame in enumerate(container.decode(video=0)):
-            if number in numbers:
-                y, u, v = decoded_planes(frame)
-                skip = 2 if "444" in frame.format.name else 1
-                yield (y, u[::skip, ::skip], v[::skip, ::skip])
+        for frame in _decoded(container, numbers):
+            y, u, v = decoded_planes(frame)
+            skip = 2 if "444" in frame.format.name else 1
+            yield (y, u[::skip, ::skip], v[::skip, ::skip])
+
+
+def _decoded(container: av.container.InputContainer, numbers: range) -> Iterator[av.VideoFrame]:
+    """Some frames of a clip; of a codec whose frames all stand alone no others are decoded."""
+    stream = container.streams.video[0]
+    stream.thread_count = 1
+    packets = [packet for packet in container.demux(stream) if packet.size]
+    if all(packet.is_keyframe for packet in packets):
+        packets, numbers = [packets[n] for n in numbers], range(len(numbers))
+    frames = chain.from_iterable(stream.decode(packet) for packet in [*packets, None])
+    yield from islice(frames, numbers.start, numbers.stop, numbers.step)

@@ -14,7 +14,15 @@ from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.records import KEYS, REASONS, Key
 from tinyvirat_build.report.timeline import clip_cuts, losses, segment_cuts
 
-READ: Final = ("clips", "activities", "boxes", "actors", "segments", "chunks")
+READ: Final = {
+    "clips": ("clip_id", "segment_id", "start", "end", "x", "y", "activities", "seen_activities"),
+    "activities": ("activity_id", "name", "labels", "start", "end", "actors", "file", "line",
+                   "status"),
+    "boxes": ("actor_id", "frame", "x1", "y1", "x2", "y2"),
+    "actors": ("actor_id", "type"),
+    "segments": ("segment_id", "start", "end", "labels", "activities"),
+    "chunks": ("segment_id", "start", "end"),
+}  # fmt: skip
 _STRAIGHT: Final = 0.05  # pixels by which a box may leave the line between two others
 
 
@@ -24,7 +32,7 @@ def videos(tables: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     keys = [issues[k].astype(str) for k in KEYS]
     of = {Key(*map(str, k)): rows for k, rows in issues.groupby(keys, sort=False)}
     files = {name: tables / f"{name}.parquet" for name in READ}
-    for i, (key, rows) in enumerate(store.read_by_video(files)):
+    for i, (key, rows) in enumerate(store.read_by_video(files, columns=READ)):
         yield f"video-{i}", video(rows, of.get(key, issues.iloc[:0]))
 
 

@@ -162,7 +162,7 @@ def _bars(shown: PerClass) -> Figure:
         for i in np.flatnonzero(shown.f1[m, order] < _UNSEEN):  # else it looks as if left out
             axes.annotate(
                 f"{shown.f1[m, order[i]]:.2g}", (0, place[i]), (2, 0), textcoords="offset points",
-                va="center", fontsize=min(6.0, 0.8 * thick * row * 72), color=COLOURS[m],
+                va="center", fontsize=min(6.0, 0.8 * thick * row * 72), color="#404040",
             )  # fmt: skip
     axes.set_yticks(range(len(order)), [shown.classes[c] for c in order])
     axes.tick_params(axis="y", length=0)

@@ -19,10 +19,17 @@ from tinyvirat_build.geometry.arrays import Bools
 from tinyvirat_build.records import Key
 from tinyvirat_build.stages.tables import by_video
 
-READ: Final = (  # and the issues
-    "activities", "tracks", "segments", "chunks", "clips_planned", "clips_partitioned",
-    "clips_filtered", "clips",
-)  # fmt: skip
+_HELD: Final = ("activities", "start", "end")
+READ: Final = {  # and the issues
+    "activities": ("activity_id", "labels", "start", "end"),
+    "tracks": _HELD,
+    "segments": ("segment_id", "activities"),
+    "chunks": _HELD,
+    "clips_planned": ("clip_id", *_HELD),
+    "clips_partitioned": _HELD,
+    "clips_filtered": _HELD,
+    "clips": ("reason", *_HELD),
+}
 STAGES: Final = ("merge", "chunk", "crop", "partition", "filter", "cut", "publish")
 PUBLISHED: Final = "published"
 COLUMNS: Final = ("activity_id", "labels", "stage", "reason", "frames")
@@ -40,9 +47,10 @@ def fates(
 ) -> pd.DataFrame:
     """The frames of all activities by what became of them, columns :data:`COLUMNS`.
 
-    ``videos``: each video's rows of the tables :data:`READ`. A row says how many frames of an
-    activity were lost at a stage for a reason, or with the stage ``published`` and an empty
-    reason, how many a published clip holds; ``activity_id`` is unique in its video alone.
+    ``videos``: each video's rows of the tables :data:`READ`, with the columns that it names. A row
+    says how many frames of an activity were lost at a stage for a reason, or with the stage
+    ``published`` and an empty reason, how many a published clip holds; ``activity_id`` is unique in
+    its video alone.
     ``trial``: whether ``--limit`` left videos out.
     """
     told = {key: issues.iloc[rows] for key, rows in by_video(issues).items()}

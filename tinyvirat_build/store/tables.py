@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -96,27 +96,36 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_by_video(
-    paths: Mapping[str, Path], batch: int = 1 << 15
+    paths: Mapping[str, Path],
+    batch: int = 1 << 15,
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[tuple[Key, dict[str, pd.DataFrame]]]:
     """The videos of the first of some tables, one after the other, with their rows of each.
 
     Tables lie in the order of their keys, so that memory holds a batch of rows of each and the
-    rows of one video, whatever the number of videos.
+    rows of one video, whatever the number of videos. ``columns``: of each table those that are
+    read, without the keys; else all.
     """
-    (first, *others), runs = paths, {name: _runs(path, batch) for name, path in paths.items()}
+    own_columns = columns or {}
+    runs = {name: _runs(path, batch, own_columns.get(name)) for name, path in paths.items()}
+    first, *others = paths
     ahead = {name: next(runs[name], None) for name in others}
     for key, rows in runs[first]:
-        found = {first: _of(key, rows)}
+        found = {first: _of(key, rows, own_columns.get(first))}
         for name in others:
             while (own := ahead[name]) is not None and own[0] < key:
                 ahead[name] = next(runs[name], None)
             there = own is not None and own[0] == key
-            found[name] = _of(key, own[1] if own and there else SCHEMAS[name].empty_table())
+            rows = own[1] if own and there else SCHEMAS[name].empty_table()
+            found[name] = _of(key, rows, own_columns.get(name))
         yield key, found
 
 
-def _of(key: Key, rows: pa.Table) -> pd.DataFrame:
+def _of(key: Key, rows: pa.Table, columns: Sequence[str] | None) -> pd.DataFrame:
     """One video's rows, without the names of all the others that their batch has."""
+    if columns is not None:
+        return from_arrow(rows.select(columns))
     code = pa.array(np.zeros(len(rows), np.int32))
     for i, word in enumerate(key):
         column = pa.DictionaryArray.from_arrays(code, pa.array([word]))
@@ -124,12 +133,13 @@ def _of(key: Key, rows: pa.Table) -> pd.DataFrame:
     return from_arrow(rows)
 
 
-def _runs(path: Path, size: int) -> Iterator[tuple[Key, pa.Table]]:
+def _runs(path: Path, size: int, columns: Sequence[str] | None) -> Iterator[tuple[Key, pa.Table]]:
     """The rows of a table, video by video."""
     held: list[pa.Table] = []
     of: Key | None = None
     with _opened(path) as file:
-        for batch in file.iter_batches(batch_size=size):
+        read = None if columns is None else [*KEYS, *columns]
+        for batch in file.iter_batches(batch_size=size, columns=read):
             table = pa.Table.from_batches([batch])
             keys = [batch.column(name) for name in KEYS]
             codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])

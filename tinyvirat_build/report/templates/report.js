@@ -186,7 +186,7 @@
     const grid = $("grid");
     columns = Math.max(1, Math.floor(grid.clientWidth / 152));
     wide = grid.clientWidth / columns;
-    high = scores ? 242 : 226;
+    high = scores ? 258 : 226;
     $("rows").style.height = `${Math.ceil(order.length / columns) * high}px`;
     const first = Math.max(0, Math.floor(grid.scrollTop / high)) * columns;
     const last = Math.min(order.length, Math.ceil((grid.scrollTop + grid.clientHeight) / high) * columns);
