@@ -60,9 +60,10 @@ def _remedy(corpus: Corpus, clips: pd.DataFrame) -> str:
         return ""
     videos = sorted(set(missing["video_id"].astype(str)))
     how = fetching(videos, [corpus["issues"]])
+    names = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
     return (
-        f"Of {len(missing):,} clips there are no pictures, as {len(videos):,} source videos are "
-        f"not in the data folder ({', '.join(videos[:3])}{', …' if len(videos) > 3 else ''}): "
+        f"Of {store.many(len(missing), 'clip')} there are no pictures, for want of "
+        f"{store.many(len(videos), 'source video')} in the data folder ({names}): "
         f"{how} (docs/guide.md, Get the data, says where), put them anywhere below the data "
         "folder, and run tinyvirat-build all again."
     )
