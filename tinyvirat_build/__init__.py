@@ -73,7 +73,9 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     except ModuleNotFoundError as e:
-        raise ImportError(f"{name} needs {e.name}; pip install '.[train]' brings it") from e
+        raise ImportError(
+            f"{name} needs {e.name}; pip install '.[train]' in the clone brings it"
+        ) from e
     globals()[name] = value
     return value
 

@@ -66,13 +66,24 @@ class Count:
 
     def _line(self) -> str:
         now = self._clock()
-        line = f"{self.name}: {self.text()} in {now - self._began:.0f} s"
+        line = f"{self.name}: {self.text()} in {_time(now - self._began)}"
         # Processes had to start before the first was done, and that is no part of the rate.
         begun, before = self._first or (now, self.done)
         if self.done > before and self.total is not None and self.total > self.done:
             rest = (now - begun) * (self.total - self.done) / (self.done - before)
-            line += f", about {rest:.0f} s to go"
+            line += f", about {_time(rest)} to go"
         return f"{line}; {self._note}" if self._note else line
+
+
+def _time(seconds: float) -> str:
+    """Seconds as a person would say them.
+
+    >>> _time(98.2), _time(1500), _time(15000)
+    ('98 s', '25 min', '4.2 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _amount(n: int, unit: str) -> str:

@@ -154,7 +154,7 @@ def test_annotations_come_first_then_only_the_videos_that_have_clips(
 def test_a_dry_run_tells_the_bytes_and_fetches_no_video(gate: Gate, data: Path) -> None:
     result = cli(gate, data, "--dry-run")
     total = sum(len(body(key(c))) for c in NEEDED)
-    assert f"3 are to be fetched: {total:,} bytes" in result.output
+    assert f"to be fetched: 3, {total:,} bytes" in result.output
     assert (result.exit_code, videos(data)) == (0, {})
     assert not (data / "fetch-meva.json").exists()
 
@@ -205,7 +205,7 @@ def test_a_video_that_the_bucket_lacks_is_told(gate: Gate, data: Path) -> None:
 def test_the_budget_leaves_out_what_does_not_fit(gate: Gate, data: Path) -> None:
     result = cli(gate, data, "--budget=700000")
     assert result.exit_code == 1
-    assert "1 videos are left out for the budget" in result.output
+    assert "Left out for the budget: 1 video" in result.output
     assert gate.sent <= 700_000
     assert len(videos(data)) == 2
     assert cli(gate, data, "--budget=700000").exit_code == 0

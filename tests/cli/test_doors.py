@@ -265,7 +265,7 @@ def test_a_file_that_is_no_video(corpus: Path, content: bytes) -> None:
 def test_a_link_that_leads_nowhere_is_a_missing_video(corpus: Path) -> None:
     (corpus / "v.avi").symlink_to(corpus / "nowhere.avi")
     result, _ = build_corpus(corpus)
-    assert "1 source videos are not below --data (v)" in one_line(result)
+    assert "not below --data: 1 source video (v)" in one_line(result)
 
 
 @pytest.mark.parametrize("name", ["v.h264", "v.HEVC", "v.yuv", "v.mjpeg"])
@@ -455,7 +455,7 @@ def test_missing_videos_leave_the_ledger_of_the_plan(data: Path, tmp_path: Path)
     build(data, tmp_path / "first", "--until", "index")
     copy = tmp_path / "data"
     shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.mp4", "*.avi", "*.mkv"))
-    assert "source videos are not below --data" in one_line(build(copy, tmp_path / "out"))
+    assert "not below --data: " in one_line(build(copy, tmp_path / "out"))
     balance = tvb.open_build(tmp_path / "out").table("balance")
     assert {"parse", "crop", "filter"} <= set(balance["stage"].astype(str))
 

@@ -279,7 +279,7 @@ def test_a_library_that_is_missing_is_one_line(
     done = CliRunner().invoke(main, ["export", "--to", "webdataset", "--out", str(build.path)])
     assert done.exit_code == 2
     assert done.output == (
-        "error: webdataset is not installed; pip install 'tinyvirat-build[export]' brings it\n"
+        "error: webdataset is not installed; pip install '.[export]' in the clone brings it\n"
     )
 
 

@@ -256,7 +256,9 @@ def test_raw_file_shorter_than_the_manifest_says(build):
     folder, manifest, _ = build
     with (folder / "raw" / "b.yuv").open("r+b") as f:
         f.truncate(500)
-    with pytest.raises(PackError, match=r"b.yuv: truncated, 500 bytes; run the stage cut again"):
+    with pytest.raises(
+        PackError, match=r"b.yuv: truncated, 500 bytes; run `tinyvirat-build cut` again"
+    ):
         write_pack(folder, manifest, CLASSES)
     assert not (folder / "pack").exists()
 

@@ -100,7 +100,7 @@ def test_a_list_names_files_of_its_own_server(served: Served) -> None:
         listed(f"{served.url}/far.txt")
     with pytest.raises(DataError, match="a web server does not list its files; give the address"):
         listed(f"{served.url}/folder/")
-    with pytest.raises(DataError, match=r"404.*none\.txt is not given to us; see that"):
+    with pytest.raises(DataError, match=r"404.*none\.txt may not be read; see that"):
         listed(f"{served.url}/none.txt")
 
 

@@ -23,6 +23,7 @@ from typing import Final, TypeAlias
 
 import pandas as pd
 
+from tinyvirat_build import store
 from tinyvirat_build.ask.sides import Row, Side, load
 from tinyvirat_build.errors import DataError
 from tinyvirat_build.records import REASONS
@@ -103,14 +104,19 @@ class Comparison:
 
     def render(self, most: int = 40) -> str:
         """As text for a terminal; the first ``most`` differences."""
-        lines = [f"A = {self.a}", f"B = {self.b}", f"{self.equal:,} rows are equal in both."]
+        lines = [
+            f"A = {self.a}",
+            f"B = {self.b}",
+            f"Equal in both: {store.many(self.equal, 'row')}.",
+        ]
         if self.left_out[0]:
             rows, videos = self.left_out
             lines.append(
-                f"{rows:,} rows of {videos:,} videos that the list does not name: not compared."
+                f"Not compared, as the list does not name the video: {store.many(rows, 'row')} "
+                f"of {store.many(videos, 'video')}."
             )
         if self.other_split:
-            lines.append(f"{self.other_split:,} rows stand in another split.")
+            lines.append(f"In another split: {store.many(self.other_split, 'row')}.")
         if self.by_content:
             what = (
                 "video, length, side and labels"

@@ -160,8 +160,8 @@ def _from_bucket(
     jobs = list(_jobs(entries, found, asked.data, proofs, report))
     to_come = sum(job.bytes_left for job in jobs)
     say(
-        f"{len(entries):,} videos are needed; {len(report.here):,} are here, {len(jobs):,} are to "
-        f"be fetched: {to_come:,} bytes ({human_bytes(to_come)})."
+        f"Videos that are needed: {len(entries):,}; here: {len(report.here):,}; to be fetched: "
+        f"{len(jobs):,}, {to_come:,} bytes ({human_bytes(to_come)})."
     )
     if asked.dry_run:
         _say_failed(report, say)
@@ -210,7 +210,8 @@ def render(report: Fetched) -> str:
     _say_failed(report, lines.append)
     if report.beyond_budget:
         lines.append(
-            f"{len(report.beyond_budget):,} videos are left out for the budget; run again to go on."
+            f"Left out for the budget: {store.many(len(report.beyond_budget), 'video')}; run again "
+            "to go on."
         )
     lines.append(
         f"{len(report.fetched):,} fetched, {len(report.here):,} here before, "

@@ -118,11 +118,11 @@ def _clips(out: Path, until: str) -> list[str]:
     clips = store.read_table(table_path(out, name))
     if name == "clips":
         cut = clips[clips["reason"].isna()]
-        head = f"{len(cut):,} clips"
+        head = store.many(len(cut), "clip")
         if len(clips) > len(cut):
             head += f" ({len(clips) - len(cut):,} more planned but without a file)"
     else:
-        cut, head = clips, f"{len(clips):,} clips planned"
+        cut, head = clips, f"{store.many(len(clips), 'clip')} planned"
     if "split" in cut:
         parts = [f"{s} {int((cut['split'] == s).sum()):,}" for s in SPLITS]
         head += ": " + ", ".join(parts)
@@ -151,7 +151,7 @@ def _balance(out: Path) -> list[str]:
     sums = balance.groupby(["stage", "unit"], sort=False, observed=True)[
         ["records_in", "records_out", "dropped"]
     ].sum()
-    rows = [f"  {'stage':<10}{'in':>10}{'out':>10}{'dropped':>10}  unit"]
+    rows = [f"  {'stage':<10}{'in':>10}{'out':>10}{'dropped':>10}"]
     order = {stage: i for i, stage in enumerate(names())}
     rows_of = sums.reset_index().to_dict("records")
     for row in sorted(rows_of, key=lambda r: order.get(r["stage"], len(order))):

@@ -122,8 +122,9 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
     parse = writer_of("activities").name
     if unread := run(request, until=parse).unread:
         raise DataError(
-            f"the annotations of {unread} videos cannot be read; see {request.out}/tables/issues, "
-            "and leave their files out to compare settings without them"
+            f"the annotations of {store.many(unread, 'video')} cannot be read; "
+            f"{request.out}/tables/issues.parquet says why; leave their files out to compare "
+            "settings without them"
         )
     classes = load_classes(request.settings.classes)
     entries = entries_of(discover(request))
@@ -152,8 +153,9 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
             count.add()
     if failed:
         raise DataError(
-            f"{len(failed)} videos could not be planned, so no number would be of the whole: "
-            f"{', '.join(failed[:3])}{', …' * (len(failed) > 3)}; leave their annotations out"
+            f"{store.many(len(failed), 'video')} could not be planned, so no number would be of "
+            f"the whole: {', '.join(failed[:3])}{', …' * (len(failed) > 3)}; leave their "
+            "annotations out"
         )
     activities = Corpus(request.settings, classes, request.out, entries)["all_activities"]
     rows = []

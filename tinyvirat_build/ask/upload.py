@@ -11,6 +11,7 @@ from tinyvirat_build.pack.read import read_header
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.released.layout import FOLDER
 from tinyvirat_build.remote.upload import Outgoing, Uploaded, open_store, upload
+from tinyvirat_build.store import many
 
 _SHOWN = 20  # files that failed
 
@@ -41,11 +42,11 @@ def upload_build(
     for name, why in list(done.failed.items())[:_SHOWN]:
         say(f"  {name}: {why}")
     if done.failed:
-        say(f"{len(done.failed):,} files failed; nothing new is listed at {url}.")
+        say(f"{many(len(done.failed), 'file')} failed; nothing new is listed at {url}.")
     else:
         say(
-            f"{url} lists version {done.version}: {done.sent:,} files sent, {done.there:,} were "
-            "there."
+            f"{url} lists version {done.version}: {many(done.sent, 'file')} sent, there before: "
+            f"{done.there:,}."
         )
     return done
 
@@ -60,8 +61,8 @@ def _release(build: OpenedBuild) -> Iterator[Outgoing]:
             yield Outgoing(name, path, sums.pop(name, ""))
     if sums:
         raise BuildError(
-            f"{build.path / min(sums)} is not there, nor are {len(sums) - 1:,} more; run "
-            f"`tinyvirat-build all --out {build.path}`"
+            f"{many(len(sums), 'clip')} of the release not there, e.g. {build.path / min(sums)}; "
+            f"run `tinyvirat-build all --out {build.path}`"
         )
 
 

@@ -54,16 +54,17 @@ class Report:
 
     def render(self, most: int = 40) -> str:
         """As a table for a terminal."""
-        done = f"{self.clips:,} clips compared with their sources"
+        sources = "its source" if self.clips == 1 else "their sources"
+        done = f"{store.many(self.clips, 'clip')} compared with {sources}"
         if self.repaired:
-            done += f"; {self.repaired:,} videos cut again"
+            done += f"; {store.many(self.repaired, 'video')} cut again"
         if not self.problems:
             proven = f"{done}: all {self.frames:,} frames are those that a player shows"
             if self.lossless:
                 return f"{proven}, and every pixel is equal."
             return f"{proven}, to {LEAST_PSNR} dB or better."
         width = max(len(p.check) for p in self.problems)
-        lines = [f"{done}, {self.frames:,} frames: {len(self.problems):,} problems"]
+        lines = [f"{done}, {self.frames:,} frames: {store.many(len(self.problems), 'problem')}"]
         lines += [f"  {p.check:<{width}}  {p.where}  {p.detail}" for p in self.problems[:most]]
         if len(self.problems) > most:
             lines.append(f"  … and {len(self.problems) - most:,} more (--json lists all)")

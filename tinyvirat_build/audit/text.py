@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tinyvirat_build import store
 from tinyvirat_build.audit.tables import LOADER_FRAMES, Audit
 from tinyvirat_build.records import SPLITS
 
@@ -25,7 +26,7 @@ def render(found: Audit, most: int = 12) -> str:
     odd = found.short_or_held
     short, held = int((odd["frames"] < LOADER_FRAMES).sum()), int((odd["held"] > 0).sum())
     parts.append(
-        f"{short:,} clips have fewer than {LOADER_FRAMES} frames, {held:,} have held frames."
+        f"Clips with fewer than {LOADER_FRAMES} frames: {short:,}; with held frames: {held:,}."
     )
     aim = " / ".join(f"{100 * t:.0f}" for t in found.targets)
     parts.append(f"Shares per label in per cent (target {aim}), drift in points:")
@@ -42,8 +43,8 @@ def _completeness(found: Audit, most: int) -> list[str]:
     others = int(table["unmapped"].map(bool).sum())
     parts = [
         f"Label completeness: {found.complete:.2%} of {len(table):,} clips have every label that "
-        f"is seen in them; {lacking:,} lack one. A label is seen where half of the box of one of "
-        "its activities is in the window; labels that the filter took out do not count."
+        f"is seen in them; lacking one: {lacking:,}. A label is seen where half of the box of "
+        "one of its activities is in the window; labels that the filter took out do not count."
     ]
     if lacking:
         forms: dict[str, Form] = {"label": str, "missing": str, "clips": _count}
@@ -51,13 +52,13 @@ def _completeness(found: Audit, most: int) -> list[str]:
     brief = len(table) - int(table["pure"].sum())
     parts.append(
         f"Label purity: {found.pure:.2%} of them have no label that is seen on under half of "
-        f"their frames; {brief:,} have one."
+        f"their frames; with one: {brief:,}."
     )
     if brief:
         counts = Counter(label for labels in table["brief"] for label in labels)
         names = pd.DataFrame(counts.most_common(), columns=["label", "clips"])
         parts.append(_table(names, {"label": str, "clips": _count}, most))
-    parts.append(f"Activities that no label stands for are seen in {others:,} clips.")
+    parts.append(f"Activities that no label stands for are seen in {store.many(others, 'clip')}.")
     if others:
         parts.append(_table(found.unmapped_names, {"name": str, "clips": _count}, most))
     return parts
@@ -90,7 +91,7 @@ def _duplicates(found: Audit, most: int) -> list[str]:
     pairs = found.duplicates
     if pairs is None:
         return ["Near-duplicates across splits: not sought, as no clip is cut."]
-    parts = [f"Near-duplicates across splits: {len(pairs):,} pairs."]
+    parts = [f"Near-duplicates across splits: {store.many(len(pairs), 'pair')}."]
     if len(pairs):
         names = ("clip_id_a", "split_a", "clip_id_b", "split_b", "distance")
         parts.append(_table(pairs, dict.fromkeys(names, str), most))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tinyvirat_build import store
 from tinyvirat_build.cli.group import (
     data_option,
     echo,
@@ -288,9 +289,9 @@ def pack(tree: Path, out: Path, workers: int | None) -> None:
     from tinyvirat_build.pack.from_tree import pack_tree
 
     report = pack_tree(tree, out, workers=workers)
-    echo(f"{report.clips:,} clips packed into {report.path}")
+    echo(f"{store.many(report.clips, 'clip')} packed into {report.path}")
     if report.faults:
-        echo(f"{len(report.faults):,} clips are not as their rows say:")
+        echo(f"Not as their rows say: {store.many(len(report.faults), 'clip')}:")
         for fault in report.faults[:_SHOWN]:
             echo(f"  {fault['split']} {fault['id']}  {fault['path']}  {fault['what']}")
         more = f"… and {len(report.faults) - _SHOWN:,} more: " * (len(report.faults) > _SHOWN)

@@ -30,7 +30,7 @@ def write(folder: Path, given: Given) -> list[str]:
         import webdataset as wds
     except ModuleNotFoundError as e:
         raise SettingsError(
-            "webdataset is not installed; pip install 'tinyvirat-build[export]' brings it"
+            "webdataset is not installed; pip install '.[export]' in the clone brings it"
         ) from e
     for split in SPLITS:
         clips = list(given.of(split))

@@ -275,7 +275,7 @@ def _plan_shards(
         found = file.stat().st_size if file.is_file() else -1
         if found < (columns["offset"][rows] + size[rows]).max():
             what = "missing" if found < 0 else f"truncated, {found} bytes"
-            raise PackError(f"{file}: {what}; run the stage cut again")
+            raise PackError(f"{file}: {what}; run `tinyvirat-build cut` again")
         if found <= max_shard:
             shard[rows] = len(parts)
             parts.append(_Part(file, None))

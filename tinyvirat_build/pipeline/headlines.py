@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from tinyvirat_build import store
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.stages.slices import EACH
 
@@ -21,7 +22,7 @@ def headlines_of(issues: pd.DataFrame, settings: Settings) -> list[str]:
             remedy = f"; a video's time is divided from {2 * EACH} activities on."
         n = int(few["count"].sum())
         lines.append(
-            f"All clips{by_list} are train: {n} group{'s' * (n != 1)} of videos. "
+            f"All clips{by_list} are train: {store.many(n, 'group')} of videos. "
             f"Say in `group` which belong together{remedy}"
         )
     rare = issues[issues["reason"] == "rare_label"]
@@ -29,10 +30,11 @@ def headlines_of(issues: pd.DataFrame, settings: Settings) -> list[str]:
     if len(gone):
         least = settings.filter.min_samples
         lost = int(rare[rare["action"] == "dropped"]["count"].sum())
-        clips = [f"{n:,} training clips" for n in gone["count"]]
+        clips = [store.many(n, "training clip") for n in gone["count"]]
         lines.append(
-            f"filter.min_samples={least} left out {_labels(gone, clips)}, and {lost:,} clips with "
-            "no other label; --set filter.min_samples=1 keeps them."
+            f"filter.min_samples={least} left out {_labels(gone, clips)}, and "
+            f"{store.many(lost, 'clip')} with no other label; --set filter.min_samples=1 keeps "
+            "them."
         )
     absent = issues[issues["reason"] == "absent_label"]
     if len(absent):

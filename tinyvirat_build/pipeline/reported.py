@@ -67,9 +67,10 @@ def _remedy(corpus: Corpus, clips: pd.DataFrame) -> str:
     homes = [s.name for s in corpus.sources if s.name in lacking and home_of(s) is not None]
     commands = [f"tinyvirat-build fetch --source {name} --data DIR" for name in homes]
     by = f" ({' and '.join(commands)} does it, or says how)" if commands else ""
+    names = ", ".join(videos[:3]) + (", …" if len(videos) > 3 else "")
     return (
-        f"Of {len(missing):,} clips there are no pictures, as {len(videos):,} source videos are "
-        f"not in the data folder ({', '.join(videos[:3])}{', …' if len(videos) > 3 else ''}): "
+        f"Of {store.many(len(missing), 'clip')} there are no pictures, for want of "
+        f"{store.many(len(videos), 'source video')} in the data folder ({names}): "
         f"{how}{by}, put them anywhere below the data folder, and run tinyvirat-build all again."
     )
 

@@ -185,8 +185,8 @@ def _missing_videos(step: Sequence[Stage], tasks: Sequence[Task], known: Known) 
     names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
     remedy = fetching(missing, known.ledger.discovered)
     return DataError(
-        f"{len(missing)} source videos are not below --data ({names}); {remedy}, or "
-        f"build without them: --set videos.missing=skip"
+        f"not below --data: {store.many(len(missing), 'source video')} ({names}); {remedy}, or "
+        "build without them: --set videos.missing=skip"
     )
 
 

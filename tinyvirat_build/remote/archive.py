@@ -65,7 +65,9 @@ def _write(archive: Path, folder: Path, wanted: Wanted) -> int:
         parts = _parts(name, archive)
         room -= size
         if number >= MAX_MEMBERS or room < 0:
-            raise DataError(f"{archive}: more than an archive of annotations holds; see it")
+            raise DataError(
+                f"{archive}: more files or bytes than an archive of annotations has; give another"
+            )
         if content is not None and wanted(parts[-1]):
             path = folder.joinpath(*parts)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,9 @@ def _told(archive: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as e:
-        raise DataError(f"{archive}: holds a file twice, or a file as a folder; see it") from e
+        raise DataError(
+            f"{archive}: holds a file twice, or a file as a folder; give another copy"
+        ) from e
     except _DAMAGED as e:
         if isinstance(e, OSError) and e.errno not in _NO_OS_ERROR:
             raise  # of the disk

@@ -100,4 +100,4 @@ class Bucket:
         return root
 
     def _no_bucket(self) -> DataError:
-        return DataError(f"{self.address} is no bucket that can be listed; see the address")
+        return DataError(f"{self.address} is no bucket that can be listed; check the address")

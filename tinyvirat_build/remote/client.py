@@ -183,7 +183,7 @@ class Client:
         except (OSError, HTTPException) as e:
             raise _of_connection(e, url) from None
         except ValueError as e:  # it leads to what is no address, or is not all ASCII
-            raise DataError(f"{url} cannot be asked for ({e}); see the address") from None
+            raise DataError(f"{url} is no address that can be fetched ({e}); check it") from None
         with found:
             yield Answer(url, found.status, found.headers, found)
 
@@ -336,7 +336,7 @@ def _of_status(error: urllib.error.HTTPError, url: str) -> Exception:
         after = error.headers.get("Retry-After") or ""
         return PassingError(what, float(after) if after.isdecimal() else 0)
     return DataError(
-        f"{what}: {url} is not given to us; see that the address is right, and open to all"
+        f"{what}: {url} may not be read; see that the address is right, and open to all"
     )
 
 

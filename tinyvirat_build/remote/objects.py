@@ -97,7 +97,8 @@ def _client(bucket: str, endpoint: str) -> Any:
         from obstore.store import S3Store
     except ModuleNotFoundError as e:
         raise DataError(
-            "reading from object storage needs obstore; pip install 'tinyvirat-build[remote]'"
+            "reading from object storage needs obstore; pip install '.[remote]' in the clone "
+            "brings it"
         ) from e
     options: Any = {"allow_http": True, "timeout": timedelta(minutes=5)}
     options["connect_timeout"] = options["read_timeout"] = timedelta(seconds=_WAIT)

@@ -100,7 +100,9 @@ def open_store(url: str) -> Any:
     try:
         from obstore.store import S3Store
     except ModuleNotFoundError as e:
-        raise SettingsError("uploading needs obstore; pip install 'tinyvirat-build[remote]'") from e
+        raise SettingsError(
+            "uploading needs obstore; pip install '.[remote]' in the clone brings it"
+        ) from e
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     options: Any = {"allow_http": endpoint.startswith("http://")}
     return S3Store(parts.netloc, prefix=prefix or None, client_options=options)
@@ -174,7 +176,7 @@ def _listed(store: Any, version: str, at: str) -> dict[str, Any]:
         return {one["path"]: one for page in obstore.list(store, version) for one in page}
     except Exception as e:
         raise lacking(e) or DataError(
-            f"cannot list {at}: {_told(e)}; see the address, and that the keys in "
+            f"cannot list {at}: {_told(e)}; check the address, and that the keys in "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's role, may write there"
         ) from e
 

@@ -21,6 +21,7 @@ from tinyvirat_build.store.userfiles import MAX_YAML, load_yaml, nearest, quoted
 
 T = TypeVar("T")
 
+_KINDS: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _EXPONENT: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # to YAML 1.1 partly a text
 
 
@@ -177,9 +178,9 @@ def _coerce(hint: Any, value: Any, key: str) -> Any:
     if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
         return float(value)
     if hint is int and isinstance(value, bool):
-        raise SettingsError(f"setting {key} takes int, found {quoted(value)}")
+        raise SettingsError(f"setting {key} takes {_KINDS[int]}, found {quoted(value)}")
     if not isinstance(value, hint):
-        raise SettingsError(f"setting {key} takes {hint.__name__}, found {quoted(value)}")
+        raise SettingsError(f"setting {key} takes {_KINDS[hint]}, found {quoted(value)}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Texts in which strangers may have a say, for a terminal and for a spreadsheet.
+"""Texts for a terminal and for a spreadsheet, in which strangers may have a say.
 
 A name or an attribution comes from somebody's files. On a terminal its control characters would be
 obeyed, and in a spreadsheet a cell that begins like a formula would be worked out.
@@ -27,6 +27,15 @@ def printable(text: str) -> str:
     'red\\x1b[31m\n'
     """
     return _CONTROL.sub(lambda m: m[0].encode("unicode_escape").decode(), text)
+
+
+def many(n: int, thing: str) -> str:
+    """So many of a thing, whose plural ends in s.
+
+    >>> many(1, "clip"), many(4421, "clip")
+    ('1 clip', '4,421 clips')
+    """
+    return f"{n:,} {thing}{'s' * (n != 1)}"
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:

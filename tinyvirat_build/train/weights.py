@@ -215,7 +215,9 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as e:
-        raise TrainError(f"{file}: needs safetensors; install the extra train") from e
+        raise TrainError(
+            f"{file}: needs safetensors; pip install '.[train]' in the clone brings it"
+        ) from e
     try:
         return load_file(file)
     except FileNotFoundError as e:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tinyvirat_build.geometry.arrays import Bools, Ints
 from tinyvirat_build.settings import Encode
+from tinyvirat_build.store import many
 from tinyvirat_build.video.index import VideoIndex
 
 # Measured on one core of a small server: 1080p H.264 at 5 Mb/s, clips of 100 pixels.
@@ -130,12 +131,12 @@ class Estimate:
         >>> Estimate(1200, 5, 3_000_000, 8.0, 20_000_000, 60, workers=2).describe()
         '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
         >>> Estimate(clips_without_video=5035, videos_missing=116).describe()
-        '5,035 clips of 116 videos that are not here: no estimate'
+        '5,035 clips of 116 videos not here: no estimate'
         >>> Estimate(clips=1, bytes_afar=19_000_000, bytes_of_remote=190_000_000).describe()[-51:]
         'about 0 s; 19 MB to fetch of 190 MB elsewhere (10%)'
         """
         missing = (
-            f"{self.clips_without_video:,} clips of {self.videos_missing:,} videos that are not "
+            f"{many(self.clips_without_video, 'clip')} of {many(self.videos_missing, 'video')} not "
             "here: no estimate"
         )
         if self.clips_without_video and not self.clips:
@@ -143,9 +144,11 @@ class Estimate:
         seconds = self.elapsed
         time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
         return (
-            f"{self.clips:,} clips: {self.frames_to_decode:,} frames of {self.gops:,} GOPs to "
-            f"decode, {_size(self.bytes_to_read)} to read, {_size(self.bytes_out)} to write, "
-            f"about {time}" + self._afar() + (f"; {missing}" if self.clips_without_video else "")
+            f"{many(self.clips, 'clip')}: {many(self.frames_to_decode, 'frame')} of "
+            f"{many(self.gops, 'GOP')} to decode, {_size(self.bytes_to_read)} to read, "
+            f"{_size(self.bytes_out)} to write, about {time}"
+            + self._afar()
+            + (f"; {missing}" if self.clips_without_video else "")
         )
 
     def _afar(self) -> str:
