@@ -17,7 +17,7 @@ import pandas as pd
 from tinyvirat_build import labels, store
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.folder import of_video
-from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.given import Video, Videos
 from tinyvirat_build.records import (
     Balance,
     Issue,
@@ -101,10 +101,9 @@ def load_index(unit: Path) -> VideoIndex:
 
 def parse(video: Video) -> StageResult:
     """The annotation files as tables."""
-    picture = video["videos"].iloc[0]
-    found = parse_entry(
-        video.entry, video.settings, width=int(picture["width"]), height=int(picture["height"])
-    )
+    picture = video.arrow("videos")
+    width, height = (picture[side][0].as_py() for side in ("width", "height"))
+    found = parse_entry(video.entry, video.settings, width=width, height=height)
     more = {"boxes": found.boxes, "actors": found.actors}
     more["without_geometry"] = found.without_geometry
     return StageResult(found.activities, found.issues, found.balance, more)
@@ -126,24 +125,24 @@ def not_parsed(video: Video, reason: str, detail: str) -> StageResult:
     )  # the file counts as one record
 
 
-def merge(video: Video) -> StageResult:
+def merge(video: Video | Videos) -> StageResult:
     """Table ``tracks``."""
     return merges.merge(video["activities"], video["boxes"], video.settings.merge)
 
 
-def segment(video: Video) -> StageResult:
+def segment(video: Video | Videos) -> StageResult:
     """Table ``segments``."""
     return segments.segment(
         video["tracks"], video["activities"], video.settings.merge, classes=video.classes
     )
 
 
-def chunk(video: Video) -> StageResult:
+def chunk(video: Video | Videos) -> StageResult:
     """Table ``chunks``."""
     return chunks.chunk(video["segments"], video["tracks"], video.settings.chunk)
 
 
-def crop(video: Video) -> StageResult:
+def crop(video: Video | Videos) -> StageResult:
     """Table ``clips_planned``."""
     settings = video.settings
     return crops.crop(

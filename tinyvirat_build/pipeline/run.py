@@ -18,6 +18,7 @@ from pathlib import Path
 from tinyvirat_build import engine, labels, progress, store
 from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
+from tinyvirat_build.pipeline.batches import Batch, in_batches, singles
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
 from tinyvirat_build.pipeline.request import (
@@ -39,7 +40,7 @@ from tinyvirat_build.pipeline.stages import (
     steps,
     writer_of,
 )
-from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
+from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, do_tasks, give_up, write_result
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
@@ -202,7 +203,11 @@ def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> E
     request = known.request
     cut = [replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks]
     stale = [t for t in cut if any(u.stale for u in t.units)]
-    stale.sort(key=lambda t: -(_clips(t) or sum(known.hashes.size(f) for f in t.entry.files)))
+
+    def size(task: Task) -> int:
+        return sum(map(known.hashes.size, task.entry.files))
+
+    stale.sort(key=lambda t: -(_clips(t) or size(t)))
     by_file = asked[0].scope == "file"
     for task in (t for t in stale if by_file and t.entry.video is None):  # not worth a process
         do_task(task)
@@ -214,7 +219,7 @@ def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> E
         corpus.planned = [t.entry for t in pooled]
         cost = resolve(estimate)(corpus)
         progress.say(cost.describe(request.workers or engine.processors(request.engine)))
-    _pool(asked[0], pooled, request)
+    _pool(asked[0], pooled, size, request)
     known.hashes.save()
     return cost
 
@@ -242,20 +247,32 @@ def _clips(task: Task) -> int:
     return sum(map(len, task.rows.values()))
 
 
-def _pool(stage: Stage, tasks: Sequence[Task], request: Request) -> None:
+def _pool(
+    stage: Stage, tasks: Sequence[Task], size: Callable[[Task], int], request: Request
+) -> None:
     """Do tasks in processes, with a bar; one that crashes or hangs is given up."""
     if not tasks:
         return
     by_clip = any(t.rows for t in tasks)
+    batches: list[Batch] = [(task,) for task in tasks]
+    if stage.scope == "video":
+        workers = request.workers or engine.processors(request.engine)
+        batches = [*in_batches(tasks, size, workers)]
     ended = engine.chosen(request.engine, request.address)(
-        do_task, tasks, workers=request.workers, timeout=request.timeout, preload=modules()
+        do_tasks,
+        batches,
+        workers=request.workers,
+        timeout=request.timeout,
+        preload=modules(),
+        parts=singles,
     )
     total, unit = (sum(map(_clips, tasks)), "clip") if by_clip else (len(tasks), "video")
     with progress.counting(total, stage.name, unit, quiet=request.quiet) as count:
         for one in ended:
             if one.failure:
-                give_up(one.task, one.failure)
-            count.add(_clips(one.task) if by_clip else 1)
+                (task,) = one.task
+                give_up(task, one.failure)
+            count.add(sum(map(_clips, one.task)) if by_clip else len(one.task))
 
 
 def _finish(

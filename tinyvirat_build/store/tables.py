@@ -131,12 +131,7 @@ def _runs(path: Path, size: int) -> Iterator[tuple[Key, pa.Table]]:
     with _opened(path) as file:
         for batch in file.iter_batches(batch_size=size):
             table = pa.Table.from_batches([batch])
-            keys = [batch.column(name) for name in KEYS]
-            codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])
-            breaks = np.flatnonzero((codes[:, 1:] != codes[:, :-1]).any(axis=0)) + 1
-            for low, high in pairwise([0, *breaks.tolist(), len(batch)]):
-                words = zip(keys, codes[:, low].tolist(), strict=True)
-                key = Key(*(str(column.dictionary[code]) for column, code in words))
+            for key, low, high in _stretches(batch):
                 if of is not None and key != of:
                     yield of, pa.concat_tables(held)
                     held = []
@@ -144,6 +139,35 @@ def _runs(path: Path, size: int) -> Iterator[tuple[Key, pa.Table]]:
                 held.append(table.slice(low, high - low))
     if of is not None:
         yield of, pa.concat_tables(held)
+
+
+def _stretches(batch: pa.RecordBatch) -> Iterator[tuple[Key, int, int]]:
+    """The runs of rows of one video, from a row up to another."""
+    keys = [batch.column(name) for name in KEYS]
+    codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])
+    breaks = np.flatnonzero((codes[:, 1:] != codes[:, :-1]).any(axis=0)) + 1
+    words = [key.dictionary.to_pylist() for key in keys]
+    for low, high in pairwise([0, *breaks.tolist(), len(batch)]):
+        own = zip(words, codes[:, low].tolist(), strict=True)
+        yield Key(*(known[code] for known, code in own)), low, high
+
+
+def parted(table: pa.Table) -> dict[Key, pa.Table]:
+    """The tables of the videos of one table, in which each one's rows lie together.
+
+    They are copies: what stands behind a part of an array would be written with it.
+    """
+    found = {}
+    for batch in table.combine_chunks().to_batches():
+        for key, low, high in _stretches(batch):
+            code = pa.array(np.zeros(high - low, np.int32))
+            own = [pa.DictionaryArray.from_arrays(code, pa.array([word])) for word in key]
+            more = (
+                pa.concat_arrays([column.slice(low, high - low), column.slice(0, 0)])
+                for column in batch.columns[len(KEYS) :]
+            )
+            found[key] = pa.Table.from_arrays([*own, *more], schema=table.schema)
+    return found
 
 
 def _opened(path: Path) -> pq.ParquetFile:
