@@ -73,6 +73,7 @@ class Videos(dict[str, pd.DataFrame]):
     def __init__(self, videos: Sequence[Video]) -> None:
         super().__init__()
         self._videos = videos
+        self.entries = [video.entry for video in videos]
         self.settings, self.classes = videos[0].settings, videos[0].classes
 
     def forget(self, names: Iterable[str]) -> None:

@@ -66,5 +66,5 @@ class Ledger:
                 yield store.to_arrow("issues", frame)
         for stage in names():
             for unit in map(Path, self.units.get(stage, [])):
-                if store.has_part(unit, name):
-                    yield store.read_unit(unit, [name])[name]
+                if (table := store.find_table(unit, name)) is not None:
+                    yield table

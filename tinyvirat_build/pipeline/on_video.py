@@ -37,11 +37,16 @@ from tinyvirat_build.stages import segment as segments
 from tinyvirat_build.stages.clip_boxes import boxes_in_windows
 from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video
-from tinyvirat_build.video.told import indexed, no_cuts, refused, told
+from tinyvirat_build.video.told import absent, indexed, no_cuts, refused, told
 
 
-def index(video: Video) -> StageResult:
-    """A row of ``videos`` and the packet index; both assumed where the video is not here."""
+def index(video: Video | Videos) -> StageResult:
+    """A row of ``videos`` and the packet index; both assumed where the video is not here.
+
+    Of several videos none is here.
+    """
+    if isinstance(video, Videos):
+        return absent([_picture(entry) for entry in video.entries])
     path, remote = video.entry.video, video.entry.remote
     try:
         if path and remote:

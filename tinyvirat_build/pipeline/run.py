@@ -40,7 +40,7 @@ from tinyvirat_build.pipeline.stages import (
     steps,
     writer_of,
 )
-from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, do_tasks, give_up, write_result
+from tinyvirat_build.pipeline.tasks import Task, Unit, do_tasks, give_up, write_result
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
@@ -209,8 +209,9 @@ def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> E
 
     stale.sort(key=lambda t: -(_clips(t) or size(t)))
     by_file = asked[0].scope == "file"
-    for task in (t for t in stale if by_file and t.entry.video is None):  # not worth a process
-        do_task(task)
+    absent = [t for t in stale if by_file and t.entry.video is None]  # not worth a process
+    for batch in in_batches(absent, size, 1):
+        do_tasks(batch)
     pooled = [t for t in stale if not (by_file and t.entry.video is None)]
     cost = None
     if asked[0].folder and pooled and not request.quiet:

@@ -68,7 +68,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "index", "file", ("video", "entry"), ("videos",), (),
         f"{_VIDEO}:index", "Index the source videos' packets: size, rate, frame numbers.",
-        version=6, beyond_limit=True, instead=f"{_VIDEO}:not_indexed",
+        version=6, beyond_limit=True, instead=f"{_VIDEO}:not_indexed", together=True,
     ),
     Stage(
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),

@@ -28,6 +28,7 @@ from tinyvirat_build.store.tables import (
 )
 from tinyvirat_build.store.texts import csv_text, printable
 from tinyvirat_build.store.units import (
+    find_table,
     has_part,
     has_transient,
     is_transient,
@@ -41,7 +42,7 @@ from tinyvirat_build.store.units import (
 
 __all__ = [
     "PARTIAL", "HashMemory", "acquire", "atomic_folder", "atomic_path", "changed_tables", "concat",
-    "count_rows", "csv_text", "digest", "from_arrow", "has_part", "has_transient", "hash_file",
+    "count_rows", "csv_text", "digest", "find_table", "from_arrow", "has_part", "has_transient", "hash_file",
     "is_noted", "is_transient", "link_or_copy", "locked", "parted", "printable", "read_by_video",
     "read_table", "read_unit", "read_unit_bytes", "sync_folder", "table_key", "to_arrow",
     "transient_key", "unit_digest", "unit_key", "write_bytes", "write_json", "write_table",

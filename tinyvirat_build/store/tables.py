@@ -210,9 +210,19 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
     ):
-        for group in _row_groups(_gathered(parts), 1 << 17):
-            writer.write_table(group.unify_dictionaries().combine_chunks().cast(schema))
+        for group in _row_groups(_gathered(part for part in parts if part.num_rows), 1 << 17):
+            writer.write_table(_with_own_words(group).cast(schema))
     note_sum(path, hash_file(path))
+
+
+def _with_own_words(table: pa.Table) -> pa.Table:
+    """The same rows, whose words are numbered as they come, whatever tables they came from."""
+    table = table.unify_dictionaries().combine_chunks()
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            words = table.column(i).cast(field.type.value_type).dictionary_encode()
+            table = table.set_column(i, field, words)
+    return table
 
 
 def concat(parts: Iterable[pa.Table]) -> pa.Table:
