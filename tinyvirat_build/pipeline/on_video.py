@@ -29,7 +29,7 @@ from tinyvirat_build.records import (
 from tinyvirat_build.remote.video import RemoteVideo
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources.afar import CACHE
-from tinyvirat_build.sources.parse import parse_entry
+from tinyvirat_build.sources.parse import parse_columns
 from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
 from tinyvirat_build.stages import merge as merges
@@ -108,10 +108,8 @@ def parse(video: Video) -> StageResult:
     """The annotation files as tables."""
     picture = video.arrow("videos")
     width, height = (picture[side][0].as_py() for side in ("width", "height"))
-    found = parse_entry(video.entry, video.settings, width=width, height=height)
-    more = {"boxes": found.boxes, "actors": found.actors}
-    more["without_geometry"] = found.without_geometry
-    return StageResult(found.activities, found.issues, found.balance, more)
+    found = parse_columns(video.entry, video.settings, width=width, height=height)
+    return StageResult(empty("activities"), written=found.arrow())
 
 
 def not_parsed(video: Video, reason: str, detail: str) -> StageResult:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 import pyarrow as pa
@@ -18,8 +17,7 @@ from tinyvirat_build.pipeline.stages import Stage, resolve
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry
-
-_SCHEMA_OF: Final = {"without_geometry": "activities"}
+from tinyvirat_build.sources.parse import SCHEMA_OF
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,8 @@ def _do_unit(unit: Unit, function: str, video: Video, *why_not: str, why: str = 
     arrow = write_result(unit, result, why or result.transient)
     video.hold(unit.stage.writes, unit.path)
     video.keep({name: arrow[name] for name in unit.stage.writes})
-    video.update(tables_of(unit.stage, result))
+    if not result.written:
+        video.update(tables_of(unit.stage, result))
 
 
 def tables_of(stage: Stage, result: StageResult) -> dict[str, pd.DataFrame]:
@@ -144,9 +143,11 @@ def tables_of(stage: Stage, result: StageResult) -> dict[str, pd.DataFrame]:
 
 def arrow_of(stage: Stage, result: StageResult) -> dict[str, pa.Table]:
     """All tables of a stage's result as they are written, by name."""
+    if result.written:
+        return dict(result.written)
     tables = tables_of(stage, result)
     tables |= {"issues": result.issues, "balance": result.balance}
-    return {n: store.to_arrow(_SCHEMA_OF.get(n, n), t) for n, t in tables.items()}
+    return {n: store.to_arrow(SCHEMA_OF.get(n, n), t) for n, t in tables.items()}
 
 
 def write_result(unit: Unit, result: StageResult, transient: str = "") -> dict[str, pa.Table]:

@@ -33,12 +33,29 @@ def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def of_video(name: str, key: Key, columns: Mapping[str, Any] | None) -> pa.Table:
+    """One video's rows of table ``name``, of its columns beside the keys; none without them."""
+    schema = SCHEMAS[name]
+    fields = list(schema)[len(KEYS) :]
+    rows = 0 if columns is None else len(columns[fields[0].name])
+    if columns is None or not rows:
+        return schema.empty_table()
+    own = [_array(columns[field.name], field.type) for field in fields]
+    return pa.Table.from_arrays([*_words(key, rows), *own], schema=schema)
+
+
+def _words(key: Key, rows: int) -> list[pa.Array]:
+    """The key columns of one video's rows."""
+    code = pa.array(np.zeros(rows, np.int32))
+    return [pa.DictionaryArray.from_arrays(code, pa.array([word])) for word in key]
+
+
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
     """A column as one Arrow array; the short ways come first, since there are many columns."""
     if isinstance(values, pd.arrays.NumpyExtensionArray):
         values = values.to_numpy()
-        if values.dtype != object:
-            return pa.array(values, kind, from_pandas=True)
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return pa.array(values, kind, from_pandas=True)
     if isinstance(values, pd.arrays.ArrowStringArray):
         return pa.array(np.asarray(values, dtype=object), kind, from_pandas=True)
     if pa.types.is_list(kind):
@@ -160,13 +177,13 @@ def parted(table: pa.Table) -> dict[Key, pa.Table]:
     found = {}
     for batch in table.combine_chunks().to_batches():
         for key, low, high in _stretches(batch):
-            code = pa.array(np.zeros(high - low, np.int32))
-            own = [pa.DictionaryArray.from_arrays(code, pa.array([word])) for word in key]
             more = (
                 pa.concat_arrays([column.slice(low, high - low), column.slice(0, 0)])
                 for column in batch.columns[len(KEYS) :]
             )
-            found[key] = pa.Table.from_arrays([*own, *more], schema=table.schema)
+            found[key] = pa.Table.from_arrays(
+                [*_words(key, high - low), *more], schema=table.schema
+            )
     return found
 
 
