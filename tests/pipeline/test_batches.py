@@ -14,7 +14,7 @@ from swapped import swap
 import tinyvirat_build as tvb
 from tinyvirat_build import engine
 from tinyvirat_build.pipeline import batches, on_video
-from tinyvirat_build.pipeline.given import Video, Videos
+from tinyvirat_build.pipeline.given import Video, VideoBatch
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import StageResult
@@ -27,7 +27,7 @@ VIDEOS = 12
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Videos of which no file is here: of none, one and two activities, and one unreadable."""
+    """VideoBatch of which no file is here: of none, one and two activities, and one unreadable."""
     folder = tmp_path / "corpus"
     folder.mkdir()
     for v in range(VIDEOS):
@@ -62,7 +62,7 @@ def plan(corpus: Path, out: str, *sets: str) -> dict[str, str]:
     return found
 
 
-def merge(video: Video | Videos) -> StageResult:
+def merge(video: Video | VideoBatch) -> StageResult:
     activities = video["activities"]
     if (activities["video_id"].astype(str) == VICTIM).any():
         os.kill(os.getpid(), signal.SIGKILL)

@@ -64,7 +64,7 @@ class Video(dict[str, pd.DataFrame]):
         return self[name]
 
 
-class Videos(dict[str, pd.DataFrame]):
+class VideoBatch(dict[str, pd.DataFrame]):
     """Several videos with the same settings: each table has the rows of all of them.
 
     A call of pandas takes longer than a stage does for a small video.

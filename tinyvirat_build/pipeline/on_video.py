@@ -17,7 +17,7 @@ import pandas as pd
 from tinyvirat_build import labels, store
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.folder import of_video
-from tinyvirat_build.pipeline.given import Video, Videos
+from tinyvirat_build.pipeline.given import Video, VideoBatch
 from tinyvirat_build.records import (
     Balance,
     Issue,
@@ -40,12 +40,12 @@ from tinyvirat_build.video.index import VideoIndex, index_video
 from tinyvirat_build.video.told import absent, indexed, no_cuts, refused, told
 
 
-def index(video: Video | Videos) -> StageResult:
+def index(video: Video | VideoBatch) -> StageResult:
     """A row of ``videos`` and the packet index; both assumed where the video is not here.
 
     Of several videos none is here.
     """
-    if isinstance(video, Videos):
+    if isinstance(video, VideoBatch):
         return absent([_picture(entry) for entry in video.entries])
     path, remote = video.entry.video, video.entry.remote
     try:
@@ -128,24 +128,24 @@ def not_parsed(video: Video, reason: str, detail: str) -> StageResult:
     )  # the file counts as one record
 
 
-def merge(video: Video | Videos) -> StageResult:
+def merge(video: Video | VideoBatch) -> StageResult:
     """Table ``tracks``."""
     return merges.merge(video["activities"], video["boxes"], video.settings.merge)
 
 
-def segment(video: Video | Videos) -> StageResult:
+def segment(video: Video | VideoBatch) -> StageResult:
     """Table ``segments``."""
     return segments.segment(
         video["tracks"], video["activities"], video.settings.merge, classes=video.classes
     )
 
 
-def chunk(video: Video | Videos) -> StageResult:
+def chunk(video: Video | VideoBatch) -> StageResult:
     """Table ``chunks``."""
     return chunks.chunk(video["segments"], video["tracks"], video.settings.chunk)
 
 
-def crop(video: Video | Videos) -> StageResult:
+def crop(video: Video | VideoBatch) -> StageResult:
     """Table ``clips_planned``."""
     settings = video.settings
     return crops.crop(

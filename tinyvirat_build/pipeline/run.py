@@ -7,6 +7,7 @@ after those asked for are only planned: one that is finished keeps its rows in t
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections import Counter
@@ -236,7 +237,7 @@ def _of_shard(step: Sequence[Stage], tasks: Sequence[Task], request: Request) ->
 def _remove_others(asked: Sequence[Stage], tasks: Sequence[Task], out: Path) -> None:
     """Delete what belongs to videos that are no part of this build any more."""
     for stage in asked:
-        named = {u.path for t in tasks for u in t.units if u.stage == stage}
+        named = {u.at for t in tasks for u in t.units if u.stage == stage}
         _remove_units(out / "units" / stage.name, named)
         if stage.folder:
             shutil.rmtree(out / CACHE, ignore_errors=True)
@@ -291,7 +292,7 @@ def _finish(
         names = [*stage.writes, "issues"]
         by_file = stage.scope == "file"
         key_of = partial(store.unit_digest, names=names) if by_file else store.unit_key
-        keys = [key_of(Path(u)) or "" for u in own]
+        keys = [key_of(u) or "" for u in own]
     return known.ledger.finish(stage, keys, own, write=write)
 
 
@@ -299,7 +300,7 @@ def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known
     """Note what a shard has done of a stage: its issues and its balance, but no table."""
     assert known.request.shard is not None
     units = [u for t in own for u in t.units]
-    keys = [store.unit_key(u.path) or "" for u in units]
+    keys = [store.unit_key(u.at) or "" for u in units]
     known.ledger.hold(stage, keys, [u.at for u in units])
     cuts = [store.read_unit(u.path, ["cuts"])["cuts"]["reason"] for u in units]
     lost = sum(len(reasons) - reasons.null_count for reasons in cuts)
@@ -309,11 +310,12 @@ def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known
     )  # fmt: skip
 
 
-def _remove_units(root: Path, named: Collection[Path]) -> None:
+def _remove_units(root: Path, named: Collection[str]) -> None:
     """Delete a stage's units of videos that are no part of this build any more."""
-    for unit in root.rglob("*"):
-        if unit.is_file() and unit not in named:
-            unit.unlink()
+    for place, _, files in os.walk(root):
+        for file in (os.path.join(place, name) for name in files):  # noqa: PTH118 - as named
+            if file not in named:
+                Path(file).unlink()
 
 
 def _remove_folders(root: Path, named: Collection[Path]) -> None:

@@ -33,7 +33,7 @@ class Stage:
 
     ``run``: ``module:function``, imported where it is called. It is given a ``given.Video`` or
     ``given.Corpus``, a mapping of tables by name with their settings, and returns a
-    ``StageResult``. With ``together`` it may be given ``given.Videos`` as well.
+    ``StageResult``. With ``together`` it may be given ``given.VideoBatch`` as well.
     """
 
     name: str

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tinyvirat_build import store
 from tinyvirat_build.engine import Failure
 from tinyvirat_build.pipeline.folder import unit_path
-from tinyvirat_build.pipeline.given import OwnRows, Video, Videos
+from tinyvirat_build.pipeline.given import OwnRows, Video, VideoBatch
 from tinyvirat_build.pipeline.stages import Stage, resolve
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
@@ -65,7 +65,7 @@ def do_task(task: Task) -> None:
     """Do a video's units that are stale, each on what those before it left."""
     video = task.video()
     for unit in task.units:
-        if not unit.stale and store.unit_key(unit.path) == unit.key:
+        if not unit.stale and store.unit_key(unit.at) == unit.key:
             video.hold(unit.stage.writes, unit.path)
         else:
             _do_unit(unit, unit.stage.run, video)
@@ -92,11 +92,11 @@ def do_tasks(tasks: Sequence[Task]) -> None:
     if len(tasks) == 1:
         return do_task(tasks[0])
     videos = [task.video() for task in tasks]
-    several: dict[tuple[int, ...], Videos] = {}
+    several: dict[tuple[int, ...], VideoBatch] = {}
     for units in zip(*(task.units for task in tasks), strict=True):
         stage, todo = units[0].stage, []
         for n, (unit, video) in enumerate(zip(units, videos, strict=True)):
-            if not unit.stale and store.unit_key(unit.path) == unit.key:
+            if not unit.stale and store.unit_key(unit.at) == unit.key:
                 video.hold(stage.writes, unit.path)
             else:
                 todo.append(n)
@@ -104,7 +104,7 @@ def do_tasks(tasks: Sequence[Task]) -> None:
             given.forget(stage.writes)
         if stage.together and len(todo) > 1:
             own = [videos[n] for n in todo]
-            given = several.setdefault(tuple(todo), Videos(own))
+            given = several.setdefault(tuple(todo), VideoBatch(own))
             _do_together([units[n] for n in todo], own, given)
         else:
             for n in todo:
@@ -112,7 +112,7 @@ def do_tasks(tasks: Sequence[Task]) -> None:
     return None
 
 
-def _do_together(units: Sequence[Unit], videos: Sequence[Video], given: Videos) -> None:
+def _do_together(units: Sequence[Unit], videos: Sequence[Video], given: VideoBatch) -> None:
     """Do one stage on several videos at once, and write the unit of each."""
     stage = units[0].stage
     result: StageResult = resolve(stage.run)(given)

@@ -159,7 +159,7 @@ def parse_columns(entry: Entry, settings: Settings, *, width: int, height: int) 
     if bare is not None:
         labels_of = _labels_of(bare, label_map)
         tables["without_geometry"] = _own("activities", bare, labels=labels_of)
-    return Columns(entry.key, tables, issues, balance)
+    return Columns(entry.key, tables, tuple(issues), balance)
 
 
 def map_of(entry: Entry, settings: Settings) -> labels.LabelMap:

@@ -87,10 +87,10 @@ def _written(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def unit_key(path: Path) -> str | None:
+def unit_key(path: Path | str) -> str | None:
     """The key of a finished unit; None where there is none."""
     try:
-        with path.open("rb") as f:
+        with open(path, "rb") as f:  # noqa: PTH123 - for a text a Path would be made
             f.seek(0, os.SEEK_END)
             f.seek(max(0, f.tell() - _KEY))
             tail = f.read()
@@ -101,14 +101,14 @@ def unit_key(path: Path) -> str | None:
     return tail.decode("ascii", "replace")
 
 
-def read_unit(path: Path, names: Sequence[str]) -> dict[str, pa.Table]:
+def read_unit(path: Path | str, names: Sequence[str]) -> dict[str, pa.Table]:
     """Some of a unit's tables."""
     with _reading(path):
         found = _parts(path, names)
         return {name: _table(found[name]) for name in names}
 
 
-def find_table(path: Path, name: str) -> pa.Table | None:
+def find_table(path: Path | str, name: str) -> pa.Table | None:
     """One of a unit's tables, None where it holds none of that name."""
     with _reading(path):
         found = _parts(path, [name])
@@ -121,7 +121,7 @@ def read_unit_bytes(path: Path, name: str) -> bytes:
         return _parts(path, [name])[name]
 
 
-def unit_digest(path: Path, names: Sequence[str]) -> str:
+def unit_digest(path: Path | str, names: Sequence[str]) -> str:
     """A digest of some of a unit's parts: of what they hold, whatever the unit's key."""
     with _reading(path):
         found = _parts(path, names)
@@ -135,7 +135,7 @@ def has_part(path: Path, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path | str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as e:
@@ -145,9 +145,9 @@ def _reading(path: Path) -> Iterator[None]:
         raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
 
 
-def _parts(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+def _parts(path: Path | str, names: Iterable[str]) -> dict[str, bytes]:
     """Some parts of a unit, those that it has."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:  # noqa: PTH123 - for a text a Path would be made
         data = file.read(_SMALL)
         if len(data) < _SMALL:
             found = _parts_of(data)
