@@ -317,14 +317,16 @@ class VideoAnnotation:
 class StageResult:
     """A stage's table, its issues (with key columns) and its balance.
 
-    ``more``: further tables, by name. ``parts``: what its unit holds besides tables.
-    ``transient``: why its work failed, where that may pass.
+    ``more``: further tables, by name. ``written``: tables as they are written, by name, where the
+    stage makes no others. ``parts``: what its unit holds besides tables. ``transient``: why its
+    work failed, where that may pass.
     """
 
     table: pd.DataFrame
     issues: pd.DataFrame = field(default_factory=lambda: empty("issues"))
     balance: pd.DataFrame = field(default_factory=lambda: empty("balance"))
     more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    written: Mapping[str, pa.Table] = field(default_factory=dict)
     parts: Mapping[str, bytes] = field(default_factory=dict)
     transient: str = ""
 

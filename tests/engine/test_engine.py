@@ -10,7 +10,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
-from trouble import work
+from trouble import work, work_all
 
 from tinyvirat_build.engine import run_local
 from tinyvirat_build.errors import DataError, MeansError
@@ -45,6 +45,18 @@ def test_a_crash_or_a_hang_costs_its_own_task() -> None:
 def test_a_crash_is_tried_once_more(tmp_path: Path) -> None:
     (outcome,) = run_local(_crash_once, [str(tmp_path / "m")], workers=1, timeout=20)
     assert outcome.result == 1
+
+
+def test_the_parts_of_a_task_that_fails_are_done_in_its_place() -> None:
+    ok, crash, last = ("ok", 1), ("crash", 2), ("ok", 3)
+    ended = run_local(
+        work_all, [(ok, crash, last), (ok, ok)], workers=1,
+        parts=lambda task: [(one,) for one in task] if len(task) > 1 else (),
+    )  # fmt: skip
+    outcomes = {o.task: o for o in ended}
+    assert outcomes.keys() == {(ok,), (crash,), (last,), (ok, ok)}
+    assert [outcomes[t].result for t in ((ok,), (last,), (ok, ok))] == [[1], [9], [1, 1]]
+    assert outcomes[crash,].failure.reason == "crashed"  # type: ignore[union-attr]
 
 
 def test_the_users_error_is_raised() -> None:

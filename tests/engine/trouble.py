@@ -37,3 +37,8 @@ def wait_and_note(folder: str) -> str:
     Path(folder, str(time.monotonic_ns())).touch()
     time.sleep(1)
     return folder
+
+
+def work_all(tasks: tuple[tuple[str, int], ...]) -> list[int]:
+    """The squares of several numbers, or the trouble of one of them."""
+    return [work(task) for task in tasks]

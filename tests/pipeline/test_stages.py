@@ -17,7 +17,7 @@ import tinyvirat_build as tvb
 from tinyvirat_build import store
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline import stages
-from tinyvirat_build.pipeline.keys import inputs_of_video, key_of
+from tinyvirat_build.pipeline.keys import inputs_of_video, key_of, values
 from tinyvirat_build.settings import BY_SOURCE, Settings
 from tinyvirat_build.sources import Entry
 
@@ -122,8 +122,8 @@ def redone(before: Settings, after: Settings, files: Path) -> list[str]:
         keys = set()
         for settings in (before, after):
             own = settings.of("virat") if of_video else settings
-            inputs = inputs_of_video(entry, own, hashes) if of_video else {}
-            keys.add(key_of(stage, own, None, inputs))
+            inputs = inputs_of_video(entry, own, hashes, {}) if of_video else {}
+            keys.add(key_of(stage, values(stage, own), None, inputs))
         if len(keys) > 1 or stale & stage.reads_of().keys():
             found.append(stage.name)
             stale |= set(stage.writes)

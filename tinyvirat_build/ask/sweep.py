@@ -23,7 +23,7 @@ from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.labels import load_classes
 from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
-from tinyvirat_build.pipeline.keys import key_of
+from tinyvirat_build.pipeline.keys import key_of, values
 from tinyvirat_build.pipeline.opened import OpenedBuild
 from tinyvirat_build.pipeline.request import Request, discover, entries_of, settled, within_limit
 from tinyvirat_build.pipeline.run import run
@@ -205,7 +205,7 @@ def _plan(task: _Plan) -> list[_Planned]:
         video = Video(task.entry, settings, task.classes, task.out, parsed, task.held)
         key, issues = None, pd.DataFrame()
         for stage in (s for s in _swept() if s.scope == "video"):
-            key = key_of(stage, settings, key, {})
+            key = key_of(stage, values(stage, settings), key, {})
             if key not in done:
                 done[key] = resolve(stage.run)(video)
             video.update(tables_of(stage, done[key]))

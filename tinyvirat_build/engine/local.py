@@ -36,6 +36,7 @@ from tinyvirat_build.engine.turns import (
     Task,
     in_this_process,
     in_turn,
+    indivisible,
 )
 from tinyvirat_build.errors import MeansError, OutOfMemoryError, TinyviratError
 from tinyvirat_build.store.means import lacking, require
@@ -137,6 +138,7 @@ def run_local(
     memory: int = DEFAULT_MEMORY,
     isolate: bool = True,
     preload: Sequence[str] = (),
+    parts: Callable[[Task], Sequence[Task]] = indivisible,
 ) -> Iterator[Ended[Task, Result]]:
     """The engine of processes on this machine; see :class:`~tinyvirat_build.engine.turns.Engine`.
 
@@ -156,6 +158,7 @@ def run_local(
                 wait=_first_done,
                 end=pool.end,
                 ahead=lambda: 4 * count,
+                parts=parts,
             )
         except BaseException:
             pool.stop()

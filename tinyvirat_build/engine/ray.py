@@ -29,6 +29,7 @@ from tinyvirat_build.engine.turns import (
     Task,
     in_this_process,
     in_turn,
+    indivisible,
 )
 from tinyvirat_build.errors import BuildError, MeansError, SettingsError, TinyviratError
 
@@ -82,6 +83,7 @@ def run_ray(
     memory: int = DEFAULT_MEMORY,
     isolate: bool = True,
     preload: Sequence[str] = (),
+    parts: Callable[[Task], Sequence[Task]] = indivisible,
 ) -> Iterator[Ended[Task, Result]]:
     """The engine of a Ray cluster; see :class:`~tinyvirat_build.engine.turns.Engine`.
 
@@ -116,7 +118,7 @@ def run_ray(
     try:
         yield from in_turn(
             tasks, begin=begin, wait=wait, end=end,
-            ahead=(lambda: workers) if workers else _Ahead(),
+            ahead=(lambda: workers) if workers else _Ahead(), parts=parts,
         )  # fmt: skip
     finally:
         for ref in begun:  # those of a run that was interrupted

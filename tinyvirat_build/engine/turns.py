@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 Task = TypeVar("Task")
@@ -39,6 +40,11 @@ class Ended(Generic[Task, Result]):
     failure: Failure | None = None
 
 
+def indivisible(task: Any) -> Sequence[Any]:
+    """The parts of a task that has none."""
+    return ()
+
+
 class Engine(Protocol):
     """The signature of all engines: yield each task's outcome as it ends, in any order.
 
@@ -49,6 +55,9 @@ class Engine(Protocol):
     ``memory``: bytes for which a task asks, where an engine places tasks on machines.
 
     ``preload``: modules that the work needs and does not import when its own is, loaded once.
+
+    ``parts``: of a task that stands for several, these: tasks too, which are done in its place
+    where it fails, each with the whole time limit. So a culprit among them costs itself alone.
 
     With ``isolate=False`` and one worker the tasks run in this process, where an error of the
     program is raised as it is; otherwise each process takes one task at a time, and one that
@@ -70,6 +79,7 @@ class Engine(Protocol):
         memory: int = DEFAULT_MEMORY,
         isolate: bool = True,
         preload: Sequence[str] = (),
+        parts: Callable[[Task], Sequence[Task]] = indivisible,
     ) -> Iterator[Ended[Task, Result]]:
         """Do ``work`` on each task."""
 
@@ -82,43 +92,55 @@ def in_this_process(
         yield Ended(task, work(task))
 
 
+@dataclass(slots=True)
+class _Tried(Generic[Task]):
+    """A task that has begun: its place in the order, and how often it failed, by reason."""
+
+    task: Task
+    place: int
+    failed: Counter[str] = field(default_factory=Counter)
+
+
 def in_turn(
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     *,
     begin: Callable[[Task, int], _Handle],
     wait: Callable[[Collection[_Handle]], Collection[_Handle]],
     end: Callable[[_Handle], Any],
     ahead: Callable[[], int],
+    parts: Callable[[Task], Sequence[Task]] = indivisible,
 ) -> Iterator[Ended[Task, Any]]:
     """Begin tasks in their order and yield each that has ended, those with a retry left but once.
 
     ``begin`` is given a task and how often it has failed; of what it returns, ``wait`` waits for
     one at least and returns those that have ended, and ``end`` gives the result or the failure.
     No more than ``ahead()`` are begun at once: an interrupt then leaves little behind, and memory
-    stays flat.
+    stays flat. The ``parts`` of a task that failed come before those that have not begun.
     """
-    pending: dict[_Handle, int] = {}
-    failed: Counter[tuple[int, str]] = Counter()
-    times: Counter[int] = Counter()
-    waiting = iter(range(len(tasks)))
+    pending: dict[_Handle, _Tried[Task]] = {}
+    places = itertools.count()
+    waiting = iter(tasks)
 
     def fill() -> None:
-        while len(pending) < ahead() and (i := next(waiting, None)) is not None:
-            pending[begin(tasks[i], 0)] = i
+        for task in itertools.islice(waiting, max(0, ahead() - len(pending))):
+            pending[begin(task, 0)] = _Tried(task, next(places))
 
     fill()
     while pending:
-        for handle in sorted(wait(pending.keys()), key=pending.__getitem__):
-            i = pending.pop(handle)
+        for handle in sorted(wait(pending.keys()), key=lambda h: pending[h].place):
+            tried = pending.pop(handle)
             result = end(handle)
             if isinstance(result, Failure):
-                failed[i, result.reason] += 1
-                times[i] += 1
-                if failed[i, result.reason] <= RETRIES[result.reason]:
-                    pending[begin(tasks[i], times[i])] = i
+                if own := parts(tried.task):
+                    waiting = itertools.chain(own, waiting)
+                    fill()
+                    continue
+                tried.failed[result.reason] += 1
+                if tried.failed[result.reason] <= RETRIES[result.reason]:
+                    pending[begin(tried.task, tried.failed.total())] = tried
                     continue
             fill()
             if isinstance(result, Failure):
-                yield Ended(tasks[i], None, result)
+                yield Ended(tried.task, None, result)
             else:
-                yield Ended(tasks[i], result)
+                yield Ended(tried.task, result)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from tinyvirat_build import store
 from tinyvirat_build.pipeline.folder import table_path, unit_path
@@ -35,19 +36,53 @@ class Video(dict[str, pd.DataFrame]):
         self.entry, self.settings, self.classes, self.out = entry, settings, classes, out
         self.prove = prove  # its clips by another decoder, damaged or not
         self._held = dict(held)
+        self._arrow: dict[str, pa.Table] = {}
 
     def hold(self, names: Iterable[str], unit: Path) -> None:
         """Note that these tables are now those of another unit."""
         for name in names:
             self.pop(name, None)
+            self._arrow.pop(name, None)
             self._held[name] = unit
+
+    def keep(self, tables: Mapping[str, pa.Table]) -> None:
+        """Have tables at hand as they are written, for stages on several videos at once."""
+        self._arrow |= tables
+
+    def arrow(self, name: str) -> pa.Table:
+        """A table as it is written."""
+        if name in self._arrow:
+            return self._arrow[name]
+        return store.read_unit(self._held[name], [name])[name]
 
     def unit(self, stage: str) -> Path:
         """The file of an earlier stage's work on this video."""
         return unit_path(self.out, stage, self.entry)
 
     def __missing__(self, name: str) -> pd.DataFrame:
-        self[name] = store.from_arrow(store.read_unit(self._held[name], [name])[name])
+        self[name] = store.from_arrow(self.arrow(name))
+        return self[name]
+
+
+class VideoBatch(dict[str, pd.DataFrame]):
+    """Several videos with the same settings: each table has the rows of all of them.
+
+    A call of pandas takes longer than a stage does for a small video.
+    """
+
+    def __init__(self, videos: Sequence[Video]) -> None:
+        super().__init__()
+        self._videos = videos
+        self.entries = [video.entry for video in videos]
+        self.settings, self.classes = videos[0].settings, videos[0].classes
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Note that these tables are now other ones."""
+        for name in names:
+            self.pop(name, None)
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        self[name] = store.from_arrow(store.concat(v.arrow(name) for v in self._videos))
         return self[name]
 
 

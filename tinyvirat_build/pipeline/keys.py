@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Final, cast
 
 import pandas as pd
@@ -25,14 +25,19 @@ from tinyvirat_build.video.opening import ffmpeg_version
 Inputs = dict[str, Callable[[], object]]
 
 
-def key_of(stage: Stage, settings: Settings, before: object, inputs: Inputs) -> str:
+def key_of(stage: Stage, own: object, before: object, inputs: Inputs) -> str:
     """The key of a stage's unit after the unit of key ``before``.
 
-    ``inputs`` says how what the stage reads enters; tables that it lacks are in ``before``.
+    ``own`` are the stage's :func:`values`. ``inputs`` says how what it reads enters; tables that
+    it lacks are in ``before``.
     """
-    own = [_setting(settings, name) for name in stage.settings]
     read = [inputs[name]() for name in stage.reads if name in inputs]
     return store.digest(stage.name, stage.version, before, own, read)
+
+
+def values(stage: Stage, settings: Settings) -> list[Any]:
+    """What the settings that a stage depends on say."""
+    return [_setting(settings, name) for name in stage.settings]
 
 
 def _setting(settings: Settings, name: str) -> Any:
@@ -56,13 +61,18 @@ def columns_of(rows: pa.Table | pd.DataFrame, columns: list[str]) -> list[list[A
     return [rows[name].to_pylist() for name in columns or rows.column_names]
 
 
-def inputs_of_video(entry: Entry, settings: Settings, hashes: store.HashMemory) -> Inputs:
-    """How what is no table enters the keys of one video's units."""
+def inputs_of_video(
+    entry: Entry, settings: Settings, hashes: store.HashMemory, maps: dict[object, object]
+) -> Inputs:
+    """How what is no table enters the keys of one video's units.
+
+    ``maps`` remembers, for one run, what the label maps say.
+    """
     return {
         "video": lambda: _stamp(entry, hashes),
         "entry": lambda: [getattr(entry, name) for name in _PICTURE],
         "annotations": lambda: [_about(entry), [hashes.of(f) for f in entry.files]],
-        "label_maps": lambda: _label_maps(entry, settings),
+        "label_maps": lambda: _label_maps(entry, settings, maps),
         "ffmpeg": ffmpeg_version,
     }
 
@@ -76,14 +86,23 @@ def _stamp(entry: Entry, hashes: store.HashMemory) -> object:
 _PICTURE: Final = ("width", "height", "fps", "camera", "scene", "session")
 
 
+_TOLD: Final = tuple(f.name for f in fields(Entry) if f.name != "remote")
+
+
 def _about(entry: Entry) -> dict[str, Any]:
     # Neither where the files lie nor where the video does is a part of what they say.
-    about = asdict(entry) | {"video": None, "files": [f.name for f in entry.files]}
-    del about["remote"]
-    return about
+    about = {name: getattr(entry, name) for name in _TOLD}
+    return about | {
+        "video": None,
+        "files": [f.name for f in entry.files],
+        "regions": [*map(asdict, entry.regions)],
+        "parts": [*map(asdict, entry.parts)],
+    }
 
 
-def _label_maps(entry: Entry, settings: Settings) -> list[Any]:
-    spaces = {entry.namespace, *(p.namespace for p in entry.parts)}
-    maps = {space: dict(labels.map_of(space, settings).labels) for space in sorted(spaces)}
-    return [labels.load_classes(settings.classes), maps]
+def _label_maps(entry: Entry, settings: Settings, known: dict[object, object]) -> object:
+    spaces = tuple(sorted({entry.namespace, *(p.namespace for p in entry.parts)}))
+    if (entry.source, spaces) not in known:
+        maps = {space: dict(labels.map_of(space, settings).labels) for space in spaces}
+        known[entry.source, spaces] = [labels.load_classes(settings.classes), maps]
+    return known[entry.source, spaces]

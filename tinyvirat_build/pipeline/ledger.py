@@ -31,7 +31,7 @@ class Ledger:
         """
         for name in stage.writes:
             if writer_of(name) == stage:
-                parts = (store.read_unit(Path(u), [name])[name] for u in units)
+                parts = (store.read_unit(u, [name])[name] for u in units)
                 if not self._table(name, store.digest(name, keys), parts, write=write):
                     return False
         if stage.writes:
@@ -65,6 +65,6 @@ class Ledger:
             for frame in self.discovered:
                 yield store.to_arrow("issues", frame)
         for stage in names():
-            for unit in map(Path, self.units.get(stage, [])):
-                if store.has_part(unit, name):
-                    yield store.read_unit(unit, [name])[name]
+            for unit in self.units.get(stage, []):
+                if (table := store.find_table(unit, name)) is not None:
+                    yield table

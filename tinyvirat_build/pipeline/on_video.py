@@ -17,7 +17,7 @@ import pandas as pd
 from tinyvirat_build import labels, store
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.folder import of_video
-from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.given import Video, VideoBatch
 from tinyvirat_build.records import (
     Balance,
     Issue,
@@ -29,7 +29,7 @@ from tinyvirat_build.records import (
 from tinyvirat_build.remote.video import RemoteVideo
 from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources.afar import CACHE
-from tinyvirat_build.sources.parse import parse_entry
+from tinyvirat_build.sources.parse import parse_columns
 from tinyvirat_build.stages import chunk as chunks
 from tinyvirat_build.stages import crop as crops
 from tinyvirat_build.stages import merge as merges
@@ -37,11 +37,16 @@ from tinyvirat_build.stages import segment as segments
 from tinyvirat_build.stages.clip_boxes import boxes_in_windows
 from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.index import VideoIndex, index_video
-from tinyvirat_build.video.told import indexed, no_cuts, refused, told
+from tinyvirat_build.video.told import absent, indexed, no_cuts, refused, told
 
 
-def index(video: Video) -> StageResult:
-    """A row of ``videos`` and the packet index; both assumed where the video is not here."""
+def index(video: Video | VideoBatch) -> StageResult:
+    """A row of ``videos`` and the packet index; both assumed where the video is not here.
+
+    Of several videos none is here.
+    """
+    if isinstance(video, VideoBatch):
+        return absent([_picture(entry) for entry in video.entries])
     path, remote = video.entry.video, video.entry.remote
     try:
         if path and remote:
@@ -101,13 +106,10 @@ def load_index(unit: Path) -> VideoIndex:
 
 def parse(video: Video) -> StageResult:
     """The annotation files as tables."""
-    picture = video["videos"].iloc[0]
-    found = parse_entry(
-        video.entry, video.settings, width=int(picture["width"]), height=int(picture["height"])
-    )
-    more = {"boxes": found.boxes, "actors": found.actors}
-    more["without_geometry"] = found.without_geometry
-    return StageResult(found.activities, found.issues, found.balance, more)
+    picture = video.arrow("videos")
+    width, height = (picture[side][0].as_py() for side in ("width", "height"))
+    found = parse_columns(video.entry, video.settings, width=width, height=height)
+    return StageResult(empty("activities"), written=found.arrow())
 
 
 def not_parsed(video: Video, reason: str, detail: str) -> StageResult:
@@ -126,24 +128,24 @@ def not_parsed(video: Video, reason: str, detail: str) -> StageResult:
     )  # the file counts as one record
 
 
-def merge(video: Video) -> StageResult:
+def merge(video: Video | VideoBatch) -> StageResult:
     """Table ``tracks``."""
     return merges.merge(video["activities"], video["boxes"], video.settings.merge)
 
 
-def segment(video: Video) -> StageResult:
+def segment(video: Video | VideoBatch) -> StageResult:
     """Table ``segments``."""
     return segments.segment(
         video["tracks"], video["activities"], video.settings.merge, classes=video.classes
     )
 
 
-def chunk(video: Video) -> StageResult:
+def chunk(video: Video | VideoBatch) -> StageResult:
     """Table ``chunks``."""
     return chunks.chunk(video["segments"], video["tracks"], video.settings.chunk)
 
 
-def crop(video: Video) -> StageResult:
+def crop(video: Video | VideoBatch) -> StageResult:
     """Table ``clips_planned``."""
     settings = video.settings
     return crops.crop(

@@ -18,6 +18,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -51,6 +52,15 @@ class Known:
     ledger: Ledger
     planned: Sequence[Entry]  # the videos within ``--limit``
     tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # of a video's units
+    maps: dict[object, object] = field(default_factory=dict)
+    settings: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+
+    def values(self, stage: Stage, source: str) -> list[Any]:
+        """What a source's settings of a stage say, worked out once."""
+        place = stage.name, source
+        if place not in self.settings:
+            self.settings[place] = keys.values(stage, self.of_source[source])
+        return self.settings[place]
 
     def asked(self, stage: Stage) -> bool:
         """Whether a stage is to be done, and not only looked at."""
@@ -117,13 +127,13 @@ def _units(task: Task, stages: Sequence[Stage], known: Known) -> Iterator[Unit]:
     """The units of one video; the key of each holds the key before it."""
     key = None
     for stage in stages:
-        inputs = keys.inputs_of_video(task.entry, task.settings, known.hashes)
+        inputs = keys.inputs_of_video(task.entry, task.settings, known.hashes, known.maps)
         inputs |= {
             read: functools.partial(known.counts, name, columns, task)
             for read, (name, columns) in zip(stage.reads, stage.reads_of().items(), strict=True)
             if name in task.rows or name in task.held
         }
-        key = keys.key_of(stage, task.settings, key, inputs)
+        key = keys.key_of(stage, known.values(stage, task.entry.source), key, inputs)
         path = unit_path(task.out, stage.name, task.entry)
         held = {**task.held, **dict.fromkeys(stage.writes, stage.name)}
         given = replace(task, held=held).video
@@ -144,7 +154,7 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
         "release": functools.partial(_told, known),
         "trial": lambda: known.request.limit is not None,
     }
-    key = keys.key_of(stage, known.request.settings, None, inputs)
+    key = keys.key_of(stage, keys.values(stage, known.request.settings), None, inputs)
     path = out / "units" / stage.name / "all"
     return Unit(stage, str(path), key, is_stale(stage, path, key, known, known.corpus))
 

@@ -7,6 +7,7 @@ after those asked for are only planned: one that is finished keeps its rows in t
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from pathlib import Path
 from tinyvirat_build import engine, labels, progress, store
 from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
+from tinyvirat_build.pipeline.batches import Batch, in_batches, singles
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
 from tinyvirat_build.pipeline.request import (
@@ -39,7 +41,7 @@ from tinyvirat_build.pipeline.stages import (
     steps,
     writer_of,
 )
-from tinyvirat_build.pipeline.tasks import Task, Unit, do_task, give_up, write_result
+from tinyvirat_build.pipeline.tasks import Task, Unit, do_tasks, give_up, write_result
 from tinyvirat_build.records import issues_frame
 from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
@@ -202,10 +204,15 @@ def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> E
     request = known.request
     cut = [replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks]
     stale = [t for t in cut if any(u.stale for u in t.units)]
-    stale.sort(key=lambda t: -(_clips(t) or sum(known.hashes.size(f) for f in t.entry.files)))
+
+    def size(task: Task) -> int:
+        return sum(map(known.hashes.size, task.entry.files))
+
+    stale.sort(key=lambda t: -(_clips(t) or size(t)))
     by_file = asked[0].scope == "file"
-    for task in (t for t in stale if by_file and t.entry.video is None):  # not worth a process
-        do_task(task)
+    absent = [t for t in stale if by_file and t.entry.video is None]  # not worth a process
+    for batch in in_batches(absent, size, 1):
+        do_tasks(batch)
     pooled = [t for t in stale if not (by_file and t.entry.video is None)]
     cost = None
     if asked[0].folder and pooled and not request.quiet:
@@ -214,7 +221,7 @@ def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> E
         corpus.planned = [t.entry for t in pooled]
         cost = resolve(estimate)(corpus, request)
         progress.say(cost.describe())
-    _pool(asked[0], pooled, request)
+    _pool(asked[0], pooled, size, request)
     known.hashes.save()
     return cost
 
@@ -230,7 +237,7 @@ def _of_shard(step: Sequence[Stage], tasks: Sequence[Task], request: Request) ->
 def _remove_others(asked: Sequence[Stage], tasks: Sequence[Task], out: Path) -> None:
     """Delete what belongs to videos that are no part of this build any more."""
     for stage in asked:
-        named = {u.path for t in tasks for u in t.units if u.stage == stage}
+        named = {u.at for t in tasks for u in t.units if u.stage == stage}
         _remove_units(out / "units" / stage.name, named)
         if stage.folder:
             shutil.rmtree(out / CACHE, ignore_errors=True)
@@ -242,20 +249,32 @@ def _clips(task: Task) -> int:
     return sum(map(len, task.rows.values()))
 
 
-def _pool(stage: Stage, tasks: Sequence[Task], request: Request) -> None:
+def _pool(
+    stage: Stage, tasks: Sequence[Task], size: Callable[[Task], int], request: Request
+) -> None:
     """Do tasks in processes, with a bar; one that crashes or hangs is given up."""
     if not tasks:
         return
     by_clip = any(t.rows for t in tasks)
+    batches: list[Batch] = [(task,) for task in tasks]
+    if stage.scope == "video":
+        workers = request.workers or engine.processors(request.engine)
+        batches = [*in_batches(tasks, size, workers)]
     ended = engine.chosen(request.engine, request.address)(
-        do_task, tasks, workers=request.workers, timeout=request.timeout, preload=modules()
+        do_tasks,
+        batches,
+        workers=request.workers,
+        timeout=request.timeout,
+        preload=modules(),
+        parts=singles,
     )
     total, unit = (sum(map(_clips, tasks)), "clip") if by_clip else (len(tasks), "video")
     with progress.counting(total, stage.name, unit, quiet=request.quiet) as count:
         for one in ended:
             if one.failure:
-                give_up(one.task, one.failure)
-            count.add(_clips(one.task) if by_clip else 1)
+                (task,) = one.task
+                give_up(task, one.failure)
+            count.add(sum(map(_clips, one.task)) if by_clip else len(one.task))
 
 
 def _finish(
@@ -273,7 +292,7 @@ def _finish(
         names = [*stage.writes, "issues"]
         by_file = stage.scope == "file"
         key_of = partial(store.unit_digest, names=names) if by_file else store.unit_key
-        keys = [key_of(Path(u)) or "" for u in own]
+        keys = [key_of(u) or "" for u in own]
     return known.ledger.finish(stage, keys, own, write=write)
 
 
@@ -281,7 +300,7 @@ def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known
     """Note what a shard has done of a stage: its issues and its balance, but no table."""
     assert known.request.shard is not None
     units = [u for t in own for u in t.units]
-    keys = [store.unit_key(u.path) or "" for u in units]
+    keys = [store.unit_key(u.at) or "" for u in units]
     known.ledger.hold(stage, keys, [u.at for u in units])
     cuts = [store.read_unit(u.path, ["cuts"])["cuts"]["reason"] for u in units]
     lost = sum(len(reasons) - reasons.null_count for reasons in cuts)
@@ -291,11 +310,12 @@ def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known
     )  # fmt: skip
 
 
-def _remove_units(root: Path, named: Collection[Path]) -> None:
+def _remove_units(root: Path, named: Collection[str]) -> None:
     """Delete a stage's units of videos that are no part of this build any more."""
-    for unit in root.rglob("*"):
-        if unit.is_file() and unit not in named:
-            unit.unlink()
+    for place, _, files in os.walk(root):
+        for file in (os.path.join(place, name) for name in files):  # noqa: PTH118 - as named
+            if file not in named:
+                Path(file).unlink()
 
 
 def _remove_folders(root: Path, named: Collection[Path]) -> None:

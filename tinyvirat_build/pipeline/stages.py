@@ -33,7 +33,7 @@ class Stage:
 
     ``run``: ``module:function``, imported where it is called. It is given a ``given.Video`` or
     ``given.Corpus``, a mapping of tables by name with their settings, and returns a
-    ``StageResult``.
+    ``StageResult``. With ``together`` it may be given ``given.VideoBatch`` as well.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Stage:
     folder: str = ""  # of the build, where its files lie in one folder a video
     instead: str = ""  # what stands in the place of a video whose work crashed or hung
     there: str = ""  # whether the files that it wrote beside its unit are still there
+    together: bool = False  # whether ``run`` takes the tables of several videos at once, too
 
     def reads_of(self) -> dict[str, list[str]]:
         """What it reads, each with the columns that count; none where all do.
@@ -67,7 +68,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "index", "file", ("video", "entry"), ("videos",), (),
         f"{_VIDEO}:index", "Index the source videos' packets: size, rate, frame numbers.",
-        version=6, beyond_limit=True, instead=f"{_VIDEO}:not_indexed",
+        version=6, beyond_limit=True, instead=f"{_VIDEO}:not_indexed", together=True,
     ),
     Stage(
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),
@@ -78,15 +79,16 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "merge", "video", ("activities", "boxes"), ("tracks",), ("merge",),
         f"{_VIDEO}:merge", "Merge activities that overlap in space and time into tracks.",
-        version=3,
+        version=3, together=True,
     ),
     Stage(
         "segment", "video", ("tracks", "activities"), ("segments",), ("merge.unit",),
-        f"{_VIDEO}:segment", "Split tracks where the labels change.",
+        f"{_VIDEO}:segment", "Split tracks where the labels change.", together=True,
     ),
     Stage(
         "chunk", "video", ("segments", "tracks"), ("chunks",), ("chunk",),
         f"{_VIDEO}:chunk", "Cut long segments into clips of a bounded length.", version=3,
+        together=True,
     ),
     Stage(
         "crop", "video",
@@ -94,6 +96,7 @@ STAGES: tuple[Stage, ...] = (
         ("clips_planned",),
         ("crop", "crop.names", "merge.unit", "merge.bridge", "chunk.min_frames"),
         f"{_VIDEO}:crop", "Place each clip's window around its actors.", version=4,
+        together=True,
     ),
     Stage(
         "partition", "corpus",

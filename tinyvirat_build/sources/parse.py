@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import shapely
 
-from tinyvirat_build import geometry, labels
+from tinyvirat_build import geometry, labels, store
 from tinyvirat_build.errors import AnnotationError, BoundError
 from tinyvirat_build.formats import READERS, ReadOptions
 from tinyvirat_build.formats.faults import Issues
@@ -26,6 +27,7 @@ from tinyvirat_build.records import (
     KEYS,
     Balance,
     Issue,
+    Key,
     VideoAnnotation,
     balance_frame,
     columns,
@@ -40,6 +42,12 @@ from tinyvirat_build.sources.unite import unite
 
 STAGE: Final = "parse"
 NEAREST: Final = 20  # unknown names of a video whose likeness is sought; each takes milliseconds
+
+SCHEMA_OF: Final = {
+    "activities": "activities", "boxes": "boxes", "actors": "actors",
+    "without_geometry": "activities",
+}  # fmt: skip
+"""The schemas of the tables that parse makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,52 @@ class Parsed:
     without_geometry: pd.DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What parse delivers of one video, column by column, without the keys; by table.
+
+    A table that is not there has no row.
+    """
+
+    key: Key
+    tables: Mapping[str, Mapping[str, Any]]
+    issues: Sequence[Issue]
+    balance: Balance
+
+    def frames(self) -> Parsed:
+        """The tables for pandas."""
+        types = [pd.CategoricalDtype([word]) for word in self.key]
+        made = {name: self._frame(name, types) for name in SCHEMA_OF}
+        keys = self.key._asdict()
+        told = issues_frame(self.issues, **keys), balance_frame(self.balance, **keys)
+        return Parsed(
+            made["activities"], made["boxes"], made["actors"], *told, made["without_geometry"]
+        )
+
+    def _frame(self, name: str, types: Sequence[pd.CategoricalDtype]) -> pd.DataFrame:
+        own = self.tables.get(name)
+        if own is None:
+            return empty(SCHEMA_OF[name])
+        zeros = np.zeros(len(next(iter(own.values()))), np.int8)
+        keys = {
+            key: pd.Categorical.from_codes(zeros, dtype=kind, validate=False)
+            for key, kind in zip(KEYS, types, strict=True)
+        }
+        return pd.DataFrame({**keys, **own}, copy=False)
+
+    def arrow(self) -> dict[str, pa.Table]:
+        """The tables as they are written: for a small video pandas would take most of the time."""
+        schemas = {**SCHEMA_OF, "issues": "issues", "balance": "balance"}
+        tables: dict[str, Mapping[str, Any]] = dict(self.tables)
+        for name, records in (("issues", self.issues), ("balance", [self.balance])):
+            own = columns(name)[len(KEYS) :]
+            tables[name] = {c: [getattr(record, c) for record in records] for c in own}
+        return {
+            name: store.of_video(table, self.key, tables.get(name))
+            for name, table in schemas.items()
+        }
+
+
 def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) -> Parsed:
     """Read one video's annotation, map its labels and clip its boxes to the picture.
 
@@ -66,15 +120,19 @@ def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) ->
     Raises:
         SettingsError: the class list or a label map cannot be used.
     """
+    return parse_columns(entry, settings, width=width, height=height).frames()
+
+
+def parse_columns(entry: Entry, settings: Settings, *, width: int, height: int) -> Columns:
+    """As :func:`parse_entry`, before a table is made of it."""
     label_map = map_of(entry, settings)
     try:
         annotation = read(entry, settings)
     except AnnotationError as e:
-        return _unreadable(entry, e)
+        return Columns(entry.key, {}, [_refused(entry, e)], Balance(STAGE, "activities", 1, 0, 1))
     issues = Issues(annotation.issues)
     activities = annotation.activities
     bare = annotation.without_geometry
-    bare = activities.iloc[:0] if bare is None else bare
     reach = _reach(annotation.boxes)
     boxes = annotation.boxes
     if settings.parse.clip_boxes:
@@ -82,25 +140,26 @@ def parse_entry(entry: Entry, settings: Settings, *, width: int, height: int) ->
         if not seen.all():
             boxes, reach = boxes[seen], reach[:, seen]
             activities, fell = _with_boxes(activities, boxes, issues)
-            bare = pd.concat([t for t in (bare, fell) if len(t)] or [bare], ignore_index=True)
+            without = [t for t in (bare, fell) if t is not None and len(t)]
+            bare = pd.concat(without, ignore_index=True) if without else None
     if entry.regions:
         activities = _in_regions(activities, boxes, reach, entry.regions, issues)
-    _unknown_labels([*activities["name"], *bare["name"]], label_map, entry, issues)
+    names = [*activities["name"], *(() if bare is None else bare["name"])]
+    _unknown_labels(names, label_map, entry, issues)
     # Counted, not subtracted, so that a record that vanished shows.
     dropped = sum(i.count for i in issues if i.action in ("dropped", "quarantined"))
     balance = Balance(STAGE, "activities", annotation.records_in, len(activities), dropped)
-    keys = {key: getattr(entry, key) for key in KEYS}
-    key_types = {key: pd.CategoricalDtype([value]) for key, value in keys.items()}
     x1, y1, x2, y2 = geometry.corners(reach)
     sides = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
-    return Parsed(
-        _keyed("activities", activities, key_types, labels=_labels_of(activities, label_map)),
-        _keyed("boxes", boxes, key_types, **sides),
-        _keyed("actors", annotation.actors, key_types),
-        issues_frame(issues, **keys),
-        balance_frame(balance, **keys),
-        _keyed("activities", bare, key_types, labels=_labels_of(bare, label_map)),
-    )
+    tables = {
+        "activities": _own("activities", activities, labels=_labels_of(activities, label_map)),
+        "boxes": _own("boxes", boxes, **sides),
+        "actors": _own("actors", annotation.actors),
+    }
+    if bare is not None:
+        labels_of = _labels_of(bare, label_map)
+        tables["without_geometry"] = _own("activities", bare, labels=labels_of)
+    return Columns(entry.key, tables, tuple(issues), balance)
 
 
 def map_of(entry: Entry, settings: Settings) -> labels.LabelMap:
@@ -168,30 +227,10 @@ def _refused(entry: Entry, error: AnnotationError) -> Issue:
     )  # fmt: skip
 
 
-def _unreadable(entry: Entry, error: AnnotationError) -> Parsed:
-    keys = {key: getattr(entry, key) for key in KEYS}
-    return Parsed(
-        empty("activities"),
-        empty("boxes"),
-        empty("actors"),
-        issues_frame([_refused(entry, error)], **keys),
-        balance_frame(Balance(STAGE, "activities", 1, 0, 1), **keys),
-        empty("activities"),
-    )
-
-
-def _keyed(
-    table: str, rows: pd.DataFrame, key_types: Mapping[str, pd.CategoricalDtype], **more: object
-) -> pd.DataFrame:
-    """The table's columns in their order, with the entry's keys as one-word categories."""
-    zeros = np.zeros(len(rows), np.int8)
-    made: dict[str, Any] = {
-        key: pd.Categorical.from_codes(zeros, dtype=kind, validate=False)
-        for key, kind in key_types.items()
-    }
-    for name in columns(table)[len(KEYS) :]:
-        made[name] = more[name] if name in more else rows[name].array
-    return pd.DataFrame(made, copy=False)
+def _own(table: str, rows: pd.DataFrame, **more: object) -> dict[str, Any]:
+    """The table's columns in their order, without the keys."""
+    own = columns(table)[len(KEYS) :]
+    return {name: more[name] if name in more else rows[name].array for name in own}
 
 
 def _reach(boxes: pd.DataFrame) -> Floats:

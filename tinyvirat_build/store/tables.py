@@ -33,12 +33,29 @@ def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def of_video(name: str, key: Key, columns: Mapping[str, Any] | None) -> pa.Table:
+    """One video's rows of table ``name``, of its columns beside the keys; none without them."""
+    schema = SCHEMAS[name]
+    fields = list(schema)[len(KEYS) :]
+    rows = 0 if columns is None else len(columns[fields[0].name])
+    if columns is None or not rows:
+        return schema.empty_table()
+    own = [_array(columns[field.name], field.type) for field in fields]
+    return pa.Table.from_arrays([*_words(key, rows), *own], schema=schema)
+
+
+def _words(key: Key, rows: int) -> list[pa.Array]:
+    """The key columns of one video's rows."""
+    code = pa.array(np.zeros(rows, np.int32))
+    return [pa.DictionaryArray.from_arrays(code, pa.array([word])) for word in key]
+
+
 def _array(values: Any, kind: pa.DataType) -> pa.Array:
     """A column as one Arrow array; the short ways come first, since there are many columns."""
     if isinstance(values, pd.arrays.NumpyExtensionArray):
         values = values.to_numpy()
-        if values.dtype != object:
-            return pa.array(values, kind, from_pandas=True)
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return pa.array(values, kind, from_pandas=True)
     if isinstance(values, pd.arrays.ArrowStringArray):
         return pa.array(np.asarray(values, dtype=object), kind, from_pandas=True)
     if pa.types.is_list(kind):
@@ -141,12 +158,7 @@ def _runs(path: Path, size: int, columns: Sequence[str] | None) -> Iterator[tupl
         read = None if columns is None else [*KEYS, *columns]
         for batch in file.iter_batches(batch_size=size, columns=read):
             table = pa.Table.from_batches([batch])
-            keys = [batch.column(name) for name in KEYS]
-            codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])
-            breaks = np.flatnonzero((codes[:, 1:] != codes[:, :-1]).any(axis=0)) + 1
-            for low, high in pairwise([0, *breaks.tolist(), len(batch)]):
-                words = zip(keys, codes[:, low].tolist(), strict=True)
-                key = Key(*(str(column.dictionary[code]) for column, code in words))
+            for key, low, high in _stretches(batch):
                 if of is not None and key != of:
                     yield of, pa.concat_tables(held)
                     held = []
@@ -154,6 +166,35 @@ def _runs(path: Path, size: int, columns: Sequence[str] | None) -> Iterator[tupl
                 held.append(table.slice(low, high - low))
     if of is not None:
         yield of, pa.concat_tables(held)
+
+
+def _stretches(batch: pa.RecordBatch) -> Iterator[tuple[Key, int, int]]:
+    """The runs of rows of one video, from a row up to another."""
+    keys = [batch.column(name) for name in KEYS]
+    codes = np.stack([key.indices.to_numpy(zero_copy_only=False) for key in keys])
+    breaks = np.flatnonzero((codes[:, 1:] != codes[:, :-1]).any(axis=0)) + 1
+    words = [key.dictionary.to_pylist() for key in keys]
+    for low, high in pairwise([0, *breaks.tolist(), len(batch)]):
+        own = zip(words, codes[:, low].tolist(), strict=True)
+        yield Key(*(known[code] for known, code in own)), low, high
+
+
+def parted(table: pa.Table) -> dict[Key, pa.Table]:
+    """The tables of the videos of one table, in which each one's rows lie together.
+
+    They are copies: what stands behind a part of an array would be written with it.
+    """
+    found = {}
+    for batch in table.combine_chunks().to_batches():
+        for key, low, high in _stretches(batch):
+            more = (
+                pa.concat_arrays([column.slice(low, high - low), column.slice(0, 0)])
+                for column in batch.columns[len(KEYS) :]
+            )
+            found[key] = pa.Table.from_arrays(
+                [*_words(key, high - low), *more], schema=table.schema
+            )
+    return found
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -196,9 +237,19 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
     ):
-        for group in _row_groups(_gathered(parts), 1 << 17):
-            writer.write_table(group.unify_dictionaries().combine_chunks().cast(schema))
+        for group in _row_groups(_gathered(part for part in parts if part.num_rows), 1 << 17):
+            writer.write_table(_with_own_words(group).cast(schema))
     note_sum(path, hash_file(path))
+
+
+def _with_own_words(table: pa.Table) -> pa.Table:
+    """The same rows, whose words are numbered as they come, whatever tables they came from."""
+    table = table.unify_dictionaries().combine_chunks()
+    for i, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            words = table.column(i).cast(field.type.value_type).dictionary_encode()
+            table = table.set_column(i, field, words)
+    return table
 
 
 def concat(parts: Iterable[pa.Table]) -> pa.Table:

@@ -15,8 +15,10 @@ import functools
 import hashlib
 import io
 import os
+import struct
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +29,12 @@ from tinyvirat_build.store.files import digest, write_unsynced
 from tinyvirat_build.store.means import raise_if_lacking
 
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_KEY: Final = 32  # characters
+_SMALL: Final = 1 << 16  # bytes of a unit that is read whole
+_END: Final = struct.Struct("<4s4xHHLLH")  # of a zip archive, and a part's entry before it
+_ENTRY: Final = struct.Struct("<16xL4xLHHH8xL")
+_HEADER: Final = 30  # bytes before a part's name
+_BLANK: Final[dict[bytes, pa.Table]] = {}  # tables without rows, of which every unit has some
 
 
 def transient_key(reason: str) -> str:
@@ -79,12 +87,12 @@ def _written(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def unit_key(path: Path) -> str | None:
+def unit_key(path: Path | str) -> str | None:
     """The key of a finished unit; None where there is none."""
     try:
-        with path.open("rb") as f:
+        with open(path, "rb") as f:  # noqa: PTH123 - for a text a Path would be made
             f.seek(0, os.SEEK_END)
-            f.seek(max(0, f.tell() - 32))
+            f.seek(max(0, f.tell() - _KEY))
             tail = f.read()
     except FileNotFoundError:
         return None
@@ -93,41 +101,90 @@ def unit_key(path: Path) -> str | None:
     return tail.decode("ascii", "replace")
 
 
-def read_unit(path: Path, names: Iterable[str]) -> dict[str, pa.Table]:
+def read_unit(path: Path | str, names: Sequence[str]) -> dict[str, pa.Table]:
     """Some of a unit's tables."""
+    with _reading(path):
+        found = _parts(path, names)
+        return {name: _table(found[name]) for name in names}
+
+
+def find_table(path: Path | str, name: str) -> pa.Table | None:
+    """One of a unit's tables, None where it holds none of that name."""
+    with _reading(path):
+        found = _parts(path, [name])
+        return _table(found[name]) if name in found else None
+
+
+def read_unit_bytes(path: Path, name: str) -> bytes:
+    """An opaque part of a unit."""
+    with _reading(path):
+        return _parts(path, [name])[name]
+
+
+def unit_digest(path: Path | str, names: Sequence[str]) -> str:
+    """A digest of some of a unit's parts: of what they hold, whatever the unit's key."""
+    with _reading(path):
+        found = _parts(path, names)
+        return digest(*(hashlib.sha256(found[name]).hexdigest() for name in names))
+
+
+def has_part(path: Path, name: str) -> bool:
+    """Whether a unit holds a table of that name."""
+    with _reading(path):
+        return bool(_parts(path, [name]))
+
+
+@contextlib.contextmanager
+def _reading(path: Path | str) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {n: pa.ipc.open_file(pa.py_buffer(archive.read(n))).read_all() for n in names}
+        yield
+    except FileNotFoundError as e:
+        raise BuildError(f"{path} is not there; run `tinyvirat-build all` again") from e
     except (OSError, KeyError, zipfile.BadZipFile, pa.ArrowInvalid) as e:
         raise_if_lacking(e)
         raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
 
 
-def read_unit_bytes(path: Path, name: str) -> bytes:
-    """An opaque part of a unit."""
-    with _archive(path) as archive:
-        return archive.read(name)
+def _parts(path: Path | str, names: Iterable[str]) -> dict[str, bytes]:
+    """Some parts of a unit, those that it has."""
+    with open(path, "rb") as file:  # noqa: PTH123 - for a text a Path would be made
+        data = file.read(_SMALL)
+        if len(data) < _SMALL:
+            found = _parts_of(data)
+            return {name: found[name] for name in names if name in found}
+        with zipfile.ZipFile(file) as archive:
+            there = set(archive.namelist())
+            return {name: archive.read(name) for name in names if name in there}
 
 
-def unit_digest(path: Path, names: Iterable[str]) -> str:
-    """A digest of some of a unit's parts: of what they hold, whatever the unit's key."""
-    with _archive(path) as archive:
-        return digest(*(hashlib.sha256(archive.read(name)).hexdigest() for name in names))
+def _parts_of(data: bytes) -> dict[str, bytes]:
+    """All parts of a small unit: of thousands, zipfile would take most of the time of a build.
 
-
-def has_part(path: Path, name: str) -> bool:
-    """Whether a unit holds a table of that name."""
-    with _archive(path) as archive:
-        return name in archive.namelist()
-
-
-@contextlib.contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    Raises:
+        BadZipFile: it is damaged.
+    """
+    found = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except FileNotFoundError as e:
-        raise BuildError(f"{path} is not there; run `tinyvirat-build all` again") from e
-    except (OSError, zipfile.BadZipFile) as e:
-        raise_if_lacking(e)
-        raise BuildError(f"cannot read {path}: {e}; delete it and run again") from e
+        magic, _, count, _, at, _ = _END.unpack(data[-_KEY - _END.size : -_KEY])
+        if magic != b"PK\5\6":
+            raise zipfile.BadZipFile("its end is missing")
+        for _ in range(count):
+            crc, size, named, extra, more, offset = _ENTRY.unpack_from(data, at)
+            name = data[at + _ENTRY.size : at + _ENTRY.size + named].decode()
+            start = offset + _HEADER + named
+            found[name] = data[start : start + size]
+            if zlib.crc32(found[name]) != crc:
+                raise zipfile.BadZipFile(f"the checksum of {name} is another one")
+            at += _ENTRY.size + named + extra + more
+    except (struct.error, UnicodeDecodeError) as e:
+        raise zipfile.BadZipFile("a part of it is missing") from e
+    return found
+
+
+def _table(data: bytes) -> pa.Table:
+    if data in _BLANK:
+        return _BLANK[data]
+    table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
+    if not table.num_rows:
+        _BLANK[data] = table
+    return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -20,6 +20,8 @@ from tinyvirat_build.records import (
 from tinyvirat_build.video.cutter import COLUMNS
 from tinyvirat_build.video.index import VideoIndex
 
+_ASSUMED: Final = {"assumed": True, "frames": None, "fingerprint": None}
+
 
 def indexed(about: Mapping[str, Any], found: VideoIndex | None) -> StageResult:
     """The row of a video, with its packet index where it is here."""
@@ -34,6 +36,11 @@ def indexed(about: Mapping[str, Any], found: VideoIndex | None) -> StageResult:
     return _row({**about, **measured}, issues, {"packets": found.to_bytes()})
 
 
+def absent(about: Sequence[Mapping[str, Any]]) -> StageResult:
+    """The rows of videos that are not here."""
+    return StageResult(pd.DataFrame([{**_ASSUMED, **one} for one in about]))
+
+
 def refused(about: Mapping[str, Any], reason: str, detail: str) -> StageResult:
     """The row of a video that cannot be indexed, and why."""
     parts = {"refused": json.dumps((reason, detail)).encode()}
@@ -45,9 +52,8 @@ def _row(
     issues: Sequence[Issue] = (),
     parts: Mapping[str, bytes] | None = None,
 ) -> StageResult:
-    row = {"assumed": True, "frames": None, "fingerprint": None, **about}
     told = issues_frame(issues, **{name: about[name] for name in KEYS})
-    return StageResult(pd.DataFrame([row]), told, parts=dict(parts or {}))
+    return StageResult(pd.DataFrame([{**_ASSUMED, **about}]), told, parts=dict(parts or {}))
 
 
 def _noted(about: Mapping[str, Any], reason: str, detail: str) -> Issue:
