@@ -33,7 +33,7 @@ def run(cluster: Any) -> engine.Engine:
 def test_trouble_costs_its_own_task(run: engine.Engine) -> None:
     kinds = ["ok", "crash", "ok", "hang", "raise", "unsendable", "memory", "ok"]
     tasks = [(kind, n) for n, kind in enumerate(kinds)]
-    found = {o.task: o for o in run(work, tasks, timeout=3)}
+    found = {o.task: o for o in run(work, tasks, timeout=8)}
     assert set(found) == set(tasks)
     reasons = {"crash": "crashed", "hang": "timeout", "memory": "crashed", "ok": None}
     for task, ended in found.items():
