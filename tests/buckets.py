@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 BUCKET = "corpus"
+SECRET = "hush-hush"  # of the keys that the environment has
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
 
-from buckets import Gate, served
+from buckets import SECRET, Gate
 
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.remote.bucket import Bucket, Listed
@@ -31,21 +30,9 @@ KEY = f"drops-123-r13/2018-03-07/16/{CLIP}.r13.avi"
 BODY = random.Random(0).randbytes(600_000)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Gate]:
-    with served() as gate:
-        yield gate
-
-
-@pytest.fixture
-def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "secret-id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
-    server.empty()
-    server.behave()
-    server.put(KEY, BODY)
-    return server
+@pytest.fixture(autouse=True)
+def there(gate: Gate) -> None:
+    gate.put(KEY, BODY)
 
 
 class Waits(list[float]):
@@ -76,7 +63,7 @@ def test_a_file_comes_whole_and_anonymously(gate: Gate, tmp_path: Path) -> None:
     assert not parts(tmp_path)
     for _, headers in gate.asked:
         assert not {"authorization", "cookie"} & {name.lower() for name in headers}
-        assert "secret" not in str(headers)
+        assert SECRET not in str(headers)
 
 
 def test_a_cut_connection_is_taken_up_where_it_ended(gate: Gate, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("moto", reason="moto, the S3 server of tests, is not installed")
 pytest.importorskip("obstore", reason="the extra `remote` is not installed")
 
-from buckets import BUCKET, Gate, served
+from buckets import BUCKET, SECRET, Gate
 from click.testing import CliRunner, Result
 
 import tinyvirat_build as tvb
@@ -21,23 +21,6 @@ from tinyvirat_build.cli import main
 from tinyvirat_build.errors import DataError, SettingsError
 from tinyvirat_build.remote import upload as uploads
 from tinyvirat_build.remote.upload import Outgoing, open_store, sums_of, upload
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Gate]:
-    with served() as gate:
-        yield gate
-
-
-@pytest.fixture
-def gate(server: Gate, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    for name, value in {
-        "no_proxy": "*", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "hush-hush",
-        "AWS_ENDPOINT_URL": server.behind, "AWS_REGION": "us-east-1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    server.empty()
-    return server
 
 
 def quietly(n: int) -> None:
@@ -167,7 +150,7 @@ def test_only_a_bucket_is_uploaded_to(url: str) -> None:
 def test_a_bucket_that_is_not_there_is_told_in_a_line(gate: Gate, tmp_path: Path) -> None:
     with pytest.raises(DataError) as failed:
         upload(open_store("s3://nowhere/x"), files(tmp_path, a=b"1"), quietly, at="s3://nowhere/x")
-    assert "hush-hush" not in str(failed.value)
+    assert SECRET not in str(failed.value)
     assert "\n" not in str(failed.value)
 
 
@@ -180,7 +163,7 @@ def test_a_build_is_given_away_with_its_pack(gate: Gate, demo: tvb.Build, tmp_pa
     result = publish(out, "--to", f"s3://{BUCKET}/set", "--pack")
     assert result.exit_code == 0, result.output
     assert "labels of the test clips" in result.output
-    assert "hush-hush" not in result.output
+    assert SECRET not in result.output
     version = json.loads(gate.get("set/latest.json"))["version"]
     own = {
         f"set/{version}/{p.relative_to(out).as_posix()}"

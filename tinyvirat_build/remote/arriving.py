@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from io import SEEK_CUR, SEEK_END, SEEK_SET
 from pathlib import Path
-from types import TracebackType
 
 from tinyvirat_build.remote.partial import Partial
 from tinyvirat_build.remote.ranges import Ahead, Span, parts
@@ -31,13 +30,8 @@ class Arriving:
         self._ahead.ask(0)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ahead.__exit__(kind, value, trace)
+    def __exit__(self, *_: object) -> None:
+        self._ahead.__exit__()
         os.close(self._file)
 
     def open(self) -> ArrivingFile:
