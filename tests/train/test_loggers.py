@@ -73,7 +73,7 @@ def test_a_logger_that_is_none_is_one_clear_line(tmp_path: Path, name: str) -> N
 
 
 def test_a_logger_that_raises_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="logger 'os:getcwd': TypeError: .*; mend it"):
+    with pytest.raises(SettingsError, match=r"logger 'os:getcwd': TypeError: .*; mend it"):
         start(tmp_path / "run", small("logger=os:getcwd"))
 
 

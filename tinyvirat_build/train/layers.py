@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.store import many
 from tinyvirat_build.train.models.spec import Spec
 from tinyvirat_build.train.settings import TrainSettings
 
@@ -40,8 +41,8 @@ def check_layers(model: nn.Module, spec: Spec, s: TrainSettings) -> None:
                 )
     if s.freeze > len(spec.layers):
         raise TrainError(
-            f"freeze={s.freeze}: {s.model} has {len(spec.layers)} layers before its head; set that "
-            "or less"
+            f"freeze={s.freeze}: {s.model} has {many(len(spec.layers), 'layer')} before its head; "
+            "set that or less"
         )
 
 
