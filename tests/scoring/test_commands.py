@@ -74,7 +74,7 @@ def test_two_runs_are_taught_weighed_calibrated_and_answer(command: Command) -> 
     train += " --set epochs=1 --set schedule.warmup=0 --set logger=none --out"
     command(f"{train} one")
     said = command(f"{train} two --teacher one --set seed=1")
-    assert "1 epochs, 1 steps" in said
+    assert "1 epoch, 1 step;" in said
     sources = json.loads(Path("two/run.json").read_text())["sha256"]
     assert sources["teacher"]
     assert "teacher" not in json.loads(Path("one/run.json").read_text())["sha256"]

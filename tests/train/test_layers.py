@@ -208,7 +208,11 @@ class Careless(Net):
             "no parameter of the layer nope",
         ),
         (LAYERS, "freeze=4", "freeze=4: .* has 3 layers before its head"),
-        (Spec(layers=(("stem", "row", "last", "head"),)), "freeze=1", "nothing is left to train"),
+        (
+            Spec(layers=(("stem", "row", "last", "head"),)),
+            "freeze=1",
+            "no parameter is left",
+        ),
         (Spec(layers=(("stem.0",),)), "grad_checkpointing=true", "no blocks among its layers"),
     ],
 )

@@ -72,6 +72,11 @@ def test_a_logger_that_is_none_is_one_clear_line(tmp_path: Path, name: str) -> N
     assert not (tmp_path / "run").exists()
 
 
+def test_a_logger_that_raises_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"logger 'os:getcwd': TypeError: .*; mend it"):
+        start(tmp_path / "run", small("logger=os:getcwd"))
+
+
 def test_the_profiler_records_as_many_steps_as_asked_for(tmp_path: Path) -> None:
     start(tmp_path, small("epochs=2", "schedule.milestones=[]", "profile=3", "logger=none"))
     events = json.loads((tmp_path / "profile.json").read_text())["traceEvents"]

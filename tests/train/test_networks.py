@@ -128,7 +128,7 @@ FAULTS = {  # a file's text; the line at fault; what is told
         "from torch import nn\nclass net(nn.Module):\n"
         "    def __init__(self, n): super().__init__()\n    def forward(self, x): return x\n",
         2,
-        "gives (2, 3, 4, 16, 16) for clips (2, 3, 4, 16, 16), not logits (2, 4)",
+        "gives (2, 3, 4, 16, 16) of torch.float32 for clips (2, 3, 4, 16, 16), not logits (2, 4)",
     ),
     "forward": (
         "from torch import nn\nclass net(nn.Module):\n"
@@ -144,6 +144,18 @@ FAULTS = {  # a file's text; the line at fault; what is told
         "        return self.f(x.mean((2, 3, 4)))\n",
         7,
         "KeyError: 'later'",
+    ),
+    "whole numbers": (
+        "from torch import nn\nclass net(nn.Module):\n"
+        "    def __init__(self, n):\n        super().__init__()\n        self.f = nn.Linear(3, n)\n"
+        "    def forward(self, x): return self.f(x.mean((2, 3, 4))).long()\n",
+        2,
+        "gives (2, 4) of torch.int64",
+    ),
+    "no such head": (
+        "from torch import nn\n\ndef net(n): return nn.Linear(3, n)\nnet.spec = {'head': 'fc'}\n",
+        3,
+        "the network has nothing under its head 'fc'",
     ),
     "missing": ("def nett(n): pass\n", None, "there is no net (nearest: nett)"),
     "spec": (
@@ -171,13 +183,30 @@ def test_an_error_of_a_users_code_is_one_line_with_its_place(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: torch.nn.Identity(), "no parameter is left to train"),
+        (
+            lambda: torch.nn.Linear(1, 1),
+            r"gives .* in training, not logits \(2, 3\)",
+        ),
+    ],
+)
+def test_what_only_training_shows_is_told(made: Any, told: str) -> None:
+    with pytest.raises(TrainError, match=told):
+        trainer = Trainer(made(), small("resnet3d10-narrow"), CPU)
+        trainer.backward(torch.zeros(2, 3, 4, 16, 1), torch.zeros(2, 3), parts=1, last=True)
+
+
 def test_names_that_are_none_are_told(tmp_path: Path) -> None:
     for name, told in (
         ("resnet3d-18", "nearest: resnet3d18"),
         (f"{tmp_path}/none.py:net", "cannot be read"),
         ("no_such_package.nets:net", "there is no module no_such_package.nets"),
         ("json.nothing:net", r"there is no module json\.nothing"),
-        ("torch.nn:", "names no factory"),
+        ("torch.nn:", "names no file or no factory"),
+        (":net", "names no file or no factory"),
     ):
         with pytest.raises(SettingsError, match=told):
             make(name, 3)
@@ -245,7 +274,15 @@ def test_settings_reach_the_loaders(build: Path) -> None:
 def test_spec_is_read_strictly() -> None:
     assert read_spec(None) == Spec()
     assert read_spec({"mean": [0, 0, 0], "std": (1, 1, 1)}).std == (1.0, 1.0, 1.0)
-    for given in ([], {"frames": 0}, {"mean": 3}, {"std": [1, 1]}, {"head": 3}, {"layers": 4}):
+    for given in (
+        [],
+        {"frames": 0},
+        {"mean": 3},
+        {"std": [1, 1]},
+        {"head": 3},
+        {"layers": 4},
+        {"layers": "a"},
+    ):
         with pytest.raises(SettingsError):
             read_spec(given)
 

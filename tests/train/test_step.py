@@ -88,4 +88,4 @@ def test_short_clips_that_are_left_out_are_told_at_the_end(tmp_path: Path) -> No
     s = chosen("data.drop_short=true", "epochs=1", "schedule.milestones=[]", "logger=none")
     result = fit.train(s, pack, tmp_path / "run", device="cpu", progress=False)
     assert result.dropped == 2
-    assert "; 2 short clips were left out; " in result.text()
+    assert "; left out as too short: 2 clips; " in result.text()

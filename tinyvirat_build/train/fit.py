@@ -15,7 +15,7 @@ from tinyvirat_build.loader.ranks import Ranks, join_ranks
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.progress import say
 from tinyvirat_build.scoring.inference import Batches
-from tinyvirat_build.store import printable, write_text
+from tinyvirat_build.store import many, printable, write_text
 from tinyvirat_build.train import runs
 from tinyvirat_build.train.data import make_loaders
 from tinyvirat_build.train.distil import Teacher, open_teachers
@@ -47,8 +47,9 @@ class FitResult:
             if self.best is None or self.best_epoch is None
             else f"best on val {self.best:.3f} in epoch {self.best_epoch + 1}"
         )
-        short = f"; {self.dropped:,} short clips were left out" if self.dropped else ""
-        return f"{self.epochs} epochs, {self.steps:,} steps; {best}{short}; {self.out}"
+        short = f"; left out as too short: {many(self.dropped, 'clip')}" if self.dropped else ""
+        done = f"{many(self.epochs, 'epoch')}, {many(self.steps, 'step')}"
+        return f"{done}; {best}{short}; {self.out}"
 
 
 def fit(

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from tinyvirat_build.errors import TrainError
+from tinyvirat_build.store import many
 from tinyvirat_build.train.models.spec import Spec
 from tinyvirat_build.train.settings import TrainSettings
 
@@ -40,22 +41,16 @@ def check_layers(model: nn.Module, spec: Spec, s: TrainSettings) -> None:
                 )
     if s.freeze > len(spec.layers):
         raise TrainError(
-            f"freeze={s.freeze}: {s.model} has {len(spec.layers)} layers before its head; set that "
-            "or less"
+            f"freeze={s.freeze}: {s.model} has {many(len(spec.layers), 'layer')} before its head; "
+            "set that or less"
         )
 
 
 def freeze(model: nn.Module, spec: Spec, count: int) -> None:
-    """Take the parameters of the first ``count`` layers out of training.
-
-    Raises:
-        TrainError: nothing is left.
-    """
+    """Take the parameters of the first ``count`` layers out of training."""
     for name, parameter in model.named_parameters():
         if spec.depth_of(name) < count:
             parameter.requires_grad = False
-    if not any(p.requires_grad for p in model.parameters()):
-        raise TrainError(f"freeze={count}: nothing is left to train; freeze fewer layers")
 
 
 def still_norms(model: nn.Module, spec: Spec, s: TrainSettings) -> list[nn.Module]:
@@ -73,6 +68,9 @@ def groups(model: nn.Module, spec: Spec, s: TrainSettings) -> list[dict[str, Any
 
     A layer learns at ``layer_decay`` of the rate of the one after it, up to the head's, which is
     the schedule's. AdamW decays neither biases nor batch normalisation (1-d parameters).
+
+    Raises:
+        TrainError: there is nothing to train.
     """
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -80,6 +78,8 @@ def groups(model: nn.Module, spec: Spec, s: TrainSettings) -> list[dict[str, Any
             below = len(spec.layers) - spec.depth_of(name) if s.optim.layer_decay < 1 else 0
             plain = s.optim.name == "adamw" and parameter.ndim <= 1
             found.setdefault((below, plain), []).append(parameter)
+    if not found:
+        raise TrainError(f"{s.model}: no parameter is left to train; freeze fewer layers")
     return [
         {"params": parameters, "share": s.optim.layer_decay**below}
         | ({"weight_decay": 0.0} if plain else {})

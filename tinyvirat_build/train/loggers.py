@@ -42,7 +42,15 @@ def logger_of(name: str) -> LoggerFactory:
         ) from e
     if not callable(found):
         raise SettingsError(f"logger {name!r} is no function or class; give MODULE:FACTORY")
-    return found
+
+    def made(folder: Path, settings: Mapping[str, Any], step: int) -> Logger:
+        try:
+            return found(folder, settings, step)
+        except Exception as e:  # a user's code raises anything
+            what = " ".join(f"{type(e).__name__}: {e}".split())
+            raise SettingsError(f"logger {name!r}: {what}; mend it, or set another") from e
+
+    return made
 
 
 class _Board:

@@ -81,6 +81,9 @@ class Trainer:
         """Gradients of one batch, a ``parts``-th of a step; gives (loss (), logits (B, C)).
 
         Ranks share gradients in the ``last`` part only.
+
+        Raises:
+            TrainError: the model gives no logits, or changes in place what gradients are of.
         """
         s = self.settings
         x = clips.to(self.device, non_blocking=True)
@@ -92,6 +95,11 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=s.precision == "bf16"):
             taught = self.teacher(x) if self.teacher else None
             logits = self.forward(x)
+        if logits.shape != y.shape:
+            raise TrainError(
+                f"{s.model} gives {tuple(logits.shape)} in training, not logits {tuple(y.shape)}; "
+                "mend its forward"
+            )
         losses = self._loss(logits, y)
         if taught is not None:
             soft = distilled(logits, taught, temperature=s.distil.temperature)

@@ -84,11 +84,11 @@ def find(name: str, kept: Path | None = None) -> Code:
         SettingsError: there is no such file, module, factory or entry point.
         TrainError: the code raises when it is imported; with file and line.
     """
-    source, _, wanted = name.rpartition(":")
-    if not source:
+    if ":" not in name:
         return _entry_point(name)
-    if not wanted:
-        raise SettingsError(f"model {name!r} names no factory; give FILE.py:factory")
+    source, _, wanted = name.rpartition(":")
+    if not source or not wanted:
+        raise SettingsError(f"model {name!r} names no file or no factory; give FILE.py:factory")
     if not source.endswith(".py"):
         return _of_module(name, source, wanted)
     path = Path(source).resolve()

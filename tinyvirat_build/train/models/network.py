@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tinyvirat_build.errors import TrainError
+from tinyvirat_build.errors import SettingsError, TrainError
 from tinyvirat_build.train import models
 from tinyvirat_build.train.models import given
 from tinyvirat_build.train.models.spec import Spec, read_spec
@@ -65,9 +65,11 @@ class Network:
         with self.blamed(), torch.no_grad():
             logits = self.module.to(device).eval()(torch.zeros(shape, device=device))
         self.module.train(training)
-        if isinstance(logits, Tensor) and logits.shape == (2, num_classes):
-            return
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        found: object = type(logits).__name__
+        if isinstance(logits, Tensor):
+            if logits.shape == (2, num_classes) and logits.is_floating_point():
+                return
+            found = f"{tuple(logits.shape)} of {logits.dtype}"
         where = self.code.where(type(self.module)) if self.code else self.name
         raise TrainError(
             f"{where}: the network gives {found} for clips {shape}, not logits "
@@ -108,6 +110,8 @@ def make(
     with code.said():
         said = getattr(module, "spec", None)
         spec = read_spec(getattr(code.factory, "spec", None) if said is None else said)
+        if spec.head and not any(spec.is_head(name) for name in module.state_dict()):
+            raise SettingsError(f"spec: the network has nothing under its head {spec.head!r}")
     keep = code.file if "file" in code.origin else None
     return Network(module, spec, code.name, code.origin, keep, code=code, dropout=heard)
 

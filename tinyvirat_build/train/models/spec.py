@@ -82,6 +82,8 @@ def read_spec(given: Any) -> Spec:
     fields = dict(given)
     try:
         fields |= {k: tuple(map(float, given[k])) for k in ("mean", "std") if k in given}
+        if isinstance(given.get("layers"), str):
+            raise TypeError(f"found {given['layers']!r}")
         if "layers" in given:
             fields["layers"] = tuple(_layer(layer) for layer in given["layers"])
     except (TypeError, ValueError) as e:
