@@ -336,6 +336,40 @@ def picture(png: bytes, width: int, height: int) -> Any:
     return image[np.ix_(rows, columns)].astype(np.int64)
 
 
+# Texts whose contrast is under WCAG's AA for small letters.
+FAINT = r"""() => {
+  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) =>
+    0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const behind = (at) => {
+    for (; at; at = at.parentElement) {
+      const [r, g, b, alpha = 1] = numbers(getComputedStyle(at).backgroundColor);
+      if (alpha === 1) return [r, g, b];
+    }
+  };
+  const faint = (at, style = getComputedStyle(at)) => {
+    const colour = numbers(at instanceof SVGElement ? style.fill : style.color);
+    const [more, less] = [colour, behind(at)].map(light).sort((a, b) => b - a);
+    return (more + 0.05) / (less + 0.05) < 4.5;
+  };
+  const search = document.getElementById("search");
+  const found = faint(search, getComputedStyle(search, "::placeholder")) ? ["placeholder"] : [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const at = texts.currentNode.parentElement, said = texts.currentNode.data.trim();
+    if (said && at.checkVisibility() && faint(at)) found.push(said);
+  }
+  return found;
+}"""
+# Of each clip that is shown: the pixels of one of its own, the factor told, how it is enlarged.
+FACTORS = r"""() => [...document.querySelectorAll(".clip")].map((cell) => {
+  const video = cell.querySelector("video");
+  const [, own, told] = cell.textContent.match(/(\d+)×\d+ pixels ×(\d+)/);
+  return [video.clientWidth / own, told, getComputedStyle(video).imageRendering];
+})"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1400, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -346,10 +380,18 @@ def test_nothing_sticks_out(
     page = browse(shown.path / "report.html", viewport=size, color_scheme=scheme)
     wide = "d => d.ownerDocument.documentElement.scrollWidth"
     assert page.locator("body").evaluate(wide) <= width
+    page.locator("#classes summary").click()
+    page.locator("#more summary").click()
+    assert page.evaluate(FAINT) == []
+    # Whole factors, without smoothing, each told.
+    for factor, told, rendering in page.evaluate(FACTORS):
+        assert factor == round(factor) == int(told) >= 1
+        assert rendering == "pixelated"
     page.locator(".clip").first.click()
     page.locator("#source-frame").wait_for()
     panel = page.locator("#panel")
     assert panel.evaluate("d => d.scrollWidth") <= panel.evaluate("d => d.clientWidth")
+    assert page.evaluate(FAINT) == []
     colour = page.locator("body").evaluate("b => getComputedStyle(b).backgroundColor")
     assert (colour == "rgb(255, 255, 255)") == (scheme == "light")
 
@@ -393,6 +435,19 @@ def test_the_browsers_own_keys_stay_its_own(browse: Callable[..., Page], tmp_pat
         assert goes_on("#panel", "p", **{held: True})
         assert goes_on("#panel", "ArrowLeft", **{held: True})
     assert (frame(page), goes_on("#panel", "ArrowRight"), frame(page)) == (0, False, 1)
+    page.keyboard.press("Escape")
+    page.locator("#more summary").click()
+    named = page.locator("body").aria_snapshot()
+    for said in ('searchbox "Search"', 'combobox "Split"', 'checkbox "moving pictures"',
+                 'group "Clips; arrow keys move, Enter opens"', "status: 12 of 12 clips",
+                 'spinbutton "least side"', 'combobox "Finding of the audit"'):  # fmt: skip
+        assert said in named
+    page.locator(".clip").first.click()
+    page.locator("#source-frame").wait_for()
+    panel = page.locator("#panel").aria_snapshot()
+    for said in ('dialog "Opening, Talking – ', 'button "The next clip (n)"', 'slider "Frame"',
+                 'button "Step on (right arrow)"', "img "):  # fmt: skip
+        assert said in panel
 
 
 def test_a_clip_that_fails_late_leaves_the_next_one_alone(

@@ -101,7 +101,7 @@ def draw_picture(build: OpenedBuild, name: str, file: Path, data: Path | None = 
     """
     clip = build.clip(name)
     key = Key(*(str(clip[k]) for k in KEYS))
-    tables = ("activities", "boxes", "segments")
+    tables = ("activities", "boxes", "segments", "chunks")
     clips = "clips" if build.published else "clips_planned"
     files = {n: build.table_file(n) for n in (clips, *tables)}
     rows = next(own for at, own in store.read_by_video(files) if at == key)

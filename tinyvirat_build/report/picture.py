@@ -14,14 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 
 from tinyvirat_build.geometry.arrays import Bytes
-from tinyvirat_build.report.timeline import losses, segment_cuts
+from tinyvirat_build.report.timeline import clip_cuts, losses, segment_cuts
 
 _OWN: Final = "#e69f00"
 _NEAR: Final = "#56b4e9"
 _OTHER: Final = "#9aa0a6"
 _DARK: Final = "#2a2f35"
+_UP: Final = (2, 10, 18, -8)  # points from the upper edge of its box to a name
 _HALO: Final = [withStroke(linewidth=1.5, foreground="black")]
 _STYLE: Final[dict[str, Any]] = {"font.size": 8, "axes.titlesize": 9, "savefig.facecolor": "white"}
 
@@ -30,7 +33,8 @@ _STYLE: Final[dict[str, Any]] = {"font.size": 8, "axes.titlesize": 9, "savefig.f
 class Drawn:
     """What is drawn of a clip.
 
-    ``clip``: its row. ``rows``: its video's ``activities``, ``boxes``, ``segments`` and ``clips``.
+    ``clip``: its row. ``rows``: its video's ``activities``, ``boxes``, ``segments``, ``chunks`` and
+    ``clips``.
     ``size``: of the source's picture. ``source``: frame ``place`` of the clip in its source
     ``(H, W, 3)``; ``frames``: some of the clip's own, each ``(h, w, 3)``, by place.
     """
@@ -52,7 +56,7 @@ def draw_clip(scene: Drawn) -> bytes:
         figure = Figure(figsize=(11, 7.4 + 0.22 * len(bars)), layout="constrained")
         heights = [5.2, 1.6, 0.6 + 0.22 * (len(bars) + 2)]
         grid = figure.add_gridspec(3, 1, height_ratios=heights)
-        _draw_source(figure.add_subplot(grid[0]), scene)
+        names = _draw_source(figure.add_subplot(grid[0]), scene)
         strip = grid[1].subgridspec(1, max(1, len(scene.frames)))
         for i, (place, frame) in enumerate(scene.frames.items()):
             axes = figure.add_subplot(strip[i])
@@ -65,6 +69,7 @@ def draw_clip(scene: Drawn) -> bytes:
         _draw_time(figure.add_subplot(grid[2]), scene, bars)
         number = f"{clip['split']} {clip['id']}" if isinstance(clip.get("id"), str) else "not cut"
         figure.suptitle(_plain(f"{', '.join(clip['labels'])} – {clip['clip_id']}, {number}"))
+        _part(figure, names)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
     return out.getvalue()
@@ -75,7 +80,8 @@ def _plain(text: str) -> str:
     return "\n".join(textwrap.wrap(text.replace("$", r"\$"), 140))
 
 
-def _draw_source(axes: Axes, scene: Drawn) -> None:
+def _draw_source(axes: Axes, scene: Drawn) -> list[Annotation]:
+    """Draw the source's frame with window and boxes; return the names, the neighbours' first."""
     clip, (width, height) = scene.clip, scene.size
     frame = int(clip["start"]) + scene.place
     axes.set_facecolor(_DARK)
@@ -89,6 +95,7 @@ def _draw_source(axes: Axes, scene: Drawn) -> None:
     # Who does several things at once may have a box in each, at one place.
     there = boxes[boxes["frame"] == frame].groupby(["x1", "y1", "x2", "y2"])["actor_id"]
     places: Iterable[tuple[Any, Any]] = there
+    written: list[tuple[bool, Annotation]] = []
     for corners, actors in places:
         x1, y1, x2, y2 = map(float, corners)
         does = [a for a in doing.to_dict("records") if {*actors.astype(str)} & {*a["actors"]}]
@@ -96,9 +103,14 @@ def _draw_source(axes: Axes, scene: Drawn) -> None:
         mine = any(a["activity_id"] in own for a in does)
         _box(axes, x1, y1, x2 - x1, y2 - y1, _OWN if mine else _NEAR if names else _OTHER, 1.2)
         if names and not mine:
-            bold = "bold" if any(a["activity_id"] in near for a in does) else "normal"
-            axes.text(x1, y1 - 3, _plain(", ".join(names)), color="#b5dff7", fontsize=6.5,
-                      fontweight=bold, clip_on=True, path_effects=_HALO)  # fmt: skip
+            seen = any(a["activity_id"] in near for a in does)
+            text = axes.annotate(
+                _plain(", ".join(names)), (x1, y1), (0, 2), textcoords="offset points",
+                color="#b5dff7", fontsize=6.5, fontweight="bold" if seen else "normal",
+                path_effects=_HALO,
+            )  # fmt: skip
+            text.set_in_layout(False)
+            written.append((not seen, text))
     w, h = int(clip["width"]), int(clip["height"])
     xs, ys = ([v + side / 2 for v in clip[xy]] for xy, side in (("x", w), ("y", h)))
     axes.plot(xs, ys, color="white", linewidth=0.8)
@@ -110,6 +122,22 @@ def _draw_source(axes: Axes, scene: Drawn) -> None:
             "path; orange: its actors; blue: others with labels; grey: others"
         )
     )
+    return [text for _, text in sorted(written, key=lambda pair: pair[0])]
+
+
+def _part(figure: Figure, names: Sequence[Annotation]) -> None:
+    """Move names up until none covers another; what finds no place there is left out."""
+    figure.draw_without_rendering()
+    taken: list[Bbox] = []
+    for text in names:
+        for up in _UP:
+            text.set_position((0, up))
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+        else:
+            text.remove()
 
 
 def _box(
@@ -158,7 +186,10 @@ def _draw_time(axes: Axes, scene: Drawn, bars: Sequence[Bar]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlabel("frame of the source; dashed: in no clip")
-    segment = clip["segment_id"]
-    why = segment_cuts(scene.rows["segments"]).get(-1 if pd.isna(segment) else int(segment))
-    if why:
-        axes.set_title(_plain(f"segment {segment} begins: {why[0]}; ends: {why[1]}"))
+    segments = {int(s["segment_id"]): s for s in scene.rows["segments"].to_dict("records")}
+    chunks = scene.rows["chunks"].to_dict("records")
+    ((begins, ends),) = clip_cuts(
+        [{**clip}], chunks, segments, segment_cuts(scene.rows["segments"])
+    )
+    start, end = int(clip["start"]), int(clip["end"])
+    axes.set_title(_plain(f"begins at frame {start}: {begins}; ends at {end}: {ends}"))
