@@ -189,7 +189,7 @@ def _draw_time(axes: Axes, scene: Drawn, bars: Sequence[Bar]) -> None:
     segments = {int(s["segment_id"]): s for s in scene.rows["segments"].to_dict("records")}
     chunks = scene.rows["chunks"].to_dict("records")
     ((begins, ends),) = clip_cuts(
-        [{**clip}], chunks, segments, segment_cuts(scene.rows["segments"])
+        [dict(clip)], chunks, segments, segment_cuts(scene.rows["segments"])
     )
     start, end = int(clip["start"]), int(clip["end"])
     axes.set_title(_plain(f"begins at frame {start}: {begins}; ends at {end}: {ends}"))
