@@ -60,6 +60,7 @@ WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev  ## run the tests (COVERAGE=1 prints what they cover, and takes longer)
 	$(BIN)/python -m pytest -m "not slow" $(WORKERS) $(if $(COVERAGE),--cov)
+	$(if $(COVERAGE),$(BIN)/python tests/covered.py)
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(WORKERS) --timeout 3600
