@@ -60,6 +60,7 @@ WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev  ## run the tests (COVERAGE=1 prints what they cover, and takes longer)
 	$(BIN)/python -m pytest -m "not slow" $(WORKERS) $(if $(COVERAGE),--cov)
+	$(if $(COVERAGE),$(BIN)/python tests/covered.py)
 
 test-slow: $(VENV)/.dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(WORKERS) --timeout 3600
@@ -75,9 +76,7 @@ test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest ve
 	PYTHONPATH=$(CURDIR) $(MINIMUMS)/bin/python -m pytest -m "not slow" $(WORKERS) \
 	  -W ignore::DeprecationWarning -W ignore::FutureWarning -p no:cacheprovider $(MINIMUM_TESTS)
 
-# One cell of the matrix tells what the newest OpenCV makes of a file, and not what is built.
-MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video) \
-  --deselect 'tests/video/test_matrix.py::test_each_frame_is_the_one_that_players_show[avi-hevc-open-in-group]'
+MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video)
 
 mutants: $(VENV)/.dev  ## change stages and numbering here and there: what no test notices
 	$(PIP) mutmut

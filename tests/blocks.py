@@ -10,6 +10,8 @@ Before a block may stand, as a comment of Markdown,
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 import subprocess
 import sys
@@ -75,6 +77,38 @@ def typed(page: Path) -> Iterator[tuple[Block, list[str]]]:
         if block.language in RUN and not block.no_run:
             told = found[n + 1] if n + 1 < len(found) and found[n + 1].mark == "output" else None
             yield block, told.text.splitlines() if told else []
+
+
+def is_said(quoted: str) -> bool:
+    """Whether a message stands in the code of commands; ``…`` is what is filled in."""
+    fixed = len(quoted.replace("…", ""))
+    return any(
+        re.fullmatch(pattern, quoted, re.DOTALL)
+        for pattern, known in _texts()
+        if known > fixed / 2  # else it is filled in and says nothing of its own
+    )
+
+
+@functools.cache
+def _texts() -> list[tuple[str, int]]:
+    """Patterns of all texts in the code of commands, each with the length of what is not filled in.
+
+    Parts of a formatted text are among them, which match less than the whole.
+    """
+    found = set()
+    rooms = [REPO / "tinyvirat_build" / room for room in ("ask", "cli", "pipeline", "store")]
+    for file in (file for room in rooms for file in room.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.add(
+                    tuple(v.value if isinstance(v, ast.Constant) else "" for v in node.values)
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add((node.value,))
+    return [
+        ("".join(re.escape(str(part)) if part else ".*" for part in parts), sum(map(len, parts)))
+        for parts in found
+    ]
 
 
 def masked(text: str) -> list[str]:

@@ -12,10 +12,11 @@ from pathlib import Path
 import crossing
 import pytest
 import yaml
-from blocks import PAGES, REPO, RUN, SHOWN, Block, blocks, left_over, program, run, typed
+from blocks import PAGES, REPO, RUN, SHOWN, Block, blocks, is_said, left_over, program, run, typed
 from builds import made_once
 
 import tinyvirat_build as tvb
+from tinyvirat_build.records import REASONS
 
 ALL = [block for page in PAGES for block in blocks(page)]
 MARKED = [block for block in ALL if block.no_run]
@@ -49,6 +50,23 @@ def test_yaml_is_yaml() -> None:
 def test_an_output_is_held_against_its_lines_without_times() -> None:
     assert left_over(["a 3 s", "…", "c"], "a 11.5 s\nb\nc\n") == []
     assert left_over(["c", "a"], "a\nb\nc\n") == ["a"]
+
+
+FAQ = REPO / "docs" / "faq.md"
+
+
+def test_the_questions_quote_what_the_program_says() -> None:
+    quoted = [b for b in blocks(FAQ) if b.language == "text" and b.mark != "output"]
+    assert [b.name for b in quoted if not is_said(b.text.strip())] == []
+    assert is_said("too many open files; raise the limit (ulimit -n)")
+    assert not is_said("too many open doors; raise the limit (ulimit -n)")
+
+
+def test_the_questions_name_reasons_that_there_are() -> None:
+    named = re.findall(r"^(`.*`)$\n:   ", FAQ.read_text(), re.MULTILINE)
+    reasons = [reason for line in named for reason in re.findall("`(.*?)`", line)]
+    assert len(reasons) > 9
+    assert set(reasons) <= set(REASONS)
 
 
 TRAINED = ("docs/submit.md", "docs/training.md")  # pages that find a training run, ``RUN``

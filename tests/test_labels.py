@@ -167,7 +167,7 @@ def test_a_wrong_class_list_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="UTF-8"):
         load_classes(str(path))
-    with pytest.raises(SettingsError, match="nearest: tinyvirat-26"):
+    with pytest.raises(SettingsError, match="did you mean tinyvirat-26"):
         load_classes("tinyvirat26")
     with pytest.raises(SettingsError, match="cannot read"):
         load_classes(str(tmp_path / "none.csv"))
@@ -183,7 +183,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_pairs_are_checked_as_files_are() -> None:
-    with pytest.raises(SettingsError, match="nearest: Misc"):
+    with pytest.raises(SettingsError, match="did you mean Misc"):
         make_map("mine", [("a", ["Misk"])], CLASSES)
     with pytest.raises(SettingsError, match="'a' occurs twice"):
         make_map("mine", [("a", []), ("a", [])], CLASSES)

@@ -293,7 +293,10 @@ def test_the_command_says_where_and_what_is_not_held(build: tvb.Build, tmp_path:
     assert again.output.splitlines()[0] == f"nothing to do: {tmp_path / 'd'}, 12 files"
     unknown = CliRunner().invoke(main, ["export", "--to", "videomea", "--out", str(build.path)])
     assert unknown.exit_code == 2
-    assert "unknown target 'videomea' (nearest: videomae); one of tinyvirat-v1, " in unknown.output
+    assert (
+        "unknown target 'videomea' (did you mean videomae?); one of tinyvirat-v1, "
+        in unknown.output
+    )
     with pytest.raises(SettingsError, match="those of test too; leave --public out"):
         build.export("dive", public=True)
 

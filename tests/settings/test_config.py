@@ -54,7 +54,7 @@ def test_what_is_asked_for_holds_for_every_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "names"),
     [
-        ("merge.treshold=0.5", "nearest: merge.threshold"),
+        ("merge.treshold=0.5", "did you mean merge.threshold"),
         ("merge=3", "merge is a group"),
         ("merge.threshold=high", "merge.threshold takes a number"),
         ("merge.threshold=2", "merge.threshold is in"),
@@ -71,7 +71,7 @@ def test_what_is_asked_for_holds_for_every_source(tmp_path: Path) -> None:
         ("nonsense", "key=value"),
         ("expected=3", "expected is a group"),
         ("expected=[{input: meva/kitware, videos: 3}]", "expected lacks activities"),
-        ("expected=[{inputs: meva/kitware}]", "nearest: expected.input"),
+        ("expected=[{inputs: meva/kitware}]", "did you mean expected.input"),
         ("preset=nowhere", "no preset 'nowhere'"),
         ("a.b=[", "not YAML"),
     ],

@@ -219,7 +219,7 @@ def test_nothing_there_names_file_and_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fromat: kpf", "unknown key 'fromat' \\(nearest: format\\)"),
+        ("fromat: kpf", "unknown key 'fromat' \\(did you mean format\\?\\)"),
         ("name: x", "format: one of kpf, .*, found nothing"),
         ("format: voc", "format: one of kpf, .*, found 'voc'"),
         ("format: kpf\ndialect: nist", "dialect: only actev-json"),

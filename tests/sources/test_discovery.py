@@ -174,7 +174,7 @@ def test_a_set_that_is_not_known_is_read_as_what_its_files_are(tmp_path: Path, w
     assert (entry.annotation_set, entry.format) == ("JHU-next", "cuboids")
     assert len(meva(data, "meva.sets=[JHU-AIEM]").entries) == 1
     assert [e.annotation_set for e in meva(data).entries] == ["kitware"]
-    with pytest.raises(SettingsError, match="nearest: new-team"):
+    with pytest.raises(SettingsError, match="did you mean new-team"):
         meva(data, "meva.sets=[new-tem]")
 
 
@@ -249,7 +249,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="nearest: kitware"):
+    with pytest.raises(SettingsError, match="did you mean kitware"):
         meva(tmp_path, "meva.sets=[kitwear]")
     with pytest.raises(SettingsError, match="kpf, text, json"):
         virat(tmp_path, "virat.prefer=[yaml]")
@@ -299,7 +299,7 @@ def test_sources_are_found_by_name_file_and_entry_point(monkeypatch: pytest.Monk
     monkeypatch.setattr(sources, "entry_points", lambda group: [Point()])
     assert sources.get("elsewhere") is sources.get("meva")
     assert sources.names() == ["demo", "elsewhere", "meva", "virat"]
-    with pytest.raises(SettingsError, match="nearest: meva"):
+    with pytest.raises(SettingsError, match="did you mean meva"):
         sources.get("mev")
 
 

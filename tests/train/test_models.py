@@ -95,5 +95,5 @@ def test_pool_changes_no_name() -> None:
 
 
 def test_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(SettingsError, match="nearest: resnet3d18"):
+    with pytest.raises(SettingsError, match="did you mean resnet3d18"):
         models.build("resnet3d-18", 26)

@@ -157,11 +157,11 @@ FAULTS = {  # a file's text; the line at fault; what is told
         3,
         "the network has nothing under its head 'fc'",
     ),
-    "missing": ("def nett(n): pass\n", None, "there is no net (nearest: nett)"),
+    "missing": ("def nett(n): pass\n", None, "there is no net (did you mean nett?)"),
     "spec": (
         "from torch import nn\n\ndef net(n): return nn.Flatten()\nnet.spec = {'frame': 3}\n",
         3,
-        "spec has no 'frame' (nearest: frames)",
+        "spec has no 'frame' (did you mean frames?)",
     ),
 }
 
@@ -201,7 +201,7 @@ def test_what_only_training_shows_is_told(made: Any, told: str) -> None:
 
 def test_names_that_are_none_are_told(tmp_path: Path) -> None:
     for name, told in (
-        ("resnet3d-18", "nearest: resnet3d18"),
+        ("resnet3d-18", "did you mean resnet3d18"),
         (f"{tmp_path}/none.py:net", "cannot be read"),
         ("no_such_package.nets:net", "there is no module no_such_package.nets"),
         ("json.nothing:net", r"there is no module json\.nothing"),
@@ -217,7 +217,7 @@ def test_settings_take_every_form_of_a_name() -> None:
         assert settings.load("demo", [f"model={name}"]).model == name
         with pytest.raises(SettingsError, match=r"not known before it is made; set data\.frames"):
             _ = settings.load("paper", [f"model={name}"]).clip_shape
-    with pytest.raises(SettingsError, match="nearest: resnet3d18"):
+    with pytest.raises(SettingsError, match="did you mean resnet3d18"):
         settings.load("demo", ["model=resnet3d-18"])
 
 

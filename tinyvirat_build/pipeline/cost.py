@@ -29,7 +29,7 @@ from tinyvirat_build.video.agreed import cut_agreed
 from tinyvirat_build.video.spans import Estimate
 from tinyvirat_build.video.spans import estimate as estimate_of
 
-_WORTH: Final = 3.0  # seconds of one worker that cutting may take before its rate is measured
+_WORTH: Final = 1.5  # seconds that cutting may take before its rate is measured
 _MEASURED: Final = 0.5  # seconds for which each worker cuts to measure it
 _FEWEST: Final = 16  # clips: of a few, opening the video is the most
 _MOST: Final = 64  # workers that measure: a cluster may have more
@@ -74,7 +74,7 @@ def estimate(corpus: Corpus, request: Request) -> Estimate:
         else:
             afar, size = bytes_to_read(packets, own), entry.remote.size
             total += Estimate(bytes_afar=min(afar, size), bytes_of_remote=size)
-    if total.seconds < _WORTH or not here:
+    if total.elapsed < _WORTH or not here:
         return total
     return total.slower(_slowness(_spread(here, total.workers), request))
 

@@ -188,8 +188,6 @@ def _draw_time(axes: Axes, scene: Drawn, bars: Sequence[Bar]) -> None:
     axes.set_xlabel("frame of the source; dashed: in no clip")
     segments = {int(s["segment_id"]): s for s in scene.rows["segments"].to_dict("records")}
     chunks = scene.rows["chunks"].to_dict("records")
-    ((begins, ends),) = clip_cuts(
-        [dict(clip)], chunks, segments, segment_cuts(scene.rows["segments"])
-    )
+    ((begins, ends),) = clip_cuts([clip], chunks, segments, segment_cuts(scene.rows["segments"]))
     start, end = int(clip["start"]), int(clip["end"])
     axes.set_title(_plain(f"begins at frame {start}: {begins}; ends at {end}: {ends}"))

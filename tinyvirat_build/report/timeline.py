@@ -56,7 +56,7 @@ def _change(before: Sequence[str], after: Sequence[str]) -> str:
 
 
 def clip_cuts(
-    clips: Iterable[Mapping[Hashable, Any]],
+    clips: Iterable[Mapping[Any, Any]],
     chunks: Iterable[Mapping[Hashable, Any]],
     segments: Mapping[int, Mapping[Hashable, Any]],
     why: Mapping[int, tuple[str, str]],

@@ -42,10 +42,10 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """What a message adds to a name that is not known.
 
     >>> nearest("merge.treshold", ["merge.threshold", "merge.unit"])
-    ' (nearest: merge.threshold)'
+    ' (did you mean merge.threshold?)'
     """
     near = difflib.get_close_matches(str(name)[:200], list(known), n=1)
-    return f" (nearest: {near[0]})" if near else ""
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def read_regular(path: Path, limit: int) -> bytes:

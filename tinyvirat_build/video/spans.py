@@ -132,8 +132,8 @@ class Estimate:
         '60 clips: 1,200 frames of 5 GOPs to decode, 3 MB to read, 20 MB to write, about 4 s'
         >>> Estimate(clips_without_video=5035, videos_missing=116).describe()
         '5,035 clips of 116 videos not here: no estimate'
-        >>> Estimate(clips=1, bytes_afar=19_000_000, bytes_of_remote=190_000_000).describe()[-51:]
-        'about 0 s; 19 MB to fetch of 190 MB elsewhere (10%)'
+        >>> Estimate(clips=1, bytes_afar=19_000_000, bytes_of_remote=190_000_000).describe()[-55:]
+        'a few seconds; 19 MB to fetch of 190 MB elsewhere (10%)'
         """
         missing = (
             f"{many(self.clips_without_video, 'clip')} of {many(self.videos_missing, 'video')} not "
@@ -142,11 +142,13 @@ class Estimate:
         if self.clips_without_video and not self.clips:
             return missing
         seconds = self.elapsed
-        time = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds:.0f} s"
+        time = "a few seconds" if seconds < 2 else f"about {seconds:.0f} s"
+        if seconds >= 3600:
+            time = f"about {seconds / 3600:.1f} h"
         return (
             f"{many(self.clips, 'clip')}: {many(self.frames_to_decode, 'frame')} of "
             f"{many(self.gops, 'GOP')} to decode, {_size(self.bytes_to_read)} to read, "
-            f"{_size(self.bytes_out)} to write, about {time}"
+            f"{_size(self.bytes_out)} to write, {time}"
             + self._afar()
             + (f"; {missing}" if self.clips_without_video else "")
         )
