@@ -211,8 +211,8 @@ def compare(
 def inspect(name: str, out: Path, data: Path | None, picture: Path | None, as_json: bool) -> None:
     """Show where a clip comes from: source, frames, window, activities, labels.
 
-    NAME is a clip id or its beginning, a released id, a number with its split (test/00225), or a
-    path as the lists have it (TinyVIRAT_V2/videos/test/00225.mp4).
+    NAME is a clip id or its beginning, a released id, a number with its split (test/00225), a path
+    as the lists have it (TinyVIRAT_V2/videos/test/00225.mp4), or a file name that one clip has.
     """
     from tinyvirat_build.ask.inspect import clip_facts, describe_clip, draw_picture
     from tinyvirat_build.builds import open_build
