@@ -133,9 +133,10 @@ def test_the_statistics_of_a_build(tmp_path: Path) -> None:
 def test_of_a_build_without_files_the_plan_is_counted(tmp_path: Path) -> None:
     clips = manifest().assign(id=None, path=None, n_frames=None, held=None, reason="no_video")
     write_tables(tmp_path, clips)
-    given = Extras(remedy="Fetch the <videos>.")
+    given = Extras(remedy="Fetch the <videos>.", complete=("Not complete: <boxes>.",))
     result = publish_statistics(tmp_path, Settings.load(), CLASSES, given)
     assert (result["clips"], result["clips_without_file"]) == (12, 12)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Fetch the &lt;videos&gt;." in page
+    assert "Not complete: &lt;boxes&gt;." in page
     assert "12 planned clips have no file" in page
