@@ -151,6 +151,19 @@ def test_a_redirect_to_another_host_is_refused(served: Served) -> None:
         assert other.spans == []
 
 
+def test_a_bucket_whose_server_leads_to_another_host_is_refused(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (served.folder / "a b" / "a.avi").write_bytes(bytes(100))
+    file = RemoteFile("s3://a%20b/a.avi", 100, "")
+    monkeypatch.setattr(objects, "_bucket", lambda where: [file])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
+    assert listed("s3://corpus/") == [file]
+    served.elsewhere = served.url.replace("127.0.0.1", "localhost") + "/"
+    with pytest.raises(DataError, match=ELSEWHERE):
+        listed("s3://corpus/")
+
+
 def test_a_file_that_lost_bytes_is_not_what_was_listed(served: Served, tmp_path: Path) -> None:
     (served.folder / "c.avi").write_bytes(bytes(1000))
     file = pinned([RemoteFile(f"{served.url}/c.avi", -1, "")])[0]

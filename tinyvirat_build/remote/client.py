@@ -49,6 +49,10 @@ class StoppedError(Exception):
     """The run ends, and this transfer with it."""
 
 
+class ElsewhereError(DataError):
+    """A server leads to another one."""
+
+
 class BudgetError(DataError):
     """What is left of the budget does not suffice."""
 
@@ -300,7 +304,7 @@ class _OneHost(urllib.request.HTTPRedirectHandler):
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if origin(req.full_url) != origin(newurl):
             fp.close()
-            raise DataError(
+            raise ElsewhereError(
                 f"{old.hostname} leads to another host, {new.hostname}, which is refused; if that "
                 "is where it lies now, give its own address"
             )

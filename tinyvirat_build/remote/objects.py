@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from tinyvirat_build.errors import DataError
+from tinyvirat_build.remote.client import Client, ElsewhereError, PassingError
 from tinyvirat_build.remote.web import names_in, size_and_version
 
 SCHEMES: Final = ("s3", "http", "https")
@@ -57,10 +58,12 @@ def listed(where: str) -> list[RemoteFile]:
     name or an address a line, names relative to the list's own.
 
     Raises:
-        DataError: nothing can be listed there.
+        DataError: nothing can be listed there, or it leads to another host.
     """
     if where.startswith("s3://"):
         found = list(_bucket(where))
+        if found:
+            _see_that_it_stays(found[0])
     else:
         found = [RemoteFile(url, -1, "") for url in names_in(where)]
     if not found:
@@ -107,7 +110,7 @@ def _client(bucket: str, endpoint: str) -> Any:
     return S3Store(
         bucket,
         skip_signature=True,
-        region=os.environ.get("AWS_REGION", _REGION),
+        region=_region(),
         client_options=options,
         retry_config=retry,
         **how,
@@ -127,6 +130,27 @@ def _bucket(where: str) -> Iterator[RemoteFile]:
                 yield RemoteFile(f"{root}/{quote(one['path'])}", one["size"], version)
     except (BaseError, OSError, ValueError) as e:
         raise DataError(f"cannot list {where}: {told(e)}; see that it is public") from e
+
+
+def _see_that_it_stays(file: RemoteFile) -> None:
+    """Refuse a bucket whose server leads to another host, for obstore would follow.
+
+    Raises:
+        DataError: it does.
+    """
+    parts = urlsplit(file.url)
+    server = os.environ.get("AWS_ENDPOINT_URL") or f"https://s3.{_region()}.amazonaws.com"
+    try:
+        with Client().get(f"{server.rstrip('/')}/{parts.netloc}{parts.path}", method="HEAD"):
+            return
+    except ElsewhereError:
+        raise
+    except (DataError, PassingError):
+        return  # of this file: it is told when it is read
+
+
+def _region() -> str:
+    return os.environ.get("AWS_REGION", _REGION)
 
 
 def told(error: Exception) -> str:
