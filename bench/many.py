@@ -73,11 +73,11 @@ def _activity(x: int, i: int) -> tuple[str, Iterator[str]]:
 def plan(root: Path, videos: int, workers: int) -> None:
     """Plan a corpus in this process, and print what it took."""
     file = write_corpus(root / "data", videos)
-    before, begun = _peak(), time.perf_counter()
+    begun = time.perf_counter()
     build = tvb.build(file, root / "out", until="filter", workers=workers)
     taken = time.perf_counter() - begun
     clips = len(build.table("clips_filtered", ["clip_id"]))
-    print(videos, clips, taken, _cpu(), before, _peak())
+    print(videos, clips, taken, _cpu(), _peak())
 
 
 def _cpu() -> float:
@@ -113,12 +113,12 @@ def main() -> None:
             own = ["--here", "--out", folder, "--videos", str(videos)]
             command = [sys.executable, __file__, *own, f"--workers={args.workers}"]
             said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        n, clips, taken, cpu, before, peak = map(float, said.split())
+        n, clips, taken, cpu, peak = map(float, said.split())
         first = first or (taken / n, peak)
         print(
             f"{n:8,.0f} videos, {clips:8,.0f} clips: {taken:8.1f} s, {1e3 * taken / n:6.2f} ms a "
             f"video ({taken / n / first[0]:.2f} of the first size's), {1e3 * cpu / n:6.2f} ms of "
-            f"processors; main process {peak:5.0f} MiB ({peak / first[1]:.2f}; {before:.0f} before)",
+            f"processors; main process {peak:5.0f} MiB ({peak / first[1]:.2f})",
             flush=True,
         )
     return None

@@ -317,9 +317,9 @@ class VideoAnnotation:
 class StageResult:
     """A stage's table, its issues (with key columns) and its balance.
 
-    ``more``: further tables, by name. ``written``: tables as they are written, by name, where the
-    stage makes no others. ``parts``: what its unit holds besides tables. ``transient``: why its
-    work failed, where that may pass.
+    ``more``: further tables, by name. ``written``: tables as they are written, by name, of which
+    the others hold a part at most. ``parts``: what its unit holds besides tables.
+    ``transient``: why its work failed, where that may pass.
     """
 
     table: pd.DataFrame

@@ -8,9 +8,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from tinyvirat_build import store
 from tinyvirat_build.errors import PackError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pack.write import write_pack
@@ -22,6 +26,8 @@ from tinyvirat_build.released.about import About
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
+
+_WINDOW: Final = ["x", "y"]
 
 
 def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]:
@@ -40,8 +46,9 @@ def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]
 def partition(corpus: Corpus) -> StageResult:
     """Give groups to splits, counting the activities of all videos, planned or not."""
     group_of, lists = groups(corpus)
-    return parts.partition(
-        corpus["clips_planned"],
+    clips, windows = _apart(corpus, "clips_planned")
+    result = parts.partition(
+        clips,
         corpus["all_activities"],
         group_of,
         corpus.settings.partition,
@@ -49,6 +56,34 @@ def partition(corpus: Corpus) -> StageResult:
         classes=corpus.classes,
         spans=_track_spans(corpus) if corpus.settings.partition.group == "time" else None,
     )
+    return _joined("clips_partitioned", result, windows)
+
+
+def _apart(corpus: Corpus, name: str) -> tuple[pd.DataFrame, pa.Table | None]:
+    """A table of clips with each row's number in the place of its window, and the windows.
+
+    As objects of Python the windows of many clips would take most of the memory of a build. A
+    table that is at hand already, as a sweep has it, is left as it is.
+    """
+    if name in corpus:
+        return corpus[name], None
+    table = store.read_arrow(table_path(corpus.out, name))
+    light = [column for column in table.column_names if column not in _WINDOW]
+    clips = store.from_arrow(table.select(light))
+    return clips.assign(**dict.fromkeys(_WINDOW, range(len(clips)))), table.select(_WINDOW)
+
+
+def _joined(name: str, result: StageResult, windows: pa.Table | None) -> StageResult:
+    """A stage's result with the windows of its clips again, as it is written."""
+    rows = result.table
+    if windows is None or rows.empty:
+        return result
+    table = store.to_arrow(name, rows.assign(x=None, y=None))
+    for column in _WINDOW:
+        own = windows.column(column).take(pa.array(rows[column].to_numpy(np.int64)))
+        at = table.schema.get_field_index(column)
+        table = table.set_column(at, table.schema.field(at), own)
+    return replace(result, written={name: table})
 
 
 def _track_spans(corpus: Corpus) -> pd.DataFrame:
@@ -67,7 +102,9 @@ def filter(corpus: Corpus) -> StageResult:
     settings = corpus.settings.filter
     if corpus.trial:
         settings = replace(settings, min_samples=0)
-    return rare.filter_rare(corpus["clips_partitioned"], settings, classes=corpus.classes)
+    clips, windows = _apart(corpus, "clips_partitioned")
+    result = rare.filter_rare(clips, settings, classes=corpus.classes)
+    return _joined("clips_filtered", result, windows)
 
 
 def publish(corpus: Corpus) -> StageResult:

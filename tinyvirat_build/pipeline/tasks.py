@@ -143,11 +143,10 @@ def tables_of(stage: Stage, result: StageResult) -> dict[str, pd.DataFrame]:
 
 def arrow_of(stage: Stage, result: StageResult) -> dict[str, pa.Table]:
     """All tables of a stage's result as they are written, by name."""
-    if result.written:
-        return dict(result.written)
     tables = tables_of(stage, result)
     tables |= {"issues": result.issues, "balance": result.balance}
-    return {n: store.to_arrow(SCHEMA_OF.get(n, n), t) for n, t in tables.items()}
+    own = {n: t for n, t in tables.items() if n not in result.written}
+    return {n: store.to_arrow(SCHEMA_OF.get(n, n), t) for n, t in own.items()} | result.written
 
 
 def write_result(unit: Unit, result: StageResult, transient: str = "") -> dict[str, pa.Table]:

@@ -101,10 +101,11 @@ def _series(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A stage table from its Parquet file."""
-    return from_arrow(_read_parquet(path, columns))
+    return from_arrow(read_arrow(path, columns))
 
 
-def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A table as it is written."""
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
