@@ -6,6 +6,8 @@ import functools
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from builds import bytes_of
@@ -74,10 +76,37 @@ def test_units_and_tables_are_those_of_single_videos(
 ) -> None:
     alone = functools.partial(engine.run_local, isolate=False)
     monkeypatch.setattr(engine, "run_local", alone)
+    calls = []
+
+    def chunk(video: Video | VideoBatch) -> StageResult:
+        calls.append(video)
+        return of_video(video)
+
+    of_video = on_video.chunk
+    monkeypatch.setattr(on_video, "chunk", chunk)
     together = plan(corpus, "together"), plan(corpus, "together", "chunk.length=20")
+    assert len(calls) == 2 * 4  # a worker has four turns at least
     monkeypatch.setattr(batches, "MOST", 1)
     assert plan(corpus, "single") == together[0]
     assert plan(corpus, "single", "chunk.length=20") == together[1]
+    assert len(calls) == 2 * (4 + VIDEOS)
+
+
+def test_a_batch_holds_few_videos_few_bytes_and_one_corpus() -> None:
+    sizes = [batches.BYTES, *[batches.BYTES // 10] * 25, *[1] * 200]
+    entries = [SimpleNamespace(source=f"s{n % 2}", annotation_set="a") for n in range(len(sizes))]
+    tasks: list[Any] = [
+        SimpleNamespace(entry=entry, units=(), size=size)
+        for entry, size in zip(entries, sizes, strict=True)
+    ]
+    found = [*batches.in_batches(tasks, lambda task: int(cast(Any, task).size), workers=1)]
+    assert sorted(id(t) for batch in found for t in batch) == sorted(map(id, tasks))
+    for batch in found:
+        assert len({task.entry.source for task in batch}) == 1
+        assert len(batch) <= len(tasks) // 4
+        assert len(batch) == 1 or sum(cast(Any, t).size for t in batch) <= batches.BYTES
+    assert len(found) < 12
+    assert batches.singles(found[0]) == ()
 
 
 def test_a_video_that_crashes_costs_no_other_of_its_batch(
