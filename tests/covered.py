@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -16,8 +15,8 @@ LEAST: Final = 90.0  # per cent of a room's statements and branches
 _COVERED: Final = {"statements": "covered_lines", "branches": "covered_branches"}
 
 
-def main() -> int:
-    """Print a line a room; the exit status is 1 where one is under the least."""
+def main() -> None:
+    """Print a line a room, and say which is under the least."""
     data = coverage.Coverage()
     data.load()
     with tempfile.TemporaryDirectory() as folder:
@@ -28,15 +27,11 @@ def main() -> int:
     for name, found in files.items():
         numbers = {k: v for k, v in found["summary"].items() if isinstance(v, int)}
         counts[Path(name).relative_to("tinyvirat_build").parts[0]].update(numbers)
-    lacking = []
     for room in ROOMS:
         share = _share(counts[room], "statements", "branches")
         branches = _share(counts[room], "branches")
-        print(f"{room:<10}{share:5.1f} % covered, of its branches {branches:.1f} %")
-        lacking += [room] * (share < LEAST)
-    if lacking:
-        print(f"under {LEAST:.0f} %: {', '.join(lacking)}")
-    return 1 if lacking else 0
+        under = f"   under {LEAST:.0f} %" if share < LEAST else ""
+        print(f"{room:<10}{share:5.1f} % covered, of its branches {branches:.1f} %{under}")
 
 
 def _share(counts: Counter[str], *what: str) -> float:
@@ -46,4 +41,4 @@ def _share(counts: Counter[str], *what: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,6 +18,11 @@ def test_lines_come_at_intervals_and_tell_how_long_it_takes() -> None:
     ]
 
 
+def test_one_of_one_is_one() -> None:
+    assert progress.Count(1, "index", "video", done=1).text() == "1 of 1 video"
+    assert progress.Count(2, "index", "video", done=1).text() == "1 of 2 videos"
+
+
 def test_what_was_there_before_counts_for_no_speed() -> None:
     now, said = [0.0], list[str]()
     count = progress.Count(

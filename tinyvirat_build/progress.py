@@ -62,7 +62,8 @@ class Count:
         """
         of = "" if self.total is None else f" of {_amount(self.total, self.unit)}"
         done = _amount(self.done, self.unit)
-        return f"{done}{of}" if self.unit == "B" else f"{done}{of} {self.unit}s"
+        many = "s" * ((self.total or self.done) != 1)
+        return f"{done}{of}" if self.unit == "B" else f"{done}{of} {self.unit}{many}"
 
     def _line(self) -> str:
         now = self._clock()

@@ -112,7 +112,7 @@ def test_every_kind_of_difference_with_its_reason(tmp_path: Path) -> None:
     assert "no_geometry (no box for any actor of the activity)" in found.render()
     assert (tree["unexplained"], tree["not_compared"]) == (4, {"rows": 1, "videos": 1})
     assert "64 frames, 56×56, Talking" in found.render()
-    assert "1 rows of 1 videos that the list does not name: not compared." in found.render()
+    assert "Not compared, as the list does not name the video: 1 row of 1 video." in found.render()
     listed = compare(own, load(published), listed=True)
     assert "only in A" not in set(listed.differences["difference"])
     back = compare(load(published), own)

@@ -78,3 +78,25 @@ def test_the_input_is_left_alone() -> None:
     before = clips.copy(deep=True)
     filter_rare(clips, Filter(min_samples=2), classes=CLASSES)
     pd.testing.assert_frame_equal(clips, before)
+
+
+def test_what_is_told_of_a_label_and_of_a_clip() -> None:
+    rows = [("train", "ac"), ("train", "a"), ("val", "cb"), ("test", "a"), ("val", "a")]
+    clips = clips_of(rows).set_index(pd.Index([7, 3, 9, 4, 1]))  # as a selection has it
+    result = filter_rare(clips, Filter(min_samples=2), classes=CLASSES)
+    assert result.table["labels"].tolist() == [("a",)] * 4
+    told = result.issues[["stage", "record", "count", "detail"]]
+    assert list(told.itertuples(index=False, name=None)) == [
+        ("filter", "label b", 0, "0 training clips, fewer than 2"),
+        ("filter", "label c", 1, "1 training clip, fewer than 2"),
+        ("filter", f"clip {2:016x}", 1, "only c, b"),
+    ]
+
+
+def test_a_label_that_no_class_list_has_is_counted_too() -> None:
+    clips = clips_of([("train", "z"), ("train", "a"), ("train", "z")])
+    result = filter_rare(clips, Filter(min_samples=2), classes=CLASSES)
+    assert result.table["labels"].tolist() == [("z",), ("z",)]
+    assert filter_rare(clips, Filter(min_samples=3), classes=CLASSES).table.dtypes.equals(
+        empty("clips_filtered").dtypes
+    )

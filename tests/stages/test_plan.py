@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from worlds import CLASSES, plan, tables
 from tinyvirat_build import store
 from tinyvirat_build.records import SCHEMAS, empty
 from tinyvirat_build.settings import Chunk, Crop, Merge
+from tinyvirat_build.stages import activity_boxes
 from tinyvirat_build.stages.chunk import chunk, chunk_spans, draw_lengths
 from tinyvirat_build.stages.crop import clip_id, crop
 from tinyvirat_build.stages.merge import merge
@@ -226,3 +228,23 @@ def test_tables_from_disk_give_the_same_plan() -> None:
     assert_frame_equal(direct.clips.table, again.clips.table)
     back = store.from_arrow(store.to_arrow("clips_planned", direct.clips.table))
     assert [tuple(x) for x in back["x"]] == direct.clips.table["x"].tolist()
+
+
+def test_the_plan_does_not_hang_on_how_many_boxes_are_worked_on_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b, c = acts("a", 0, 90), acts("b", 30, 120, CARRY), acts("c", 60, 70, OPEN)
+    given = tables([world((a, LEFT), (b, LEFT), (c, RIGHT))])
+    whole = plan(given, Merge(), Chunk(), Crop()).clips
+    monkeypatch.setattr(activity_boxes, "PIECE", 8)
+    made = Counter[int]()
+    once = activity_boxes.Parts.made
+
+    def counted(self: activity_boxes.Parts) -> object:
+        made[self.total()] += 1
+        return once(self)
+
+    monkeypatch.setattr(activity_boxes.Parts, "made", counted)
+    assert_frame_equal(plan(given, Merge(), Chunk(), Crop()).clips.table, whole.table)
+    assert max(made) <= 8
+    assert made.total() > 10

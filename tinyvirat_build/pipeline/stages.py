@@ -107,7 +107,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "filter", "corpus", ("clips_partitioned", "trial"), ("clips_filtered",), ("filter",),
-        f"{_CORPUS}:filter", "Drop labels with too few training clips.", version=2,
+        f"{_CORPUS}:filter", "Drop labels with too few training clips.", version=3,
     ),
     Stage(
         "plan", "estimate", ("clips_filtered",), (), ("encode",),

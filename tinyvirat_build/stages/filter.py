@@ -50,7 +50,7 @@ def filter_rare(
             action="noted",
             record=f"label {label}",
             count=samples[label],
-            detail=f"{samples[label]} training clips, fewer than {settings.min_samples}",
+            detail=f"{_clips(samples[label], 'training ')}, fewer than {settings.min_samples}",
         )
         for label in samples
         if label in rare and label in seen
@@ -70,6 +70,10 @@ def filter_rare(
     )
 
 
+def _clips(n: int, kind: str = "") -> str:
+    return f"{n} {kind}clip{'s' * (n != 1)}"
+
+
 def _absent(clips: pd.DataFrame) -> list[Issue]:
     """A note for each label that misses a split, in order of label; splits without clips apart."""
     counts = (
@@ -83,7 +87,7 @@ def _absent(clips: pd.DataFrame) -> list[Issue]:
             action="noted",
             record=f"label {label}",
             count=int(row.sum()),
-            detail=f"{int(row.sum())} clips, none in {' or '.join(row.index[row == 0])}",
+            detail=f"{_clips(int(row.sum()))}, none in {' or '.join(row.index[row == 0])}",
         )
         for label, row in counts.reindex(columns=there).fillna(0).iterrows()
         if (row == 0).any()
