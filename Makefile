@@ -55,8 +55,9 @@ baseline-demo: $(VENV)/.train  ## train and score a small network on the demo co
 	$(BIN)/tinyvirat-build train --preset demo --build $(OUT) --out $(OUT)-run
 	$(BIN)/tinyvirat-build evaluate --run $(OUT)-run
 
-# A file of tests is one worker's; conftest.py puts the longest first.
-WORKERS := -n auto --dist loadfile --no-loadscope-reorder
+# A file of tests is one worker's; conftest.py puts the longest first. Many wait for processes or
+# times, so that there is one worker more than processors.
+WORKERS = -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev  ## run the tests (COVERAGE=1 prints what they cover, and takes longer)
 	$(BIN)/python -m pytest -m "not slow" $(WORKERS) $(if $(COVERAGE),--cov)
