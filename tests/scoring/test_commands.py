@@ -105,6 +105,27 @@ def test_two_runs_are_taught_weighed_calibrated_and_answer(command: Command) -> 
     decided = (scores("d") >= thresholds).astype(int)
     assert [[int(v) for v in row[1:]] for row in rows] == decided.tolist()
 
+    # The scores that were kept do for all of it, without a network.
+    Path("two").rename("gone")
+    kept = "--run one/scores-test.parquet --run e2/scores-test.parquet --weight 3 --weight 1"
+    kept += " --build build"
+    assert "scores-val.parquet: not there" in command(f"calibrate {kept}", 2)
+    command("evaluate --run one --device cpu --split val --build build")
+    command("evaluate --run gone --device cpu --split val --out e2 --build build")
+    command(f"calibrate {kept} --out kept.json")
+    assert json.loads(Path("kept.json").read_text()) == chosen
+    command(f"evaluate {kept} --decision own.json --out k")
+    assert results("k")["classes"] == found["classes"]
+    np.testing.assert_array_equal(scores("k"), scores("d"))
+    for asked, told in (
+        (f"{kept} --windows mean", "scores of --windows max"),
+        ("--run d/scores-test.parquet --build build", "scores of a calibration"),
+        ("--run own.json.parquet --build build", "own.json.parquet: not there"),
+        ("--run net.parquet --build build", "net.parquet: cannot be read"),
+    ):
+        Path("net.parquet").write_text("none")
+        assert told in command(f"evaluate {asked} --out r", 2)
+
 
 def test_what_does_not_fit_is_one_line(command: Command) -> None:
     train = "train --model net.py:Net --build build --preset demo --quiet --device cpu"

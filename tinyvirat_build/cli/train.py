@@ -13,7 +13,7 @@ from tinyvirat_build.cli.group import echo, options
 from tinyvirat_build.errors import SubmissionError, TinyviratError
 
 if TYPE_CHECKING:
-    from tinyvirat_build.train.runs import Run
+    from tinyvirat_build.scoring.ensemble import Scorer
 
 SHOWN = 20  # problems of an answer file that are printed
 
@@ -37,8 +37,10 @@ MODELS = (
 """The names of ``train.models``; here too, to be told where PyTorch is not installed."""
 
 run_option = click.option(
-    "--run", "runs", type=click.Path(path_type=Path), multiple=True, required=True, metavar="DIR",
-    help="The folder of a run; several make an ensemble.",
+    "--run", "runs", type=click.Path(path_type=Path), multiple=True, required=True,
+    metavar="DIR|FILE",
+    help="The folder of a run, or the scores-SPLIT.parquet that `evaluate` kept of one; several "
+    "make an ensemble.",
 )  # fmt: skip
 scoring_options = options(
     click.option(
@@ -122,11 +124,26 @@ def train(
         echo(result.text())
 
 
-def _told(run: Run) -> Run:
-    """A run, after saying what has changed about its network."""
+def _opened(path: Path) -> Scorer:
+    """A run, after saying what has changed about its network, or the scores of one."""
+    from tinyvirat_build.scoring.kept import open_scores
+    from tinyvirat_build.train.runs import open_run
+
+    if _is_file(path):
+        return open_scores(path)
+    run = open_run(path)
     if run.note:
         echo(f"note: {run.note}", err=True)
     return run
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix == ".parquet"
+
+
+def _home(path: Path) -> Path:
+    """The folder of a run that is given by itself or by its scores."""
+    return path.parent if _is_file(path) else path
 
 
 @click.command(short_help="Score runs by the challenge's metric.")
@@ -164,17 +181,18 @@ def evaluate(
     from tinyvirat_build.scoring import decision as decisions
     from tinyvirat_build.scoring import evaluate as evaluation
     from tinyvirat_build.scoring import table2
-    from tinyvirat_build.train.runs import build_of, open_run
+    from tinyvirat_build.scoring.kept import write_scores
+    from tinyvirat_build.train.runs import build_of
 
-    opened = [_told(open_run(folder)) for folder in runs]
-    of, folder = build or build_of(runs[0]), out or runs[0] / f"evaluation-{split}"
+    opened, home = [_opened(path) for path in runs], _home(runs[0])
+    of, folder = build or build_of(home), out or home / f"evaluation-{split}"
     found = evaluation.evaluate(
         opened, of, split=split, windows=windows, thresholds=thresholds, flips=flips,
         weights=weights, decision=decisions.read(decision) if decision else None,
         device=device, name=name, out=folder,
     )  # fmt: skip
-    # Those of several runs together are no single run's.
-    evaluation.write_scores(found, of, folder if out or len(runs) > 1 else runs[0])
+    # Those of several runs together are no single run's, and kept ones stay as they are.
+    write_scores(found, of, folder if out or len(runs) > 1 or _is_file(runs[0]) else home)
     if as_json:
         echo(json.dumps(found.to_dict(), indent=1))
     else:
@@ -220,14 +238,15 @@ def calibrate(
     from tinyvirat_build.pack.read import open_pack
     from tinyvirat_build.scoring import decision as decisions
     from tinyvirat_build.scoring.ensemble import Ensemble
-    from tinyvirat_build.train.runs import build_of, open_run
+    from tinyvirat_build.train.runs import build_of
 
     if (method, thresholds) == ("none", "fixed"):
         raise click.UsageError("nothing to choose; leave out --method none or --thresholds fixed")
-    ensemble = Ensemble([open_run(folder) for folder in runs], weights, windows, flips, device)
-    pack = open_pack(build or build_of(runs[0]))
+    ensemble = Ensemble([_opened(path) for path in runs], weights, windows, flips, device)
+    home = _home(runs[0])
+    pack = open_pack(build or build_of(home))
     found = decisions.decide(ensemble, pack, thresholds, method, split=split)
-    file = out or runs[0] / decisions.FILE
+    file = out or home / decisions.FILE
     decisions.write(found, file)
     before, after = found.about["before"], found.about["after"]
     echo(
@@ -262,11 +281,11 @@ def predict(
     """Write the challenge's answer.txt for every test clip."""
     from tinyvirat_build.scoring import decision as decisions
     from tinyvirat_build.scoring import submission
-    from tinyvirat_build.train.runs import build_of, open_run
+    from tinyvirat_build.train.runs import build_of
 
-    opened = [_told(open_run(folder)) for folder in runs]
+    opened = [_opened(path) for path in runs]
     file = submission.predict(
-        opened, build or build_of(runs[0]), out, windows=windows, thresholds=thresholds,
+        opened, build or build_of(_home(runs[0])), out, windows=windows, thresholds=thresholds,
         flips=flips, weights=weights, decision=decisions.read(decision) if decision else None,
         device=device,
     )  # fmt: skip

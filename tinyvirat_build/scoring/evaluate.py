@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.geometry.arrays import Floats, Ints
@@ -20,7 +16,7 @@ from tinyvirat_build.scoring.decision import Decision, Thresholds, decide
 from tinyvirat_build.scoring.ensemble import Ensemble, Scorer
 from tinyvirat_build.scoring.inference import ClipScores, Reduce
 from tinyvirat_build.scoring.truth import split_truth
-from tinyvirat_build.store import atomic_path, csv_text, write_json, write_text
+from tinyvirat_build.store import csv_text, write_json, write_text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,35 +145,6 @@ def decided(
         raise TrainError(f"a decision has thresholds already; leave out --thresholds {thresholds}")
     decision.check(ensemble, pack)
     return decision
-
-
-def write_scores(found: Evaluation, build: Path, folder: Path) -> Path:
-    """Write ``scores-SPLIT.parquet``: the truth and the scores of every clip; return its path.
-
-    Rows by number, columns ``clip_id`` (of the build), ``truth`` (C,) and ``scores`` (C,), both in
-    class order. The metadata name the ``classes`` and tell the ``thresholds`` (C,) at or above
-    which a score says yes, the run's ``name`` and the checksum of the ``build``'s pack.
-    """
-    pack = open_pack(build)
-    rows = pack.of_split(found.split)
-    clip_of = dict(zip(pack.id[rows].tolist(), pack.clip_id[rows].tolist(), strict=True))
-    told = {
-        "classes": list(found.classes),
-        "thresholds": found.thresholds.tolist(),
-        "name": found.name,
-        "build": found.origin["sha256"],
-    }
-    table = pa.table(
-        {
-            "clip_id": pa.array([clip_of[i] for i in found.clips.ids], pa.string()),
-            "truth": pa.array(found.clips.labels.astype(bool).tolist(), pa.list_(pa.bool_())),
-            "scores": pa.array(found.clips.scores.tolist(), pa.list_(pa.float64())),
-        }
-    ).replace_schema_metadata({name: json.dumps(value) for name, value in told.items()})
-    file = folder / f"scores-{found.split}.parquet"
-    with atomic_path(file) as temporary:
-        pq.write_table(table, temporary, compression="zstd", version="2.6")
-    return file
 
 
 def _with_truth(clips: ClipScores, pack: Pack, build: Path, split: str) -> ClipScores:
