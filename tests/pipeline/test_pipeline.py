@@ -197,7 +197,7 @@ def test_a_worker_that_dies_or_hangs_costs_one_video(
     out = tmp_path / "out"
     _victim_of(out).write_text(victim["clip_id"])
     swap(monkeypatch, cut=f"{__name__}:{cut}")
-    timeout = 12 if reason == "timeout" else 300  # seconds; others' videos end in time
+    timeout = 8 if reason == "timeout" else 300  # seconds; others' videos end in time
     request = Request(
         ("demo",), demo_data, out, demo.settings, workers=2, timeout=timeout, quiet=True
     )
