@@ -22,6 +22,10 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("explore")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There are workers for all processors: threads of PyTorch would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPO = Path(__file__).resolve().parent.parent
 
 # Files that take longest, first: a file is one worker's, and what begins last would end alone.
