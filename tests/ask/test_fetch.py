@@ -300,4 +300,5 @@ def test_a_fetch_that_is_ended_anywhere_goes_on(
     assert videos(data) == {key(c): body(key(c)) for c in NEEDED}
     for camera in NEEDED:
         [headers] = gate.asked_for(key(camera))
-        assert headers["Range"].startswith(f"bytes={256 << 10}-")
+        begin = int(headers["Range"].removeprefix("bytes=").partition("-")[0])
+        assert 256 << 10 <= begin <= 290_000  # all that was read, or came, is kept

@@ -313,6 +313,7 @@ def open_paused(browse: Callable[..., Page], build: tvb.Build) -> tuple[Page, pd
     page = browse(build.path / "report.html")
     clip = build.clips[build.clips["n_frames"] > 20].iloc[0]
     page.fill("#search", clip["clip_id"])
+    expect(page.locator(".clip")).to_have_count(1)  # the search has come to its end
     page.locator(".clip").click()
     page.locator("#play", has_text="Pause").click()
     page.locator("#seek").fill("0")
