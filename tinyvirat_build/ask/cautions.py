@@ -13,6 +13,7 @@ from tinyvirat_build.sources import Entry
 from tinyvirat_build.sources.parse import Parsed
 from tinyvirat_build.sources.splits import load_lists
 from tinyvirat_build.stages.partition import assign_groups
+from tinyvirat_build.store import many
 
 
 def beside_known(entries: Sequence[Entry], settings: Settings) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def cautions(
         n = _groups(entries, settings)
         if n < len(SPLITS):
             yield (
-                f"Few groups: the videos form {n} group{'s' * (n > 1)}, and three splits need "
+                f"Few groups: the videos form {many(n, 'group')}, and three splits need "
                 "three: all clips that no list fixes will be train. Say in `group` which videos "
                 "belong together, or divide their time: --set partition.group=time."
             )

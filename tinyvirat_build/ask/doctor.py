@@ -25,6 +25,7 @@ from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source, settled
 from tinyvirat_build.sources.files import is_folder
 from tinyvirat_build.sources.parse import Parsed, map_of, parse_entry
+from tinyvirat_build.store import many
 from tinyvirat_build.video.opening import open_source, video_stream
 
 _EXPECTED: Final = {
@@ -127,7 +128,7 @@ def diagnose(source: Source, data: Path, settings: Settings) -> Diagnosis:
     faults = _faults(found, parsed)
     names = _names(found.entries, parsed, settings)
     problems += [
-        f"{f.count} annotation file{'s' * (f.count > 1)} cannot be read, e.g. {f.example}"
+        f"{many(f.count, 'annotation file')} cannot be read, e.g. {f.example}"
         for f in faults
         if f.reason == "unreadable" and f.action == "quarantined"
     ]
@@ -306,8 +307,8 @@ def _render(d: Diagnosis) -> Iterable[str]:
         yield (
             "Ready to build."
             if not missing
-            else f"Ready to plan. Cutting needs the {missing:,} missing "
-            f"video{'s' * (missing > 1)}, or --set videos.missing=skip."
+            else f"Ready to plan. Cutting needs the {many(missing, 'missing video')}, or --set "
+            "videos.missing=skip."
         )
     for problem in d.problems:
         yield from textwrap.wrap(f"Problem: {problem}", 98, subsequent_indent="  ")
@@ -372,7 +373,7 @@ def _render_faults(d: Diagnosis) -> Iterable[str]:
     yield f"  {d.boxes:,} boxes"
     width = max((len(f.reason) for f in d.faults), default=0)
     for f in d.faults:
-        videos = f"in {f.videos:,} video{'s' * (f.videos > 1)}"
+        videos = f"in {many(f.videos, 'video')}"
         yield f"    {f.count:>7,}  {f.action:<12}{f.reason:<{width}}  {videos}: {REASONS[f.reason]}"
         yield f"{'':25}first {f.example}"
 

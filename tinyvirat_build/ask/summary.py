@@ -56,7 +56,7 @@ def shortfall(out: Path, outcome: Outcome) -> str:
         return f"{out}: no clip was planned; `tinyvirat-build doctor` says what is wrong"
     clips, videos = outcome.quarantined, outcome.unread
     parts = [f"{clips:,} clip{'s have' if clips > 1 else ' has'} no file"] * bool(clips)
-    parts += [f"{videos:,} annotated video{'s' * (videos > 1)} cannot be read"] * bool(videos)
+    parts += [f"{store.many(videos, 'annotated video')} cannot be read"] * bool(videos)
     return f"{out}: {', '.join(parts)}; tables/issues.parquet says why" if parts else ""
 
 

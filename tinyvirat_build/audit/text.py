@@ -79,7 +79,7 @@ def _shared(found: Audit, most: int) -> list[str]:
     counts = {
         kind: int((found.shared["kind"] == kind).sum()) for kind in ("group", "video", "session")
     }
-    kinds = ", ".join(f"{n:,} {kind}{'s' * (n != 1)}" for kind, n in counts.items())
+    kinds = ", ".join(store.many(n, kind) for kind, n in counts.items())
     parts = [f"In more than one split: {kinds}."]
     if len(found.shared):
         forms: dict[str, Form] = {"kind": str, "value": str, "splits": " ".join, "clips": _count}

@@ -90,8 +90,7 @@ def init(folder: Path, form: str, force: bool) -> None:
         raise SettingsError(f"{path} is there already; give --force to write over it")
     write_text(path, found.render())
     echo(
-        f"{path}: {len(found.entries):,} annotated video{'s' * (len(found.entries) != 1)} in "
-        f"{found.format}, "
+        f"{path}: {store.many(len(found.entries), 'annotated video')} in {found.format}, "
         f"{found.names.total():,} activities of {len(found.names):,} names.\n"
         f"Next: tinyvirat-build doctor --source {path}"
     )

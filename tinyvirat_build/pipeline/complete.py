@@ -67,7 +67,7 @@ def _found_of(out: Path, known: Expected) -> _Input | None:
 
 def _compared(found: _Input, known: Expected) -> str:
     source, _, annotation_set = known.input.partition("/")
-    whole = f"{source.upper()} {annotation_set} ({known.videos:,} video{'s' * (known.videos != 1)})"
+    whole = f"{source.upper()} {annotation_set} ({store.many(known.videos, 'video')})"
     bare, clips = found.without_boxes, f"{found.clips:,} clips before the filter"
     lacking = (
         f"{bare:,} of {known.activities:,} activities of {whole} have no boxes, as geometry files "

@@ -91,12 +91,12 @@ def card(
         empty=", ".join(_cell(name) for name in classes if not train[name] + val[name]),
         least=FEW,
         few=", ".join(_cell(n) for n in classes if train[n] + val[n] and val[n] < FEW),
-        decord=_clips(widths.total()) if widths else "",
+        decord=store.many(widths.total(), "clip") if widths else "",
         widths=", ".join(f"{n:,} of {width}" for width, n in sorted(widths.items())),
         limit=limit,
         trial=about.trial,
-        held=_clips(held) if held else "",
-        lost=_clips(sum(lost.values())) if lost else "",
+        held=store.many(held, "clip") if held else "",
+        lost=store.many(sum(lost.values()), "clip") if lost else "",
         reasons=", ".join(f"{n:,} `{reason}`" for reason, n in sorted(lost.items())),
         citation=citations(about),
     )
@@ -162,10 +162,6 @@ def _terms(source: Terms) -> dict[str, str]:
 
 def _cell(name: str) -> str:
     return store.printable(name).replace("|", "\\|")
-
-
-def _clips(n: int) -> str:
-    return f"{n:,} clip{'s' * (n != 1)}"
 
 
 def _header(rows: Rows, about: About) -> str:

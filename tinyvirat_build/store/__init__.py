@@ -47,7 +47,6 @@ __all__ = [
     "count_rows", "csv_text", "digest", "find_table", "from_arrow", "has_part", "has_transient",
     "hash_file", "is_noted", "is_transient", "link_or_copy", "locked", "many", "of_video",
     "parted", "printable", "read_arrow", "read_by_video", "read_table", "read_unit",
-    "read_unit_bytes",
-    "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest", "unit_key",
-    "write_bytes", "write_json", "write_table", "write_text", "write_unit",
+    "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest",
+    "unit_key", "write_bytes", "write_json", "write_table", "write_text", "write_unit",
 ]  # fmt: skip
