@@ -147,3 +147,10 @@ def test_pack_and_clip_give_the_same_frames(tall: bool, codec: str, tmp_path: Pa
     assert ours == encode(row | {"pack_file": None}, tmp_path)
     (tmp_path / "clip.mp4").unlink()
     assert ours == encode(row, tmp_path)  # which reads the pack alone
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+def test_a_clip_that_lacks_frames_has_none(codec: str, tmp_path: Path) -> None:
+    row = row_of(*noise(8, 20), tmp_path, codec)
+    longer = row | {"pack_file": None, "n_frames": 90, "sha256": "ab" * 32}
+    assert make_previews(pd.DataFrame([longer]), tmp_path) == frozenset()

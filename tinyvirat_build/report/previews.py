@@ -161,12 +161,20 @@ def _frames(row: dict[Any, Any], root: Path) -> Iterator[Planes]:
             yield (y, u[::skip, ::skip], v[::skip, ::skip])
 
 
-def _decoded(container: av.container.InputContainer, numbers: range) -> Iterator[av.VideoFrame]:
-    """Some frames of a clip; of a codec whose frames all stand alone no others are decoded."""
+def _decoded(container: av.container.InputContainer, numbers: range) -> list[av.VideoFrame]:
+    """Some frames of a clip; of a codec whose frames all stand alone no others are decoded.
+
+    Raises:
+        ValueError: the clip lacks some of them.
+    """
     stream = container.streams.video[0]
     stream.thread_count = 1
     packets = [packet for packet in container.demux(stream) if packet.size]
+    chosen = slice(numbers.start, numbers.stop, numbers.step)
     if all(packet.is_keyframe for packet in packets):
-        packets, numbers = [packets[n] for n in numbers], range(len(numbers))
+        packets, chosen = packets[chosen], slice(len(numbers))
     frames = chain.from_iterable(stream.decode(packet) for packet in [*packets, None])
-    yield from islice(frames, numbers.start, numbers.stop, numbers.step)
+    found = list(islice(frames, chosen.start, chosen.stop, chosen.step))
+    if len(found) < len(numbers):
+        raise ValueError(f"{container.name}: {len(found)} of {len(numbers)} frames")
+    return found
