@@ -125,6 +125,7 @@ def test_two_runs_are_taught_weighed_calibrated_and_answer(command: Command) -> 
     ):
         Path("net.parquet").write_text("none")
         assert told in command(f"evaluate {asked} --out r", 2)
+    assert "name another" in command(f"evaluate {kept} --decision own.json --out e2", 2)
 
 
 def test_what_does_not_fit_is_one_line(command: Command) -> None:

@@ -186,6 +186,8 @@ def evaluate(
 
     opened, home = [_opened(path) for path in runs], _home(runs[0])
     of, folder = build or build_of(home), out or home / f"evaluation-{split}"
+    if any(_is_file(path) and _home(path).resolve() == folder.resolve() for path in runs):
+        raise click.UsageError(f"{folder} has the scores that are read; name another with --out")
     found = evaluation.evaluate(
         opened, of, split=split, windows=windows, thresholds=thresholds, flips=flips,
         weights=weights, decision=decisions.read(decision) if decision else None,
