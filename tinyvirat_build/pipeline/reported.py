@@ -124,5 +124,5 @@ def there(corpus: Corpus) -> bool:
         return False
     if (corpus.out / previews.PREVIEWS).is_dir():
         return True
-    clips = store.read_table(table_path(corpus.out, "clips"), ["path"])
+    clips = store.read_table(table_path(corpus.out, "clips"), ["path", "pack_file"])
     return previews.wanted(clips, corpus.settings).empty

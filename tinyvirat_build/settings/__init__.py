@@ -188,7 +188,7 @@ class Publish:
 class Reporting:
     """How the report is written."""
 
-    previews: Literal["auto", "always", "none"] = "auto"  # auto: of codecs browsers do not play
+    previews: Literal["auto", "always", "none"] = "auto"  # auto: in packs, if browsers do not play
 
 
 @dataclass(frozen=True, slots=True)
