@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import tinyvirat_build as tvb
 from tinyvirat_build.records import QUALITY, SPLITS, Key
-from tinyvirat_build.report import canvas, drawings, funnel
+from tinyvirat_build.report import drawings, funnel
 from tinyvirat_build.report.figures import CAPTIONS
 from tinyvirat_build.stages import fate
 from tinyvirat_build.stages.stats import stats
@@ -206,11 +206,3 @@ def test_figures_of_nothing_are_not_drawn() -> None:
     found = stats(clips, classes=("A", "B"), targets=(0.6, 0.2, 0.2))
     draws = [getattr(drawings, n, None) or getattr(funnel, n, None) for n in CAPTIONS]
     assert [draw(found) for draw in draws if draw] == [None] * (len(CAPTIONS) - 2)
-
-
-def test_every_colour_has_its_own_in_the_dark() -> None:
-    svg = b'<svg><defs></defs><path style="fill: #0072b2"/><path style="stroke: #ffffff"/></svg>'
-    assert canvas.darkened(svg) == (
-        b'<svg><g style="fill: #e6e8ea">\n<defs></defs><path style="fill: #56b4e9"/>'
-        b'<path style="stroke: #15181b"/></g>\n</svg>'
-    )

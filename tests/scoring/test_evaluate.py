@@ -389,7 +389,7 @@ def test_figures_are_drawn_and_repeat(trained: tuple[Path, list[Path]], tmp_path
     first = figures.draw(results, build, tmp_path / "first")
     second = figures.draw(results, build, tmp_path / "second")
     assert [f.name for f in first] == [
-        f"figure{n}.{kind}" for n in (4, 5, 6) for kind in ("svg", "png")
+        f"figure{n}{end}" for n in (4, 5, 6) for end in (".svg", "-dark.svg", ".png")
     ]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
     shown = figures.read_results(results, build)
@@ -420,7 +420,7 @@ def test_confusions_and_curves_show_the_numbers(
         for name in ("first", "second")
     ]
     assert "confusion.svg" in told[0]
-    for name in ("confusion.svg", "confusion.png", "curves.svg", "curves.png"):
+    for name in ("confusion.svg", "confusion-dark.svg", "curves.png", "curves-dark.svg"):
         first, second = (tmp_path / again / name for again in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
     names, shares = pictures.shares(found.to_dict())

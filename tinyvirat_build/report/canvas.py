@@ -1,13 +1,11 @@
 """How the figures of a build look and are saved: the style of all figures, light and dark.
 
 They have the width of a column in print, which is that of a phone's screen as well. The same
-statistics give the same bytes, for equal versions of matplotlib. The dark variant is the light one
-in other colours.
+statistics give the same bytes, for equal versions of matplotlib.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -19,26 +17,13 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from tinyvirat_build import plots
-from tinyvirat_build.plots import BLUE, GREY, ORANGE, WIDTH
+from tinyvirat_build.plots import BLUE, GREY, GRID, ORANGE, WIDTH
 
-INK: Final = "#000000"
-DIM: Final = "#767676"
-GRID: Final = "#cccccc"
-PAGE: Final = "#ffffff"
 LOSS: Final = "#d55e00"
 LOSS_INK: Final = "#b04a00"  # of words, which need more contrast than bars
 SPLIT_COLOURS: Final = (BLUE, ORANGE, GREY)
-STEPS: Final = 9  # colours of a scale, from nothing to most
 
 _MORE: Final[dict[str, Any]] = {"xtick.minor.width": 0.3, "axes.spines.left": False}
-
-
-def scale(colours: int, *, dark: bool = False) -> list[str]:
-    """Colours from few to many, the many farthest from the page's own."""
-    low, high = ("#1c2c38", "#9bd5fb") if dark else ("#e8f1f8", "#08457e")
-    ends = np.array([[int(end[i : i + 2], 16) / 255 for i in (1, 3, 5)] for end in (low, high)])
-    parts = np.linspace(0, 1, colours)[:, None]
-    return [str(to_hex(c)) for c in ends[0] * (1 - parts) + ends[1] * parts]
 
 
 def groups(colours: int, *, dark: bool = False) -> list[str]:
@@ -47,19 +32,9 @@ def groups(colours: int, *, dark: bool = False) -> list[str]:
     return [str(to_hex(c)) for c in found]
 
 
-def _in_the_dark() -> dict[str, str]:
-    pairs = {
-        INK: "#e6e8ea", DIM: "#9ba1a8", GRID: "#3a4047", PAGE: "#15181b", BLUE: "#56b4e9",
-        LOSS: "#ff9150", LOSS_INK: "#ff9150", SPLIT_COLOURS[2]: "#c9ccd0",
-    }  # fmt: skip
-    pairs |= dict(zip(scale(STEPS), scale(STEPS, dark=True), strict=True))
-    for n in (6, 7):
-        pairs |= dict(zip(groups(n), groups(n, dark=True), strict=True))
-    return pairs
-
-
-_DARK: Final = _in_the_dark()
-_COLOUR: Final = re.compile(r"#[0-9a-f]{6}\b")
+_DARK: Final = {LOSS: "#ff9150", LOSS_INK: "#ff9150"} | {
+    light: dark for n in (6, 7) for light, dark in zip(groups(n), groups(n, dark=True), strict=True)
+}
 
 
 def styled() -> AbstractContextManager[None]:
@@ -74,17 +49,7 @@ def new(height: float) -> tuple[Figure, Axes]:
 
 def save(figure: Figure, name: str, *, png: bool = False) -> dict[str, bytes]:
     """A figure as files by name: SVG, light and dark, and if asked for, PNG of 300 dpi."""
-    light = plots.saved(figure, "svg")
-    files = {f"{name}.svg": light, f"{name}-dark.svg": darkened(light)}
-    return files | ({f"{name}.png": plots.saved(figure, "png")} if png else {})
-
-
-def darkened(svg: bytes) -> bytes:
-    """An SVG of these figures in the colours of a dark page."""
-    # What has no colour of its own, such as text, is black.
-    text = svg.decode().replace("<defs>", f'<g style="fill: {INK}">\n<defs>', 1)
-    text = text.replace("</svg>", "</g>\n</svg>")
-    return _COLOUR.sub(lambda found: _DARK.get(found[0], found[0]), text).encode()
+    return plots.files(figure, name, png=png, dark=_DARK)
 
 
 def legend(figure: Figure, columns: int, title: str | None = None) -> None:

@@ -14,10 +14,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from tinyvirat_build.plots import BLUE, WIDTH
+from tinyvirat_build.plots import BLUE, DIM, GRID, INK, PAGE, STEPS, WIDTH, scale
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.report import canvas
-from tinyvirat_build.report.canvas import DIM, GRID, INK, PAGE, SPLIT_COLOURS, STEPS
+from tinyvirat_build.report.canvas import SPLIT_COLOURS
 
 _CAMERAS: Final = 24  # that have a row of their own
 _NUMBERED: Final = 10  # classes, up to which a cell has room for its number
@@ -62,7 +62,7 @@ def cooccurrence(stats: Mapping[str, Any]) -> Figure | None:
     figure, axes = canvas.new(1.0 + max(2.1 * min(1, 0.3 + len(names) / 20), 0.1 * len(names)))
     axes.pcolormesh(
         np.where(np.eye(len(names), dtype=bool), np.nan, level),
-        cmap=ListedColormap(canvas.scale(STEPS)), vmin=-0.5, vmax=STEPS - 0.5,
+        cmap=ListedColormap(scale()), vmin=-0.5, vmax=STEPS - 0.5,
         edgecolors=PAGE, linewidth=0.3,
     )  # fmt: skip
     shown = [name if len(name) <= 26 else name[:25] + "…" for name in names]

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
-from tinyvirat_build.plots import WIDTH
+from tinyvirat_build.plots import DIM, PAGE, WIDTH
 from tinyvirat_build.records import SPLITS
 from tinyvirat_build.report import canvas, drawings
-from tinyvirat_build.report.canvas import DIM, PAGE, SPLIT_COLOURS
+from tinyvirat_build.report.canvas import SPLIT_COLOURS
 from tinyvirat_build.report.funnel import funnel, losses
 from tinyvirat_build.stages.stats import BEYOND, RESOLUTIONS
 

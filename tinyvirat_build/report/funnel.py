@@ -8,9 +8,9 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tinyvirat_build.plots import BLUE
+from tinyvirat_build.plots import BLUE, DIM, INK
 from tinyvirat_build.report import canvas
-from tinyvirat_build.report.canvas import DIM, INK, LOSS, LOSS_INK
+from tinyvirat_build.report.canvas import LOSS, LOSS_INK
 
 _REASONS: Final = 3  # named of a stage or a label; the others are summed up
 

@@ -22,10 +22,11 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 from matplotlib.transforms import Bbox
 
+from tinyvirat_build import plots
 from tinyvirat_build.errors import DataError, TrainError
 from tinyvirat_build.geometry.arrays import Floats, Ints
 from tinyvirat_build.pack.read import open_pack
-from tinyvirat_build.plots import COLOURS, KINDS, WIDTH, new, saved, styled
+from tinyvirat_build.plots import COLOURS, DIM, GREY, GRID, WIDTH, new, styled
 from tinyvirat_build.scoring.truth import split_truth
 from tinyvirat_build.store import write_bytes
 
@@ -46,7 +47,7 @@ class PerClass:
 
 
 def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:
-    """Write figure4, figure5 and figure6 as SVG and PNG (300 dpi); return their paths.
+    """Write figure4, figure5 and figure6, light, dark and as PNG (300 dpi); return their paths.
 
     Classes without a clip in the split that was scored are left out: their F1 says nothing.
 
@@ -71,13 +72,13 @@ def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:
 
 
 def save(drawn: Mapping[str, Figure], out: Path) -> list[Path]:
-    """Write figures by their names, as SVG and PNG (300 dpi); return the files' paths."""
-    files = []
-    for name, figure in drawn.items():
-        for kind in KINDS:
-            files.append(out / f"{name}.{kind}")
-            write_bytes(files[-1], saved(figure, kind))
-    return files
+    """Write figures by their names, as SVG, light and dark, and PNG; return the files' paths."""
+    files = [
+        own for name, figure in drawn.items() for own in plots.files(figure, name, png=True).items()
+    ]
+    for name, data in files:
+        write_bytes(out / name, data)
+    return [out / name for name, _ in files]
 
 
 def read_results(results: Sequence[Path], build: Path) -> PerClass:
@@ -162,14 +163,14 @@ def _bars(shown: PerClass) -> Figure:
         for i in np.flatnonzero(shown.f1[m, order] < _UNSEEN):  # else it looks as if left out
             axes.annotate(
                 f"{shown.f1[m, order[i]]:.2g}", (0, place[i]), (2, 0), textcoords="offset points",
-                va="center", fontsize=min(6.0, 0.8 * thick * row * 72), color="#404040",
+                va="center", fontsize=min(6.0, 0.8 * thick * row * 72), color=GREY,
             )  # fmt: skip
     axes.set_yticks(range(len(order)), [shown.classes[c] for c in order])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) - 0.45, -0.55)
     axes.set_xlim(0, 1)
     axes.set_xlabel("F1")
-    axes.grid(axis="x", linewidth=0.3, color="#cccccc")
+    axes.grid(axis="x", linewidth=0.3, color=GRID)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
     _legend(figure, shown.models)
@@ -190,10 +191,10 @@ def _scatter(shown: PerClass, x: npt.NDArray[Any], label: str, *, log: bool = Fa
     axes.set_ylim(-0.04, 1.04)
     axes.set_xlabel(label)
     axes.set_ylabel("F1")
-    axes.grid(linewidth=0.3, color="#e0e0e0")
+    axes.grid(linewidth=0.3, color=GRID)
     axes.set_axisbelow(True)
     if len(shown.models) > 1:
-        axes.vlines(x, shown.f1.min(axis=0), shown.f1.max(axis=0), color="#bbbbbb", linewidth=0.5)
+        axes.vlines(x, shown.f1.min(axis=0), shown.f1.max(axis=0), color=DIM, linewidth=0.5)
     for m, model in enumerate(shown.models):
         size = 3 + 1.2 * (len(shown.models) - 1 - m)  # equal values show around the later mark
         axes.plot(
@@ -247,11 +248,9 @@ def _name_points(axes: Axes, x: npt.NDArray[Any], shown: PerClass, renderer: Ren
                 ha=side,
                 va="center",
                 fontsize=5.5,
-                color="#404040",
+                color=GREY,
                 annotation_clip=False,
-                arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": "#808080"}
-                if dy
-                else None,
+                arrowprops={"arrowstyle": "-", "linewidth": 0.3, "color": DIM} if dy else None,
             )
             text.set_in_layout(False)
             text.update_positions(renderer)

@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tinyvirat_build.errors import TrainError
 from tinyvirat_build.geometry.arrays import Floats
-from tinyvirat_build.plots import COLOURS, WIDTH, new, styled
+from tinyvirat_build.plots import COLOURS, GRID, INK, PAGE, STEPS, WIDTH, new, scale, styled
 from tinyvirat_build.scoring.figures import read, save, told_apart
 
-_BLUES: Final = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#08457e"])
 _WRITTEN: Final = 0.005  # the least share that a cell writes
 _CURVES: Final = {"loss": "loss", "val_f1": "macro F1 on val", "val_map": "mAP on val"}
 
 
 def draw_confusions(results: Sequence[Path], out: Path) -> list[Path]:
-    """Write ``confusion`` (of several results ``confusion-1``, …) as SVG and PNG.
+    """Write ``confusion`` (of several results ``confusion-1``, …) as SVG, light and dark, and PNG.
 
     Row i, column j is the share of the clips with label i and without j that were said to have j;
     on the diagonal, of the clips with label i that were said to have it. Classes that no clip has
@@ -55,7 +54,11 @@ def _confusion(tree: Mapping[str, Any], title: str) -> Figure:
     names, found = shares(tree)
     side = 0.9 + 0.17 * max(len(names), 6)
     figure, axes = new(max(WIDTH, side + 0.9), max(2.6, side + 0.6))
-    axes.pcolormesh(found, cmap=_BLUES, vmin=0, vmax=1, edgecolors="#e0e0e0", linewidth=0.3)
+    colours = ListedColormap([PAGE, *scale()])
+    level = np.where(found < _WRITTEN, 0, np.ceil(STEPS * np.minimum(found, 1)))
+    axes.pcolormesh(
+        level, cmap=colours, vmin=-0.5, vmax=STEPS + 0.5, edgecolors=GRID, linewidth=0.3
+    )
     ticks = np.arange(len(names)) + 0.5
     shown = [name.replace("$", r"\$") for name in names]
     axes.set_yticks(ticks, shown)
@@ -71,14 +74,14 @@ def _confusion(tree: Mapping[str, Any], title: str) -> Figure:
         if share >= _WRITTEN:
             axes.text(
                 j + 0.5, i + 0.5, f"{100 * share:.0f}", ha="center", va="center", fontsize=5,
-                color="#ffffff" if share > 0.5 else "#202020",
+                color=PAGE if level[i, j] > STEPS / 2 else INK,
             )  # fmt: skip
-    axes.set_title(f"{title}, {tree['split']}: % of the clips with the true label", fontsize=7)
+    figure.suptitle(f"{title}, {tree['split']}:\n% of the clips with the true label", fontsize=7)
     return figure
 
 
 def draw_curves(logs: Mapping[str, Sequence[Mapping[str, str]]], out: Path) -> list[Path]:
-    """Write ``curves`` as SVG and PNG: loss, F1 and mAP of each run over its epochs.
+    """Write ``curves`` light, dark and as PNG: loss, F1 and mAP of each run over its epochs.
 
     ``logs``: each run's name and the rows of its log.csv; what an epoch did not measure is empty.
 
@@ -104,9 +107,10 @@ def _curves(logs: Mapping[str, Sequence[Mapping[str, str]]]) -> Figure:
             axes.plot(
                 [int(row["epoch"]) for row in known], [float(row[column]) for row in known],
                 color=colour, linewidth=1, marker="o", markersize=1.5, label=name,
+                clip_on=False,
             )  # fmt: skip
         axes.set_ylabel(_CURVES[column])
-        axes.grid(linewidth=0.3, color="#e0e0e0")
+        axes.grid(linewidth=0.3, color=GRID)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_ylim(bottom=0)
     parts[-1].set_xlabel("epoch")
