@@ -79,9 +79,9 @@ test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest ve
 
 MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video)
 
-mutants: $(VENV)/.dev  ## change stages and numbering here and there: what no test notices
+mutants: $(VENV)/.dev  ## change stages and numbering: what no test notices (MUTANTS='*.filter.*': hours else)
 	$(PIP) mutmut
-	$(BIN)/mutmut run
+	$(BIN)/mutmut run $(MUTANTS)
 	$(BIN)/mutmut results
 
 lint: $(VENV)/.dev  ## ruff
