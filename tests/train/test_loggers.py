@@ -77,6 +77,19 @@ def test_a_logger_that_raises_is_one_clear_line(tmp_path: Path) -> None:
         start(tmp_path / "run", small("logger=os:getcwd"))
 
 
+@pytest.mark.parametrize("which", ["scalars", "close"])
+def test_a_logger_that_fails_later_is_blamed_too(which: str, tmp_path: Path, mine: list) -> None:
+    import mine_of_test
+
+    def fail(self: object, *_: object) -> None:
+        raise OSError("no line to the server")
+
+    broken = type("Broken", (mine_of_test.Logger,), {which: fail})
+    mine_of_test.Broken = broken
+    with pytest.raises(SettingsError, match="logger 'mine_of_test:Broken': OSError: no line"):
+        start(tmp_path / "run", small("logger=mine_of_test:Broken"))
+
+
 def test_the_profiler_records_as_many_steps_as_asked_for(tmp_path: Path) -> None:
     start(tmp_path, small("epochs=2", "schedule.milestones=[]", "profile=3", "logger=none"))
     events = json.loads((tmp_path / "profile.json").read_text())["traceEvents"]

@@ -400,6 +400,12 @@ def test_transformers_from_a_folder(kind: str, tmp_path: Path) -> None:
     again = make(f"transformers:{tmp_path}", 5)
     assert again.weights == tmp_path
     assert not load_weights(again.module, tmp_path, head=again.spec.head).missing
+    (tmp_path / "model.safetensors").unlink()  # as older releases have them
+    torch.save(network.module.model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "training_args.bin").write_bytes(b"a pickle, of no weights")
+    older = make(f"transformers:{tmp_path}", 5)
+    assert older.weights == tmp_path
+    assert not load_weights(older.module, tmp_path, head=older.spec.head).missing
     with torch.no_grad():
         expected = network.module.eval()(clips)
         torch.testing.assert_close(again.module.eval()(clips), expected, rtol=0, atol=0)

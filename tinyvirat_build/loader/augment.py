@@ -79,9 +79,11 @@ def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...]) -> None
         SettingsError: with the rule that is broken.
     """
     finite = all(math.isfinite(v) for v in (*mean, *std))
-    if not (len(mean) == len(std) == 3 and finite and min(std) > 0):
+    right = len(mean) == len(std) == 3 and finite and min(std) > 0
+    if not (right and min(mean) >= 0 and max(mean) <= 1):
         raise SettingsError(
-            f"normalisation: mean and std are three numbers each, std above 0; found {mean}, {std}"
+            "normalisation: mean and std are three numbers each, of pixels from 0 to 1, and std is "
+            f"above 0; found {mean}, {std}"
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,14 +45,39 @@ def logger_of(name: str) -> LoggerFactory:
     if not callable(found):
         raise SettingsError(f"logger {name!r} is no function or class; give MODULE:FACTORY")
 
-    def made(folder: Path, settings: Mapping[str, Any], step: int) -> Logger:
+    return partial(_Theirs, name, found)
+
+
+class _Theirs:
+    """A user's logger: whatever goes wrong in it is told as its own."""
+
+    def __init__(
+        self,
+        name: str,
+        factory: LoggerFactory,
+        folder: Path,
+        settings: Mapping[str, Any],
+        step: int,
+    ) -> None:
+        self._name = name
+        with self._blamed():
+            self._logger = factory(folder, settings, step)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        with self._blamed():
+            self._logger.scalars(values, step)
+
+    def close(self) -> None:
+        with self._blamed():
+            self._logger.close()
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
         try:
-            return found(folder, settings, step)
+            yield
         except Exception as e:  # a user's code raises anything
             what = " ".join(f"{type(e).__name__}: {e}".split())
-            raise SettingsError(f"logger {name!r}: {what}; mend it, or set another") from e
-
-    return made
+            raise SettingsError(f"logger {self._name!r}: {what}; mend it, or set another") from e
 
 
 class _Board:

@@ -32,6 +32,9 @@ _KEYS: Final = (
 _NESTED: Final = "model."  # under which i3d-112 keeps what i3d-224 has at the top
 _GLOBAL: Final = re.compile(r"(?:GLOBAL|class|function) '?([A-Za-z_]\w*(?:\.\w+)+)")
 
+# The first kind that a folder has is read; training_args.bin lies beside what is a transformer's.
+_PATTERNS: Final = ("*.safetensors", "pytorch_model*.bin", "*.bin", "*.pt", "*.pth")
+
 
 @dataclass(frozen=True, slots=True)
 class WeightsReport:
@@ -184,10 +187,17 @@ def files_of(weights: Path) -> list[Path]:
     """
     if not weights.is_dir():
         return [weights]
-    for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth"):
-        if found := sorted(weights.glob(pattern)):
-            return found
+    if found := weights_in(weights):
+        return found
     raise TrainError(f"{weights}: no weights in it (*.safetensors, *.bin, *.pt); give another")
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """The files of a folder that hold weights, of the best kind that is there."""
+    for pattern in _PATTERNS:
+        if found := sorted(folder.glob(pattern)):
+            return found
+    return []
 
 
 def checksum(weights: Path) -> str:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from tinyvirat_build.errors import SettingsError, TrainError
 from tinyvirat_build.train.models.spec import Spec, read_spec
+from tinyvirat_build.train.weights import weights_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def find(path: Path, num_classes: int, kept: Path | None = None) -> Adapted:
         "distribution": "transformers",
         "version": metadata.version("transformers"),
     }
-    weights = path if is_folder and any(path.glob("*.safetensors")) else None
+    weights = path if is_folder and weights_in(path) else None
     module = VideoTransformer(model, kind.clips)
     return Adapted(module, _spec(kind, module, config, file), origin, file, weights)
 
