@@ -398,7 +398,7 @@ def test_a_buffer_in_a_cycle_comes_back_while_another_is_taken():
         ({"short": "bogus"}, "short is one of loop, pad"),
         ({"sampler": "bogus"}, "no sampler 'bogus'"),
         ({"mean": (0.5,)}, "mean and std are three numbers each"),
-        ({"std": (0.0, 1.0, 1.0)}, "std above 0"),
+        ({"std": (0.0, 1.0, 1.0)}, "std is above 0"),
         ({"dtype": torch.float64}, "dtype is float32, bfloat16 or float16"),
         ({"mode": "fast"}, "mode is auto, stream or resident"),
         ({"batch_size": 3, "augment": Augment(mixup=1)}, "needs an even batch_size"),
