@@ -109,7 +109,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", DAMAGE)
+# Which take as long as the whole build.
+_LONG = ("build.yaml is no YAML", "all units", "statistics")
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(w, marks=pytest.mark.slow) if w in _LONG else w for w in DAMAGE]
+)
 def test_what_is_damaged_is_made_again(what: str, whole: Path, data: Path, out: Path) -> None:
     DAMAGE[what](out)
     result = build(data, out)
@@ -326,7 +332,7 @@ def test_a_full_disk(small_disk: Path, data: Path, whole: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are as Linux has them")
-@pytest.mark.parametrize("limit", ["-v 2500000", "-n 16"])
+@pytest.mark.parametrize("limit", [pytest.param("-v 2500000", marks=pytest.mark.slow), "-n 16"])
 def test_a_build_under_a_limit_is_whole_or_told_and_made_whole(
     limit: str, data: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -405,7 +411,7 @@ def test_tables_of_an_earlier_run_are_not_taken_for_this_ones(
     [
         pytest.param("filter", "publish.public=true", marks=pytest.mark.slow),
         pytest.param("filter", "encode.codec=h264-crf", marks=pytest.mark.slow),
-        ("filter", "encode.pack=false"),
+        pytest.param("filter", "encode.pack=false", marks=pytest.mark.slow),
         ("partition", "filter.min_samples=3"),
     ],
 )

@@ -183,7 +183,11 @@ def hang_on_the_first(video: Video) -> StageResult:
 
 
 @pytest.mark.parametrize(
-    ("cut", "reason"), [("die_on_the_first", "crashed"), ("hang_on_the_first", "timeout")]
+    ("cut", "reason"),
+    [
+        ("die_on_the_first", "crashed"),
+        pytest.param("hang_on_the_first", "timeout", marks=pytest.mark.slow),
+    ],
 )
 def test_a_worker_that_dies_or_hangs_costs_one_video(
     cut: str,

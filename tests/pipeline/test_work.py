@@ -96,7 +96,7 @@ def cut(video: Video) -> StageResult:
     ("stage", "kind"),
     [
         pytest.param("index", "crashed", marks=pytest.mark.slow),
-        ("index", "timeout"),
+        pytest.param("index", "timeout", marks=pytest.mark.slow),
         ("merge", "crashed"),
         pytest.param("merge", "failed", marks=pytest.mark.slow),
         pytest.param("cut", "failed", marks=pytest.mark.slow),
@@ -138,7 +138,9 @@ def test_stage_commands_go_on_without_a_video_that_failed(
     assert clips.astype(object).where(clips.notna(), "").to_dict() == {"a": "", VICTIM: "crashed"}
 
 
-@pytest.mark.parametrize("kind", ["gone", "changed", "unreadable"])
+@pytest.mark.parametrize(
+    "kind", ["gone", *(pytest.param(k, marks=pytest.mark.slow) for k in ("changed", "unreadable"))]
+)
 def test_what_passes_while_a_video_is_cut_is_repaired(
     kind: str, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def test_what_carries_no_stamp_is_refused() -> None:
         stamp.write_stamp(plain, plain, 2048)
 
 
+@pytest.mark.slow
 def test_every_frame_of_the_corpus_is_readable_after_its_encoder(corpus: Discovery) -> None:
     rng = np.random.default_rng(1)
     for entry in corpus.entries:
