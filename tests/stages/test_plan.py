@@ -155,6 +155,7 @@ def test_a_window_over_the_bound_is_an_issue_and_one_at_it_is_not() -> None:
         found = plan(tables([wide]), Merge(), Chunk(), Crop()).clips
         assert len(found.table) == planned
         assert found.issues["reason"].tolist() == ["too_large"] * (1 - planned)
+        assert found.issues["record"].tolist() == ["segment 0 frames [0, 64)"] * (1 - planned)
 
 
 def test_a_window_near_the_edge_stays_in_the_picture() -> None:
