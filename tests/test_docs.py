@@ -113,4 +113,4 @@ def test_what_a_page_types_runs(page: Path, place: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("block", MARKED, ids=name)
 def test_what_is_not_typed(block: Block) -> None:
-    pytest.skip(block.no_run)
+    pytest.skip(f"{block.name}: {block.no_run}")

@@ -325,7 +325,7 @@ def test_a_lossy_build_is_not_called_equal(tmp_path: Path) -> None:
 
 
 def test_where_nothing_was_built_nothing_is_proven(tmp_path: Path) -> None:
-    settings = {**TINY, "chunk.min_frames": 9999}
+    settings = {**TINY, "chunk.length": 9999, "chunk.min_frames": 9999}
     report = tvb.build("demo", tmp_path / "out", settings=settings, workers=1).verify()
     assert [p.detail for p in report.problems] == ["holds no clip to prove"]
 

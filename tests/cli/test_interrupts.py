@@ -42,3 +42,21 @@ def test_a_command_ends_that_waits_for_what_takes_ten_minutes() -> None:
         "stopping after 1 of 9 videos (render)\n"
         "stopped; what is finished stays. To go on: tinyvirat-build wait\n"
     )
+
+
+def test_an_interrupt_while_the_program_is_loaded_is_one_line() -> None:
+    program = """
+import sys
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "tinyvirat_build.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from tinyvirat_build.__main__ import main
+
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "stopped before anything began\n")

@@ -62,6 +62,8 @@ def test_what_is_asked_for_holds_for_every_source(tmp_path: Path) -> None:
         ("chunk.length=64.5", "chunk.length takes a whole number"),
         ("chunk.length=true", "chunk.length takes a whole number"),
         ("chunk.lengths=[150, 40]", "[min, max]"),
+        ("chunk.min_frames=65", r"chunk.min_frames (65) is up to the length of a chunk (64)"),
+        ("chunk.lengths=[4, 8]", r"chunk.min_frames (16) is up to the length of a chunk (8)"),
         ("partition.targets=[0.5, 0.2]", "partition.targets"),
         ("crop={min_side: 127, max_side: 127}", "made even"),
         ("crop.max_side=-5", "range: crop.max_side is 2 or more"),

@@ -78,9 +78,8 @@ def _compared(found: _Input, known: Expected) -> str:
         what = lacking if bare else f"all activities of {whole} have their boxes"
         return f"{clips}; nothing is known to compare them with: {what}.{beside}"
     if found.clips != known.clips:
-        return (
-            f"Expected {known.clips:,} clips of {whole} before the filter, found {found.clips:,}."
-        )
+        expected = f"Expected {known.clips:,} clips of {whole} before the filter"
+        return f"{expected}, found {found.clips:,}.{beside}"
     if bare:
         return f"Not complete: {lacking}. Of the others come {clips}, as expected.{beside}"
     return f"Complete: {clips}, as expected of {whole}.{beside}"

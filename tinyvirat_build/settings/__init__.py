@@ -347,6 +347,7 @@ def _is_day(text: str) -> bool:
 def _check(s: Settings) -> None:
     chunk, crop, shares, drawn = s.chunk, s.crop, s.partition.targets, s.chunk.lengths
     even, least = crop.grid != "truncate", min(drawn) if drawn else chunk.length
+    most = max(drawn) if drawn else chunk.length
     rules = {
         "merge.threshold is in (0, 1]": 0 < s.merge.threshold <= 1,
         "merge.bridge is 0 or more frames": s.merge.bridge >= 0,
@@ -355,6 +356,9 @@ def _check(s: Settings) -> None:
         "parse.max_gap is 0 or more frames": s.parse.max_gap >= 0,
         "chunk.length is 1 or more frames": chunk.length >= 1,
         "chunk.min_frames is 1 or more": chunk.min_frames >= 1,
+        f"chunk.min_frames ({chunk.min_frames}) is up to the length of a chunk ({most})": (
+            chunk.min_frames <= most or chunk.remainder in ("merge", "whole")
+        ),
         "chunk.lengths is [min, max]": not drawn or (len(drawn) == 2 and 1 <= drawn[0] <= drawn[1]),
         "chunk.overlap is 0 or more frames, fewer than a chunk has": 0 <= chunk.overlap < least,
         "crop.seen is a share in (0, 1]": 0 < crop.seen <= 1,

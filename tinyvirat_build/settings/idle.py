@@ -27,6 +27,7 @@ def idle(settings: Settings) -> dict[str, str]:
         (merge.touch == "actor", "merge.touch=actor", ["merge.measure", "merge.threshold"]),
         (bool(chunk.lengths), f"chunk.lengths={list(chunk.lengths)}", ["chunk.length"]),
         (not chunk.lengths, "chunk.lengths=[]", ["chunk.seed"]),
+        (crop.mode == "static", "crop.mode=static", ["crop.smooth"]),
         (not crop.sides, "crop.sides=[]", ["crop.snap"]),
         (crop.enlarge == 1, "crop.enlarge=1", ["crop.enlarge_under"]),
         (crop.labels != "split", f"crop.labels={crop.labels}", ["crop.seen"]),
