@@ -96,7 +96,7 @@ OTHER = {  # another value, where none follows from the one that the setting has
     "crop.grid": "truncate", "partition.targets": [0.5, 0.25, 0.25], "partition.group": "video",
     "partition.lists": {"virat": "official"}, "videos.missing": "skip", "videos.max_held": 0.5,
     "encode.codec": "ffv1", "report.previews": "none",
-    "by_source": {"virat": {"chunk": {"length": 9}}},
+    "by_source": {"virat": {"chunk": {"length": 19}}},
     "expected": [{"input": "virat/kpf", "videos": 1, "activities": 1, "clips": 1}],
     **{f"publish.quality.{bound}": 0.5 for bound in (
         "min_motion", "min_brightness", "max_brightness", "min_contrast", "min_blur", "max_frozen",
