@@ -84,6 +84,14 @@ def test_where_not_all_labels_can_reach_every_split_most_do() -> None:
     assert got.all(axis=1).sum() == 2
 
 
+def test_the_seed_alone_tells_groups_apart_that_are_alike() -> None:
+    counts = counts_of(np.ones((12, 2), int))
+    moved = Counts(counts.groups[::-1], counts.labels, counts.table)
+    ways = [stratify(counts, TARGETS, {}, seed) for seed in range(4)]
+    assert [stratify(moved, TARGETS, {}, seed) for seed in range(4)] == ways
+    assert len({tuple(sorted(way.items())) for way in ways}) > 1
+
+
 def test_shares_are_near_the_target() -> None:
     rng = np.random.default_rng(1)
     table = rng.poisson(rng.gamma(0.5, 4, size=(200, 26)))
