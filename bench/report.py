@@ -127,7 +127,7 @@ def previews(name: str, videos: list[tuple[Path, pd.DataFrame]], codec: str) -> 
             cut += time.process_time() - began
             rows = wanted(rows_of(clips), settings)
             for way in spent:
-                own = rows.assign(pack_file="clips.yuv" if way == "the pack" else None)
+                own = rows if way == "the pack" else rows.assign(pack_file=None)
                 began = time.process_time()
                 sizes += [len(encode(row, Path(folder))) for row in own.to_dict("records")]
                 spent[way] += time.process_time() - began
@@ -142,8 +142,9 @@ def rows_of(clips: pd.DataFrame) -> pd.DataFrame:
     count = clips["end"] - clips["start"]
     size = count * clips["width"] * clips["height"] * 3 // 2
     return clips.assign(
-        path=clips["clip_id"] + ".mp4", n_frames=count, pack_offset=size.cumsum() - size
-    )
+        path=clips["clip_id"] + ".mp4", n_frames=count, pack_file="clips.yuv",
+        pack_offset=size.cumsum() - size,
+    )  # fmt: skip
 
 
 def of_demo(build: Path) -> list[tuple[Path, pd.DataFrame]]:
