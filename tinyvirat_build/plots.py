@@ -72,11 +72,11 @@ def saved(figure: Figure, kind: Kind) -> bytes:
     return out.getvalue()
 
 
-def scale(colours: int = STEPS, *, dark: bool = False) -> list[str]:
-    """Colours from few to many, the many farthest from the page's own."""
+def scale(*, dark: bool = False) -> list[str]:
+    """:data:`STEPS` colours from few to many, the many farthest from the page's own."""
     low, high = ("#1c2c38", "#9bd5fb") if dark else ("#e8f1f8", "#08457e")
     ends = np.array([[int(end[i : i + 2], 16) / 255 for i in (1, 3, 5)] for end in (low, high)])
-    parts = np.linspace(0, 1, colours)[:, None]
+    parts = np.linspace(0, 1, STEPS)[:, None]
     return [str(to_hex(c)) for c in ends[0] * (1 - parts) + ends[1] * parts]
 
 

@@ -104,9 +104,11 @@ def test_clips_that_browsers_play_need_none(rows: pd.DataFrame) -> None:
     for codec in PLAYED:
         assert made(codec).empty
         assert len(made(codec, "always")) == len(rows)
-    for codec in ("ffv1", "mpeg4"):  # unasked if they are cheap, which they are from a pack
-        assert len(made(codec)) == len(rows)
-        assert len(made(codec, clips=bare)) == 1
+    assert len(made("ffv1")) == len(rows)  # unasked if they are cheap, which they are from a pack
+    assert len(made("ffv1", clips=bare)) == 1
+    assert made("mpeg4").empty  # the pack has the source's pixels, the clips have not
+    assert made("mpeg4", "always")["pack_file"].isna().all()
+    for codec in ("ffv1", "mpeg4"):
         assert len(made(codec, "always", bare)) == len(rows)
         assert made(codec, "none").empty
     assert preview_name("ab" * 32) == "ab" * 8

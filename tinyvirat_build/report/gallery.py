@@ -12,7 +12,6 @@ import pandas as pd
 from tinyvirat_build.audit import KINDS
 from tinyvirat_build.records import KEYS, QUALITY, REASONS, SPLITS, Key
 from tinyvirat_build.report.previews import FRAMES, PLAYED, preview_name
-from tinyvirat_build.video.encode import LOSSLESS
 
 CHUNK: Final = 2000  # clips of one script
 
@@ -63,7 +62,6 @@ def head(
 ) -> dict[str, Any]:
     """What all clips share: classes, videos, the kinds of findings, what quality is known."""
     known = videos.set_index([videos[k].astype(str) for k in KEYS])
-    lossy = given.codec not in LOSSLESS and clips["pack_file"].notna().any()
     return {
         "classes": list(classes),
         "splits": list(SPLITS),
@@ -71,7 +69,6 @@ def head(
         "chunks": -(-len(clips) // CHUNK),
         "codec": given.codec,
         "unplayed": _UNPLAYED,
-        "preview": "A preview, lossy" + (", of the source's pixels" if lossy else ""),
         "frames": FRAMES,
         "kinds": KINDS,
         "reasons": {r: REASONS.get(r, "") for r in sorted(set(clips["reason"].dropna()))},

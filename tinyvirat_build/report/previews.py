@@ -26,6 +26,7 @@ from tinyvirat_build.report.scripts import FOLDER
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.store import PARTIAL
 from tinyvirat_build.store.means import raise_if_lacking
+from tinyvirat_build.video.encode import LOSSLESS
 
 PREVIEWS: Final = f"{FOLDER}/previews"
 PLAYED: Final = ("h264", "h264-crf", "vp9-lossless")  # codecs that browsers play themselves
@@ -49,16 +50,19 @@ def preview_path(name: str) -> str:
 
 
 def wanted(clips: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """The clips of the manifest to make previews of.
+    """The clips of the manifest to make previews of; with no pack, where that has others' pixels.
 
     Unasked, of those alone whose frames a pack has: to decode a clip again may cost a quarter of
-    what it cost to cut it, to read them a tenth at the most.
+    what it cost to cut it, to read them a tenth at the most. A clip of a lossy codec is shown as it
+    is, whether or not there is a pack beside it.
     """
     codec, asked = settings.encode.codec, settings.report.previews
     if asked == "none" or (asked == "auto" and codec in PLAYED):
         return clips.iloc[:0]
-    there = "pack_file" if asked == "auto" else "path"
-    return clips[clips["path"].notna() & clips[there].notna()]
+    rows = clips[clips["path"].notna()]
+    if codec not in LOSSLESS:
+        rows = rows.assign(pack_file=None)
+    return rows if asked == "always" else rows[rows["pack_file"].notna()]
 
 
 def make_previews(clips: pd.DataFrame, root: Path) -> frozenset[str]:

@@ -73,12 +73,12 @@ def draw(results: Sequence[Path], build: Path, out: Path) -> list[Path]:
 
 def save(drawn: Mapping[str, Figure], out: Path) -> list[Path]:
     """Write figures by their names, as SVG, light and dark, and PNG; return the files' paths."""
-    files = [
-        own for name, figure in drawn.items() for own in plots.files(figure, name, png=True).items()
-    ]
-    for name, data in files:
-        write_bytes(out / name, data)
-    return [out / name for name, _ in files]
+    written = []
+    for name, figure in drawn.items():
+        for file, data in plots.files(figure, name, png=True).items():
+            written.append(out / file)
+            write_bytes(written[-1], data)
+    return written
 
 
 def read_results(results: Sequence[Path], build: Path) -> PerClass:

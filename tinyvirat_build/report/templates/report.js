@@ -290,7 +290,7 @@
     const last = Math.floor((C.frames[i] - 1) / step(i)) * step(i);
     Object.assign(now, { told, last, xs: spread(told.x), ys: spread(told.y) });
     const room = Math.max(64, Math.min(448, document.documentElement.clientWidth - 48));
-    const shows = () => (now.film || now.strip ? `${C.film[i] === 1 ? "The clip itself" : head.preview + (step(i) > 1 ? `, one frame in ${step(i)}` : "")}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
+    const shows = () => (now.film || now.strip ? `${C.film[i] === 1 ? "The clip itself" : "A preview, lossy" + (step(i) > 1 ? `, one frame in ${step(i)}` : "")}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
     const failed = () => {
       mine.film = mine.strip = null;
       if (now === mine) [$("shown").textContent, $("play").textContent] = [shows(), mine.timer ? "Pause" : "Play"];
