@@ -318,15 +318,16 @@ class StageResult:
     """A stage's table, its issues (with key columns) and its balance.
 
     ``more``: further tables, by name. ``written``: tables as they are written, by name, of which
-    the others hold a part at most. ``parts``: what its unit holds besides tables.
-    ``transient``: why its work failed, where that may pass.
+    the others hold a part at most; a large one may be parts, each made when it is asked for.
+    ``parts``: what its unit holds besides tables. ``transient``: why its work failed, where that
+    may pass.
     """
 
     table: pd.DataFrame
     issues: pd.DataFrame = field(default_factory=lambda: empty("issues"))
     balance: pd.DataFrame = field(default_factory=lambda: empty("balance"))
     more: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    written: Mapping[str, pa.Table] = field(default_factory=dict)
+    written: Mapping[str, pa.Table | Iterable[pa.Table]] = field(default_factory=dict)
     parts: Mapping[str, bytes] = field(default_factory=dict)
     transient: str = ""
 

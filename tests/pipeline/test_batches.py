@@ -99,7 +99,8 @@ def test_a_batch_holds_few_videos_few_bytes_and_one_corpus() -> None:
         SimpleNamespace(entry=entry, units=(), size=size)
         for entry, size in zip(entries, sizes, strict=True)
     ]
-    found = [*batches.in_batches(tasks, lambda task: int(cast(Any, task).size), workers=1)]
+    size = lambda task: int(cast(Any, task).size)  # noqa: E731
+    found = [*batches.in_batches(iter(tasks), len(tasks), size, workers=1)]
     assert sorted(id(t) for batch in found for t in batch) == sorted(map(id, tasks))
     for batch in found:
         assert len({task.entry.source for task in batch}) == 1

@@ -101,7 +101,7 @@ def recognise(folder: Path, form: str = "") -> Draft:
 def _entries(folder: Path, form: str, settings: Settings) -> tuple[Entry, ...]:
     source = Custom(folder / "corpus.yaml", "corpus", form)
     try:
-        return source.survey(folder, settings).entries
+        return tuple(source.survey(folder, settings).entries)
     except DataError:
         return ()
 

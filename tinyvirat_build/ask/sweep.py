@@ -127,7 +127,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
             "settings without them"
         )
     classes = load_classes(request.settings.classes)
-    entries = entries_of(discover(request))
+    entries = list(entries_of(discover(request)))
     of_source = {e.source: request.settings.of(e.source) for e in entries}
     written = {t: s.name for s in stages_before(_swept()[0]) for t in s.writes}
     tasks = [

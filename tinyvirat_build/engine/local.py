@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -131,7 +132,7 @@ def default_workers() -> int:
 
 def run_local(
     work: Callable[[Task], Result],
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     *,
     workers: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
@@ -149,11 +150,13 @@ def run_local(
         yield from in_this_process(work, tasks)
         return
     require(_HANDLES + 4 * count, _THREADS + 2 * count)
+    rest = iter(tasks)
+    first = list(itertools.islice(rest, count))
     with _server_there():
-        pool = Workers(work, max(1, min(count, len(tasks))), preload)
+        pool = Workers(work, max(1, len(first)), preload)  # no more than there are tasks
         try:
             yield from in_turn(
-                tasks,
+                itertools.chain(first, rest),
                 begin=lambda task, _: pool.begin(task, timeout),
                 wait=_first_done,
                 end=pool.end,

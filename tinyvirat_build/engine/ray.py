@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from typing import Any, Final
@@ -76,7 +76,7 @@ def _knock(address: str) -> None:
 
 def run_ray(
     work: Callable[[Task], Result],
-    tasks: Sequence[Task],
+    tasks: Iterable[Task],
     *,
     workers: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,

@@ -48,6 +48,8 @@ def indivisible(task: Any) -> Sequence[Any]:
 class Engine(Protocol):
     """The signature of all engines: yield each task's outcome as it ends, in any order.
 
+    ``tasks`` are taken as they are begun, so that they need not all be in memory at once.
+
     ``workers``: so many tasks at once; by default one a processor, of all machines that there are.
 
     ``timeout``: seconds after which a task is ended.
@@ -72,7 +74,7 @@ class Engine(Protocol):
     def __call__(
         self,
         work: Callable[[Task], Result],
-        tasks: Sequence[Task],
+        tasks: Iterable[Task],
         *,
         workers: int | None = None,
         timeout: float = DEFAULT_TIMEOUT,

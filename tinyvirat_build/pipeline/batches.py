@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from tinyvirat_build.pipeline.tasks import Task
@@ -14,9 +14,11 @@ _TURNS: Final = 4  # batches a worker gets at least, so that all end at about th
 Batch = tuple[Task, ...]
 
 
-def in_batches(tasks: Sequence[Task], size: Callable[[Task], int], workers: int) -> Iterator[Batch]:
-    """Tasks in about their order, the small ones of the same stages and settings together."""
-    most = max(1, min(MOST, len(tasks) // (_TURNS * workers)))
+def in_batches(
+    tasks: Iterable[Task], count: int, size: Callable[[Task], int], workers: int
+) -> Iterator[Batch]:
+    """So many tasks in about their order, small ones of the same stages and settings together."""
+    most = max(1, min(MOST, count // (_TURNS * workers)))
     held: dict[tuple[str, ...], tuple[list[Task], int]] = {}
     for task in tasks:
         entry = task.entry

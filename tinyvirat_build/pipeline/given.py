@@ -135,10 +135,13 @@ class Corpus(dict[str, pd.DataFrame]):
         return store.read_table(table_path(self.out, name))
 
     def _all_activities(self, _: str) -> pd.DataFrame:
-        """Of all videos, planned or not, and with those that fell for want of a box."""
+        """Of all videos, planned or not, and with those that fell for want of a box.
+
+        Of each activity no more than what a partition counts.
+        """
         stage = writer_of("activities").name
         parts = (
-            part
+            part.select([*KEYS, "start", "end", "labels"])
             for e in self.entries
             for part in store.read_unit(
                 unit_path(self.out, stage, e), ["activities", "without_geometry"]

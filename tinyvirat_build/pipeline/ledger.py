@@ -17,8 +17,8 @@ class Ledger:
 
     def __init__(self, tables: Path) -> None:
         self.tables = tables
-        self.keys: dict[str, list[str]] = {}
-        self.units: dict[str, list[str]] = {}  # files
+        self.keys: dict[str, str] = {}  # one of all units' keys, by stage
+        self.units: dict[str, Sequence[str]] = {}  # files
         self.tables_held: dict[str, str] = {}  # the tables that are of these units, by key
         self.discovered: list[pd.DataFrame] = []  # issues of discovery, one frame a source
 
@@ -31,7 +31,7 @@ class Ledger:
         """
         for name in stage.writes:
             if writer_of(name) == stage:
-                parts = (store.read_unit(u, [name])[name] for u in units)
+                parts = (part for u in units for part in store.read_unit_parts(u, name))
                 if not self._table(name, store.digest(name, keys), parts, write=write):
                     return False
         if stage.writes:
@@ -40,7 +40,7 @@ class Ledger:
 
     def hold(self, stage: Stage, keys: Sequence[str], units: Sequence[str]) -> None:
         """Note units of a stage, whose issues and balance then count."""
-        self.keys[stage.name], self.units[stage.name] = list(keys), list(units)
+        self.keys[stage.name], self.units[stage.name] = store.digest(keys), units
 
     def key(self) -> str:
         """What the ledger depends on: every stage's keys, and what discovery found."""
@@ -57,6 +57,7 @@ class Ledger:
             if not write:
                 return False
             store.write_table(path, name, parts, key=key)
+            pa.default_memory_pool().release_unused()
         self.tables_held[name] = key
         return True
 

@@ -6,9 +6,9 @@ Each function is a stage's ``run`` in the table of stages, or says whether its f
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from tinyvirat_build import store
 from tinyvirat_build.errors import PackError
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pack.write import write_pack
 from tinyvirat_build.pipeline.folder import package_version, table_path
@@ -26,8 +27,6 @@ from tinyvirat_build.released.about import About
 from tinyvirat_build.sources import splits
 from tinyvirat_build.stages import filter as rare
 from tinyvirat_build.stages import partition as parts
-
-_WINDOW: Final = ["x", "y"]
 
 
 def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]:
@@ -46,7 +45,7 @@ def groups(corpus: Corpus) -> tuple[pd.DataFrame, Mapping[str, parts.SplitList]]
 def partition(corpus: Corpus) -> StageResult:
     """Give groups to splits, counting the activities of all videos, planned or not."""
     group_of, lists = groups(corpus)
-    clips, windows = _apart(corpus, "clips_planned")
+    clips, file = _apart(corpus, "clips_planned", ["segment_id", "start", "end"])
     result = parts.partition(
         clips,
         corpus["all_activities"],
@@ -56,34 +55,39 @@ def partition(corpus: Corpus) -> StageResult:
         classes=corpus.classes,
         spans=_track_spans(corpus) if corpus.settings.partition.group == "time" else None,
     )
-    return _joined("clips_partitioned", result, windows)
+    return _joined("clips_partitioned", result, file, ["group", "split"])
 
 
-def _apart(corpus: Corpus, name: str) -> tuple[pd.DataFrame, pa.Table | None]:
-    """A table of clips with each row's number in the place of its window, and the windows.
+def _apart(corpus: Corpus, name: str, needed: Sequence[str]) -> tuple[pd.DataFrame, Path | None]:
+    """Some columns of a table of clips, each row's number as ``x``, and the file of the others.
 
-    As objects of Python the windows of many clips would take most of the memory of a build. A
+    As objects of Python all columns of many clips would take most of the memory of a build. A
     table that is at hand already, as a sweep has it, is left as it is.
     """
     if name in corpus:
         return corpus[name], None
-    table = store.read_arrow(table_path(corpus.out, name))
-    light = [column for column in table.column_names if column not in _WINDOW]
-    clips = store.from_arrow(table.select(light))
-    return clips.assign(**dict.fromkeys(_WINDOW, range(len(clips)))), table.select(_WINDOW)
+    path = table_path(corpus.out, name)
+    clips = store.read_table(path, [*KEYS, "clip_id", *needed])
+    return clips.assign(x=range(len(clips))), path
 
 
-def _joined(name: str, result: StageResult, windows: pa.Table | None) -> StageResult:
-    """A stage's result with the windows of its clips again, as it is written."""
-    rows = result.table
-    if windows is None or rows.empty:
+def _joined(name: str, result: StageResult, file: Path | None, own: Sequence[str]) -> StageResult:
+    """A stage's result as it is written: its ``own`` columns, with the others of its clips."""
+    if file is None or result.table.empty:
         return result
-    table = store.to_arrow(name, rows.assign(x=None, y=None))
-    for column in _WINDOW:
-        own = windows.column(column).take(pa.array(rows[column].to_numpy(np.int64)))
-        at = table.schema.get_field_index(column)
-        table = table.set_column(at, table.schema.field(at), own)
-    return replace(result, written={name: table})
+    rows = result.table["x"].to_numpy(np.int64)
+    return replace(result, written={name: _parts(name, rows, result.table[[*own]], file)})
+
+
+def _parts(name: str, rows: Ints, own: pd.DataFrame, file: Path) -> Iterator[pa.Table]:
+    """Some rows of a table, in their order, with columns of their own."""
+    first = 0
+    for batch in store.read_batches(file):
+        here = slice(*np.searchsorted(rows, (first, first + len(batch))))
+        taken = batch.take(pa.array(rows[here] - first))
+        yield store.with_columns(name, taken, own[here])
+        pa.default_memory_pool().release_unused()
+        first += len(batch)
 
 
 def _track_spans(corpus: Corpus) -> pd.DataFrame:
@@ -102,9 +106,9 @@ def filter(corpus: Corpus) -> StageResult:
     settings = corpus.settings.filter
     if corpus.trial:
         settings = replace(settings, min_samples=0)
-    clips, windows = _apart(corpus, "clips_partitioned")
+    clips, file = _apart(corpus, "clips_partitioned", ["labels", "split"])
     result = rare.filter_rare(clips, settings, classes=corpus.classes)
-    return _joined("clips_filtered", result, windows)
+    return _joined("clips_filtered", result, file, ["labels"])
 
 
 def publish(corpus: Corpus) -> StageResult:

@@ -15,7 +15,7 @@ just these; a stage after those asked for that is finished so keeps its rows in 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ import pyarrow as pa
 from tinyvirat_build import store
 from tinyvirat_build.pipeline import keys
 from tinyvirat_build.pipeline.folder import package_version, unit_path
-from tinyvirat_build.pipeline.given import Corpus, Video
+from tinyvirat_build.pipeline.given import Corpus, OwnRows, Video
 from tinyvirat_build.pipeline.ledger import Ledger
 from tinyvirat_build.pipeline.on_corpus import groups
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import Stage, order_of, resolve, stages_before, writer_of
 from tinyvirat_build.pipeline.tasks import Task, Unit
+from tinyvirat_build.records import Key
 from tinyvirat_build.released.about import citation_of, differing
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
@@ -51,6 +52,7 @@ class Known:
     hashes: store.HashMemory
     ledger: Ledger
     planned: Sequence[Entry]  # the videos within ``--limit``
+    limited: Set[Key] | None  # and their keys; None where all are
     tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # of a video's units
     maps: dict[object, object] = field(default_factory=dict)
     settings: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
@@ -61,6 +63,10 @@ class Known:
         if place not in self.settings:
             self.settings[place] = keys.values(stage, self.of_source[source])
         return self.settings[place]
+
+    def within(self, entry: Entry) -> bool:
+        """Whether a video is within ``--limit``."""
+        return self.limited is None or entry.key in self.limited
 
     def asked(self, stage: Stage) -> bool:
         """Whether a stage is to be done, and not only looked at."""
@@ -93,23 +99,31 @@ class Known:
         return self.tables[at]
 
 
-def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
+def plan_videos(step: Sequence[Stage], known: Known) -> Sequence[Task]:
     """The units of a step on each of its videos, with the keys that they must have now.
 
     A step that reads a table of the whole corpus works on the videos that have a row in it.
     """
+    return packed(_plan_videos(step, known))
+
+
+def packed(tasks: Iterable[Task]) -> Sequence[Task]:
+    """Tasks in little memory, however many."""
+    return store.Packed(tasks, shared=(OwnRows, Settings, Stage))
+
+
+def _plan_videos(step: Sequence[Stage], known: Known) -> Iterator[Task]:
     out, corpus = known.request.out, known.corpus()
     writers = {t: s for s in stages_before(step[0]) for t in s.writes}
     read = {t for s in step for t in s.reads_of()}
     rows = {t: corpus.by_video(t) for t in read if t in writers and writers[t].scope == "corpus"}
     held = {t: s.name for t, s in writers.items() if s.scope != "corpus"}
-    planned, here = {e.key for e in known.planned}, {e.video for e in known.planned}
-    tasks = []
+    here = None if known.limited is None else {e.video for e in known.planned}
     for entry in known.entries:
         if any(entry.key not in own for own in rows.values()):
             continue
         task = Task(
-            entry if entry.video in here else replace(entry, video=None),
+            entry if here is None or entry.video in here else replace(entry, video=None),
             known.of_source[entry.source],
             known.classes,
             out,
@@ -117,10 +131,9 @@ def plan_videos(step: Sequence[Stage], known: Known) -> list[Task]:
             held,
             prove=entry.key in known.request.prove,
         )
-        stages = [s for s in step if s.beyond_limit or entry.key in planned]
-        tasks.append(replace(task, units=tuple(_units(task, stages, known))))
+        stages = [s for s in step if s.beyond_limit or known.within(entry)]
+        yield replace(task, units=tuple(_units(task, stages, known)))
         known.tables.clear()  # one video's at a time, however many there are
-    return tasks
 
 
 def _units(task: Task, stages: Sequence[Stage], known: Known) -> Iterator[Unit]:
@@ -144,12 +157,12 @@ def plan_corpus(stage: Stage, known: Known) -> Unit:
     """The unit of a stage on the whole corpus, with the key that it must have now."""
     out, ledger = known.request.out, known.ledger
     writers = {t: s.name for s in stages_before(stage) for t in s.writes}
-    annotated = [unit_path(out, writer_of("activities").name, e) for e in known.entries]
+    annotated = functools.partial(unit_path, out, writer_of("activities").name)
     inputs: dict[str, Callable[[], object]] = {
         **{t: functools.partial(ledger.keys.get, name) for t, name in writers.items()},
         "issues": ledger.key,
         "balance": ledger.key,
-        "all_activities": lambda: [store.unit_key(unit) for unit in annotated],
+        "all_activities": lambda: [store.unit_key(annotated(e)) for e in known.entries],
         "groups": lambda: _groups(known.corpus()),
         "release": functools.partial(_told, known),
         "trial": lambda: known.request.limit is not None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def discover(request: Request, *, prepare: bool = False) -> dict[str, tuple[Sour
     return found
 
 
-def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> list[Entry]:
+def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> Iterable[Entry]:
     """The videos of several sources, in key order, those that lie elsewhere looked up there.
 
     Raises:
@@ -121,12 +122,12 @@ def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> l
         DataError: nothing lies there.
     """
     # A link that leads nowhere is a video that is not here.
-    entries = [
+    entries = (
         replace(e, video=None)
         if e.video and (request.without_videos or not e.video.is_file())
         else e
         for e in entries_of(found)
-    ]
+    )
     if request.without_videos or not request.videos:
         return entries
     named = {name: source for name, (source, _) in found.items()}
@@ -152,9 +153,17 @@ def _has_labels(entry: Entry, settings: Settings) -> bool:
     return any(map(len, found.activities["labels"]))
 
 
-def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> list[Entry]:
-    """The videos of several sources, in key order."""
-    return sorted((e for _, d in found.values() for e in d.entries), key=lambda e: e.key)
+def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> Iterator[Entry]:
+    """The videos of several sources, in key order, one after the other."""
+
+    def key(entry: Entry) -> Key:
+        return entry.key
+
+    def ordered(entries: Sequence[Entry]) -> Iterable[Entry]:
+        pairs = itertools.pairwise(map(key, entries))
+        return entries if all(a <= b for a, b in pairs) else sorted(entries, key=key)
+
+    return heapq.merge(*(ordered(d.entries) for _, d in found.values()), key=key)
 
 
 def check_named(request: Request) -> None:

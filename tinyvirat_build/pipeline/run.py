@@ -7,21 +7,25 @@ after those asked for are only planned: one that is finished keeps its rows in t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from tinyvirat_build import engine, labels, progress, store
 from tinyvirat_build.errors import BuildError, DataError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.batches import Batch, in_batches, singles
 from tinyvirat_build.pipeline.ledger import Ledger
-from tinyvirat_build.pipeline.plan import Known, plan_corpus, plan_videos
+from tinyvirat_build.pipeline.plan import Known, packed, plan_corpus, plan_videos
 from tinyvirat_build.pipeline.request import (
     Outcome,
     Request,
@@ -42,11 +46,13 @@ from tinyvirat_build.pipeline.stages import (
     writer_of,
 )
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_tasks, give_up, write_result
-from tinyvirat_build.records import issues_frame
+from tinyvirat_build.records import issues_frame, strings
 from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
 from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
+
+_IN_MEMORY: Final = 4096  # tasks of which all are held at once
 
 
 def run(
@@ -116,17 +122,20 @@ def look(request: Request, first: str, until: str) -> Known:
     settings, found = request.settings, discover(request, prepare=True)
     ledger = Ledger(request.out / "tables")
     ledger.discovered = [
-        issues_frame([issue], source=name, video_id=video)
+        issues_frame([i for _, i in discovery.issues], source=name).assign(
+            video_id=strings([video for video, _ in discovery.issues])
+        )
         for name, (_, discovery) in found.items()
-        for video, issue in discovery.issues
+        if discovery.issues
     ]
-    entries = placed(found, request)
+    entries = store.Packed(placed(found, request))
     chosen = [source for source, _ in found.values()]
     of_source = {name: settings.of(name) for name in {e.source for e in entries}}
+    planned = within_limit(entries, request.limit, of_source)
     return Known(
         request, first, until, labels.load_classes(settings.classes), chosen, entries, of_source,
-        store.HashMemory(request.out / "log" / "hashes.json", forget=request.rehash), ledger,
-        within_limit(entries, request.limit, of_source),
+        store.HashMemory(request.out / "log" / "hashes.sqlite", forget=request.rehash), ledger,
+        planned, None if planned is entries else {e.key for e in planned},
     )  # fmt: skip
 
 
@@ -146,7 +155,8 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
         whole = step[0].scope == "corpus"
         tasks = [] if whole else plan_videos(step, known)
         own = _of_shard(step, tasks, known.request)
-        units = [plan_corpus(step[0], known)] if whole else [u for t in own for u in t.units]
+        unit = plan_corpus(step[0], known) if whole else None
+        units = [unit] if unit else (u for t in own for u in t.units)
         stale = Counter(u.stage.name for u in units if u.stale)
         for stage in asked:
             outcome.worked[stage.name] = n = stale[stage.name]
@@ -160,8 +170,8 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
                 return None
             known.ledger.write()  # of what was planned, which stands
             raise missing
-        if asked and whole:
-            _do_corpus(units[0], known)
+        if asked and unit:
+            _do_corpus(unit, known)
         elif asked:
             outcome.estimate = _do_videos(asked, own, known) or outcome.estimate
             _remove_others(asked, tasks, known.request.out)
@@ -172,7 +182,7 @@ def _work_through(known: Known, outcome: Outcome) -> BuildError | None:
             ahead = stage not in asked
             if ahead and stale[stage.name]:
                 return None
-            if not _finish(stage, tasks, units, known, write=not ahead):
+            if not _finish(stage, tasks, unit, known, write=not ahead):
                 return None
         if asked:
             outcome.seconds[asked[-1].name] = time.monotonic() - began
@@ -202,23 +212,25 @@ def _do_corpus(unit: Unit, known: Known) -> None:
 def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> Estimate | None:
     """Do what is stale of a step, one task a video; returns the estimate that was told before."""
     request = known.request
-    cut = [replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks]
-    stale = [t for t in cut if any(u.stale for u in t.units)]
+    cut = (replace(t, units=tuple(u for u in t.units if u.stage in asked)) for t in tasks)
+    stale = packed(t for t in cut if any(u.stale for u in t.units))
 
     def size(task: Task) -> int:
         return sum(map(known.hashes.size, task.entry.files))
 
-    stale.sort(key=lambda t: -(_clips(t) or size(t)))
-    by_file = asked[0].scope == "file"
-    absent = [t for t in stale if by_file and t.entry.video is None]  # not worth a process
-    for batch in in_batches(absent, size, 1):
-        do_tasks(batch)
-    pooled = [t for t in stale if not (by_file and t.entry.video is None)]
+    def absent(task: Task) -> bool:
+        return task.entry.video is None
+
+    pooled = stale
+    if asked[0].scope == "file":  # one that is not here is not worth a process
+        for batch in in_batches(filter(absent, stale), sum(map(absent, stale)), size, 1):
+            do_tasks(batch)
+        pooled = packed(itertools.filterfalse(absent, stale))
     cost = None
     if asked[0].folder and pooled and not request.quiet:
         estimate = next(s.run for s in STAGES if s.scope == "estimate")
         corpus = known.corpus()
-        corpus.planned = [t.entry for t in pooled]
+        corpus.planned = store.Packed(t.entry for t in pooled)
         cost = resolve(estimate)(corpus, request)
         progress.say(cost.describe())
     _pool(asked[0], pooled, size, request)
@@ -231,7 +243,7 @@ def _of_shard(step: Sequence[Stage], tasks: Sequence[Task], request: Request) ->
     if request.shard is None or not step[0].folder:
         return tasks
     first, n = request.shard
-    return tasks[first::n]
+    return packed(itertools.islice(tasks, first, None, n))
 
 
 def _remove_others(asked: Sequence[Stage], tasks: Sequence[Task], out: Path) -> None:
@@ -249,6 +261,14 @@ def _clips(task: Task) -> int:
     return sum(map(len, task.rows.values()))
 
 
+def _largest_first(tasks: Sequence[Task], size: Callable[[Task], int]) -> Iterator[Task]:
+    """Tasks, the larger ones first, of many only to a factor of two, that few are in memory."""
+    if len(tasks) <= _IN_MEMORY:
+        return iter(sorted(tasks, key=lambda t: -size(t)))
+    doublings = np.array([size(t).bit_length() for t in tasks], np.int8)
+    return (tasks[i] for i in np.argsort(-doublings, kind="stable"))
+
+
 def _pool(
     stage: Stage, tasks: Sequence[Task], size: Callable[[Task], int], request: Request
 ) -> None:
@@ -256,10 +276,11 @@ def _pool(
     if not tasks:
         return
     by_clip = any(t.rows for t in tasks)
-    batches: list[Batch] = [(task,) for task in tasks]
+    ordered = _largest_first(tasks, lambda t: _clips(t) or size(t))
+    batches: Iterator[Batch] = ((task,) for task in ordered)
     if stage.scope == "video":
         workers = request.workers or engine.processors(request.engine)
-        batches = [*in_batches(tasks, size, workers)]
+        batches = in_batches(ordered, len(tasks), size, workers)
     ended = engine.chosen(request.engine, request.address)(
         do_tasks,
         batches,
@@ -278,15 +299,18 @@ def _pool(
 
 
 def _finish(
-    stage: Stage, tasks: Sequence[Task], units: Sequence[Unit], known: Known, *, write: bool
+    stage: Stage, tasks: Sequence[Task], unit: Unit | None, known: Known, *, write: bool
 ) -> bool:
-    """Note a stage that is finished, once its tables are; False where one is not and may not be."""
-    if stage.scope == "corpus":
-        keys, own = [units[0].key], [units[0].at]
+    """Note a stage that is finished, once its tables are; False where one is not and may not be.
+
+    ``unit`` is that of a stage on the whole corpus.
+    """
+    own: Sequence[str]
+    if unit:
+        keys, own = [unit.key], [unit.at]
     else:
-        planned = {e.key for e in known.planned}
-        within = [u for t in tasks if t.entry.key in planned for u in t.units]
-        own = [u.at for u in within if u.stage == stage]
+        within = (u for t in tasks if known.within(t.entry) for u in t.units)
+        own = store.Packed(u.at for u in within if u.stage == stage)
         # What was found, not when its file was written: a copy of the data gives the same bytes.
         # Else a unit's own key, which is not the one it must have where its work failed.
         names = [*stage.writes, "issues"]
@@ -299,11 +323,10 @@ def _finish(
 def _finish_part(stage: Stage, own: Sequence[Task], tasks: Sequence[Task], known: Known) -> Share:
     """Note what a shard has done of a stage: its issues and its balance, but no table."""
     assert known.request.shard is not None
-    units = [u for t in own for u in t.units]
-    keys = [store.unit_key(u.at) or "" for u in units]
-    known.ledger.hold(stage, keys, [u.at for u in units])
-    cuts = [store.read_unit(u.path, ["cuts"])["cuts"]["reason"] for u in units]
-    lost = sum(len(reasons) - reasons.null_count for reasons in cuts)
+    units = store.Packed(u.at for t in own for u in t.units)
+    known.ledger.hold(stage, [store.unit_key(u) or "" for u in units], units)
+    reasons = (store.read_unit(u, ["cuts"])["cuts"]["reason"] for u in units)
+    lost = sum(len(column) - column.null_count for column in reasons)
     return Share(
         known.request.shard, len(own), len(tasks), sum(map(_clips, own)), sum(map(_clips, tasks)),
         lost,

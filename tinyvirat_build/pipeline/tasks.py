@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from tinyvirat_build import store
 from tinyvirat_build.engine import Failure
@@ -141,7 +141,7 @@ def tables_of(stage: Stage, result: StageResult) -> dict[str, pd.DataFrame]:
     return {**dict.fromkeys(stage.writes[:1], result.table), **result.more}
 
 
-def arrow_of(stage: Stage, result: StageResult) -> dict[str, pa.Table]:
+def arrow_of(stage: Stage, result: StageResult) -> dict[str, Any]:
     """All tables of a stage's result as they are written, by name."""
     tables = tables_of(stage, result)
     tables |= {"issues": result.issues, "balance": result.balance}
@@ -150,7 +150,7 @@ def arrow_of(stage: Stage, result: StageResult) -> dict[str, pa.Table]:
     return {**made, **result.written}
 
 
-def write_result(unit: Unit, result: StageResult, transient: str = "") -> dict[str, pa.Table]:
+def write_result(unit: Unit, result: StageResult, transient: str = "") -> dict[str, Any]:
     """Write a unit; one that failed for a reason that may pass is under no key of its own."""
     arrow = arrow_of(unit.stage, result)
     key = store.transient_key(transient) if transient else unit.key

@@ -8,7 +8,7 @@ with an object ``SOURCE`` that follows :class:`Source`, registered as an entry p
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -86,7 +86,7 @@ class Discovery:
     ``unplaced`` annotation files that belong to no known set.
     """
 
-    entries: tuple[Entry, ...]
+    entries: Sequence[Entry]
     issues: tuple[tuple[str, Issue], ...] = ()  # (video_id, issue)
     others: tuple[Entry, ...] = ()
     videos: tuple[tuple[str, Path], ...] = ()

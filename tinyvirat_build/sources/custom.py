@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from tinyvirat_build.sources import Discovery, Entry, Region
 from tinyvirat_build.sources.files import Found, is_folder, repeated, walk
 from tinyvirat_build.sources.parse import read
 from tinyvirat_build.sources.parts import owner_of, part_files
+from tinyvirat_build.store.packed import Packed
 
 SET: Final = "own"  # the one annotation set, whatever format it is in: clips keep their ids
 _VIDEO: Final = re.compile(rf"(.+?)(?:{SUFFIX})", re.IGNORECASE | re.DOTALL)
@@ -71,12 +72,24 @@ class Custom:
         found = self._collect(folder, data / (self.videos or self.annotations))
         issues = found.notes
         videos = found.videos
-        entries = []
+        entries = Packed(self._entries(folder, mapping, found, videos, issues))
+        return Discovery(
+            entries, tuple(issues), (), tuple(videos.items()), tuple(sorted(found.unplaced))
+        )
+
+    def _entries(
+        self,
+        folder: Path,
+        mapping: tuple[tuple[str, tuple[str, ...]], ...] | None,
+        found: Found,
+        videos: Mapping[str, Path],
+        issues: list[tuple[str, Issue]],
+    ) -> Iterator[Entry]:
+        """The videos in the order of their names; ``issues`` takes what is told of them."""
         for _, video_id in sorted(found.annotations):
             picked = found.pick("", video_id, [self.format])
             if picked is None:
-                files = found.annotations["", video_id][self.format]
-                found.unplaced += [path for paths in files.values() for path in paths]
+                found.leave("", video_id)
                 continue
             _, paths, again = picked
             relative = (Path(f).relative_to(folder) for f in again)
@@ -85,29 +98,24 @@ class Custom:
             if group is None:
                 group = video_id
                 issues.append((video_id, _alone(video_id)))
-            entries.append(
-                Entry(
-                    source=self.name,
-                    video_id=video_id,
-                    annotation_set=SET,
-                    format=self.format,
-                    files=tuple(paths),
-                    video=videos.get(video_id),
-                    namespace=self.name,
-                    session=group,
-                    width=self.width,
-                    height=self.height,
-                    fps=self.fps,
-                    dialect=self.dialect,
-                    first_frame=self.first_frame,
-                    inclusive=self.inclusive,
-                    mapping=mapping,
-                    regions=tuple(r for which, r in self.regions if which.fullmatch(video_id)),
-                )
+            yield Entry(
+                source=self.name,
+                video_id=video_id,
+                annotation_set=SET,
+                format=self.format,
+                files=tuple(paths),
+                video=videos.get(video_id),
+                namespace=self.name,
+                session=group,
+                width=self.width,
+                height=self.height,
+                fps=self.fps,
+                dialect=self.dialect,
+                first_frame=self.first_frame,
+                inclusive=self.inclusive,
+                mapping=mapping,
+                regions=tuple(r for which, r in self.regions if which.fullmatch(video_id)),
             )
-        return Discovery(
-            tuple(entries), tuple(issues), (), tuple(videos.items()), tuple(sorted(found.unplaced))
-        )
 
     def default_data(self, out: Path) -> Path | None:
         """The YAML file's own folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,8 +102,8 @@ def parts_of(folder: str, data: Path) -> tuple[list[str], list[str]]:
 class Found:
     """The annotation files and videos of a corpus, as one walk met them."""
 
-    annotations: dict[tuple[str, str], dict[str, dict[str, list[Path]]]]
-    """(set, video_id) -> format -> folder -> files"""
+    annotations: dict[tuple[str, str], list[tuple[str, str, str]]]
+    """(set, video_id) -> (format, folder, name) of each file"""
     ranked: dict[str, tuple[int, bool, Path]]
     """video_id -> the best video file, after what ranks it"""
     unplaced: list[Path]
@@ -120,8 +121,7 @@ class Found:
         """Note an annotation file."""
         if not self._takes(video_id, folder, name, "quarantined"):
             return
-        by_format = self.annotations.setdefault((annotation_set, video_id), {})
-        by_format.setdefault(kind, {}).setdefault(folder, []).append(Path(folder, name))
+        self.annotations.setdefault((annotation_set, video_id), []).append((kind, folder, name))
 
     def add_video(self, video_id: str, rank: int, folder: str, name: str) -> None:
         """Note a video file, or a raw stream; of several of one video the lowest rank is used.
@@ -152,6 +152,19 @@ class Found:
             self.refused.append((shown(video_id)[:200], issue))
         return not reason
 
+    def folders(self, annotation_set: str, video_id: str, kind: str = "") -> dict[str, list[Path]]:
+        """The annotation files of a video, or those of one format, by their folder."""
+        by_folder: dict[str, list[Path]] = {}
+        for own, folder, name in self.annotations.get((annotation_set, video_id), ()):
+            if kind in ("", own):
+                by_folder.setdefault(folder, []).append(Path(folder, name))
+        return by_folder
+
+    def leave(self, annotation_set: str, video_id: str) -> None:
+        """Note that a video's annotation files are not read."""
+        for files in self.folders(annotation_set, video_id).values():
+            self.unplaced += files
+
     @property
     def videos(self) -> dict[str, Path]:
         """video_id -> file."""
@@ -176,21 +189,13 @@ class Found:
         KPF without its activities file (geometry alone) is none; where another folder has the
         activities, it becomes unplaced.
         """
-        by_format = self.annotations.get((annotation_set, video_id), {})
         for kind in formats:
-            folders = sorted(
-                folder
-                for folder, files in by_format.get(kind, {}).items()
-                if _is_whole(kind, files)
-            )
+            by_folder = self.folders(annotation_set, video_id, kind)
+            folders = sorted(f for f, files in by_folder.items() if _is_whole(kind, files))
             if folders:
-                self.unplaced += [
-                    path
-                    for folder, files in by_format[kind].items()
-                    if folder not in folders
-                    for path in files
-                ]
-                return kind, by_format[kind][folders[0]], folders[1:]
+                others = (files for folder, files in by_folder.items() if folder not in folders)
+                self.unplaced += itertools.chain.from_iterable(others)
+                return kind, by_folder[folders[0]], folders[1:]
         return None
 
 

@@ -177,8 +177,7 @@ class MevaSource:
             known = SETS.get(annotation_set, _UNKNOWN)
             picked = found.pick(annotation_set, clip, known.formats)
             if picked is None:
-                files = found.annotations[annotation_set, clip].values()
-                found.unplaced += [p for folders in files for f in folders.values() for p in f]
+                found.leave(annotation_set, clip)
                 continue
             kind, files_of_clip, again = picked
             issues += [

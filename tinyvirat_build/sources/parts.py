@@ -49,8 +49,8 @@ def part_files(found: Found, format: str) -> None:
     An ActEV JSON that speaks of one video alone belongs to the one after which it is named.
     """
     videos_of = _VIDEOS.get(format)
-    for key, by_format in list(found.annotations.items()) if videos_of else ():
-        for folder, files in list(by_format[format].items()):
+    for key in list(found.annotations) if videos_of else ():
+        for folder, files in found.folders(*key, format).items():
             names: set[str] = set()
             for path in files:
                 try:
@@ -61,11 +61,12 @@ def part_files(found: Found, format: str) -> None:
                 found.refused += [(key[1], issue) for issue in issues]
             if not names or (format == "actev-json" and (len(names) == 1 or key[1] in names)):
                 continue
-            del by_format[format][folder]
+            kept = [f for f in found.annotations[key] if f[:2] != (format, folder)]
+            found.annotations[key] = kept
             for name in sorted(names):
                 for path in files:
                     found.add("", name, format, folder, path.name)
-        if not by_format[format]:
+        if not found.annotations[key]:
             del found.annotations[key]
 
 

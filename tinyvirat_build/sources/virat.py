@@ -226,8 +226,7 @@ def _entry(
 
 def _without_events(found: Found, annotation_set: str, video_id: str) -> tuple[str, Issue]:
     """Note a video with objects alone, as forty of Release 2.0 are; its files are not read."""
-    by_format = found.annotations[annotation_set, video_id].values()
-    found.unplaced += [path for folders in by_format for f in folders.values() for path in f]
+    found.leave(annotation_set, video_id)
     text = "objects without events or activities; not read"
     return video_id, Issue("discover", "empty_clip", "noted", f"video {video_id}", detail=text)
 

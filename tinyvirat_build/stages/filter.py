@@ -11,12 +11,11 @@ from tinyvirat_build.records import (
     SPLITS,
     Issue,
     StageResult,
-    columns,
     empty,
     issues_frame,
 )
 from tinyvirat_build.settings import Filter
-from tinyvirat_build.stages.partition import balance_by_source, dropped
+from tinyvirat_build.stages.partition import balance_by_source, columns_of, dropped
 
 
 def filter_rare(
@@ -28,7 +27,8 @@ def filter_rare(
     goes is noted once, and so is one that stays and is in no clip of a split that has clips
     (``absent_label``). The other labels keep all their clips, so one pass is enough; nothing is
     merged again. Labels stay in class order, rows in their order, and the class list is not
-    renumbered: a filtered class stays in it, without clips.
+    renumbered: a filtered class stays in it, without clips. Of ``clips_partitioned`` keys,
+    ``clip_id``, ``split`` and ``labels`` suffice.
     """
     train = (clips_partitioned["split"] == "train").to_numpy(dtype=bool)
     labels = [tuple(one) for one in clips_partitioned["labels"]]
@@ -55,7 +55,7 @@ def filter_rare(
         for label in samples
         if label in rare and label in seen
     ]
-    out = table[kept].reset_index(drop=True)[columns("clips_filtered")]
+    out = columns_of("clips_filtered", table[kept])
     gone = clips_partitioned[~kept]
     only = [f"only {', '.join(own)}" for own in gone["labels"]]
     issues = [

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tinyvirat_build.errors import DataError, SettingsError
+from tinyvirat_build.geometry.arrays import Ints
 from tinyvirat_build.records import (
     KEYS,
     SPLITS,
@@ -96,7 +97,7 @@ def label_counts(activities: pd.DataFrame, groups: pd.DataFrame) -> Counts:
     group = np.repeat(own, lengths)
     known = group != ""  # an activity of a video outside ``groups`` counts nowhere
     labels, column = np.unique(flat[known], return_inverse=True)
-    row = np.searchsorted(names, group[known])
+    row = pd.Index(names).get_indexer(group[known])
     table = np.bincount(row * len(labels) + column, minlength=len(names) * len(labels))
     return Counts(
         tuple(map(str, names)),
@@ -143,7 +144,8 @@ def partition(
 
     ``activities`` (keys and ``labels``) are those of *all* annotated videos, with boxes or
     without; ``groups`` (keys and ``group``, from :func:`assign_groups`) names all those videos.
-    Rows stay in order. A clip of a video that a closed list does not name is dropped
+    Rows stay in order; of ``clips_planned`` keys, ``clip_id``, ``segment_id``, ``start`` and
+    ``end`` suffice. A clip of a video that a closed list does not name is dropped
     (``not_in_split_list``, one issue a video). Noted: ``few_groups``, where fewer than three
     groups leave everything in train, and ``scarce_label``, a label that does not reach every
     split, because it occurs in fewer than three groups or because the lists do not let it, in
@@ -178,12 +180,17 @@ def partition(
         kept &= ~lost
     issues.append(issues_frame(_notes(counts, split, settings, classes)))
     issues = [frame for frame in issues if len(frame)]
-    out = table[kept].reset_index(drop=True)[columns("clips_partitioned")]
+    out = columns_of("clips_partitioned", table[kept])
     return StageResult(
         out if len(out) else empty("clips_partitioned"),
         pd.concat(issues, ignore_index=True) if issues else empty("issues"),
         balance_by_source("partition", clips_planned, kept),
     )
+
+
+def columns_of(table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows, numbered anew, with those of a table's columns that they have."""
+    return rows.reset_index(drop=True)[[name for name in columns(table) if name in rows]]
 
 
 def balance_by_source(stage: str, clips: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:
@@ -232,8 +239,8 @@ def _named(chosen: Mapping[str, int]) -> dict[str, str]:
 def _join(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
     """The group of each row by its keys, of slices by its middle; ``""`` where there is none."""
     if "start" not in groups:
-        known = dict(zip(_key_tuples(groups), groups["group"].astype(str), strict=True))
-        return np.array([known.get(key, "") for key in _key_tuples(table)], dtype=str)
+        own: np.ndarray = np.append(groups["group"].to_numpy(dtype=object), "")
+        return own[_rows_of(table, groups)]
     found = np.full(len(table), "", dtype=object)
     middle = ((table["start"] + table["end"]) // 2).to_numpy()
     slices = {key: groups.iloc[rows].sort_values("start") for key, rows in by_video(groups).items()}
@@ -241,35 +248,40 @@ def _join(table: pd.DataFrame, groups: pd.DataFrame) -> np.ndarray:
         if key in slices:
             at = np.searchsorted(slices[key]["start"].to_numpy(), middle[rows], side="right") - 1
             found[rows] = slices[key]["group"].to_numpy(dtype=object)[at]
-    return found.astype(str)
+    return found
 
 
-def _key_tuples(table: pd.DataFrame) -> Sequence[tuple[str, ...]]:
-    return list(zip(*(table[key].astype(str).tolist() for key in KEYS), strict=True))
+def _rows_of(table: pd.DataFrame, groups: pd.DataFrame) -> Ints:
+    """Where in ``groups`` the keys of each row stand, -1 where they do not; by numbers alone."""
+    number = np.zeros(len(table) + len(groups), np.int64)
+    for key in KEYS:
+        words = np.concatenate([t[key].to_numpy(dtype=object) for t in (table, groups)])
+        codes, known = pd.factorize(words)
+        number = pd.factorize(number * len(known) + codes)[0]  # as small as can be
+    asked, held = np.split(number, [len(table)])
+    place = np.full(number.max(initial=-1) + 1, -1, np.int64)
+    place[held] = np.arange(len(groups))
+    return place[asked]
 
 
 def _left_out(clips: pd.DataFrame, lists: Mapping[str, SplitList]) -> pd.DataFrame:
     """One issue for each video that its source's closed list does not name."""
-    keys = _key_tuples(clips)
-    frames = [
-        issues_frame(
-            [
-                Issue(
-                    stage="partition",
-                    reason="not_in_split_list",
-                    action="dropped",
-                    record=f"video {key[1]}",
-                    count=keys.count(key),
-                    detail=f"list {lists[key[0]].name}",
-                )
-            ],
-            source=key[0],
-            video_id=key[1],
-            annotation_set=key[2],
+    keys = clips[list(KEYS)].astype(str)
+    found = keys.groupby(list(KEYS)).size().reset_index(name="count")
+    issues = [
+        Issue(
+            stage="partition",
+            reason="not_in_split_list",
+            action="dropped",
+            record=f"video {video_id}",
+            count=count,
+            detail=f"list {lists[source].name}",
         )
-        for key in sorted(set(keys))
+        for source, video_id, count in zip(
+            found["source"], found["video_id"], found["count"], strict=True
+        )
     ]
-    return pd.concat(frames, ignore_index=True) if frames else empty("issues")
+    return issues_frame(issues).assign(**{key: found[key] for key in KEYS})
 
 
 def _notes(

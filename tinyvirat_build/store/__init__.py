@@ -2,7 +2,6 @@
 
 from tinyvirat_build.store.files import (
     PARTIAL,
-    HashMemory,
     atomic_folder,
     atomic_path,
     digest,
@@ -13,7 +12,9 @@ from tinyvirat_build.store.files import (
     write_json,
     write_text,
 )
+from tinyvirat_build.store.hashes import HashMemory
 from tinyvirat_build.store.lock import acquire, locked
+from tinyvirat_build.store.packed import Packed
 from tinyvirat_build.store.sums import changed_tables, is_noted
 from tinyvirat_build.store.tables import (
     concat,
@@ -22,10 +23,12 @@ from tinyvirat_build.store.tables import (
     of_video,
     parted,
     read_arrow,
+    read_batches,
     read_by_video,
     read_table,
     table_key,
     to_arrow,
+    with_columns,
     write_table,
 )
 from tinyvirat_build.store.texts import csv_text, many, printable
@@ -36,6 +39,7 @@ from tinyvirat_build.store.units import (
     is_transient,
     read_unit,
     read_unit_bytes,
+    read_unit_parts,
     transient_key,
     unit_digest,
     unit_key,
@@ -43,10 +47,47 @@ from tinyvirat_build.store.units import (
 )
 
 __all__ = [
-    "PARTIAL", "HashMemory", "acquire", "atomic_folder", "atomic_path", "changed_tables", "concat",
-    "count_rows", "csv_text", "digest", "find_table", "from_arrow", "has_part", "has_transient",
-    "hash_file", "is_noted", "is_transient", "link_or_copy", "locked", "many", "of_video",
-    "parted", "printable", "read_arrow", "read_by_video", "read_table", "read_unit",
-    "read_unit_bytes", "sync_folder", "table_key", "to_arrow", "transient_key", "unit_digest",
-    "unit_key", "write_bytes", "write_json", "write_table", "write_text", "write_unit",
+    "PARTIAL",
+    "HashMemory",
+    "Packed",
+    "acquire",
+    "atomic_folder",
+    "atomic_path",
+    "changed_tables",
+    "concat",
+    "count_rows",
+    "csv_text",
+    "digest",
+    "find_table",
+    "from_arrow",
+    "has_part",
+    "has_transient",
+    "hash_file",
+    "is_noted",
+    "is_transient",
+    "link_or_copy",
+    "locked",
+    "many",
+    "of_video",
+    "parted",
+    "printable",
+    "read_arrow",
+    "read_batches",
+    "read_by_video",
+    "read_table",
+    "read_unit",
+    "read_unit_bytes",
+    "read_unit_parts",
+    "sync_folder",
+    "table_key",
+    "to_arrow",
+    "transient_key",
+    "unit_digest",
+    "unit_key",
+    "with_columns",
+    "write_bytes",
+    "write_json",
+    "write_table",
+    "write_text",
+    "write_unit",
 ]  # fmt: skip

@@ -89,7 +89,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
         temporary.write_bytes(data)
 
 
-def write_unsynced(path: Path, data: bytes) -> None:
+def write_unsynced(path: Path, data: bytes | memoryview) -> None:
     """Write a file atomically, but for a power failure: its reader must tell what that left."""
     temporary = path.with_name(f".{path.name}.{_process(os.getpid())}{PARTIAL}")
     try:
@@ -132,51 +132,3 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class HashMemory:
-    """SHA-256 of annotation files, remembered with size and time of change."""
-
-    def __init__(self, path: Path, *, forget: bool) -> None:
-        self.path = path
-        self.known: dict[str, list[Any]] = {}
-        if not forget and path.exists():
-            try:
-                self.known = json.loads(path.read_text("utf-8"))
-            except (OSError, ValueError):
-                self.known = {}  # only a memory: everything is hashed anew
-        self.dirty = False
-
-    def of(self, path: Path) -> str:
-        """A file's SHA-256 in hex; empty where there is no such file."""
-        stamp = self.stamp(path)
-        if stamp is None:
-            return ""
-        known = self.known.get(str(path))
-        if known is None or known[:2] != stamp:
-            known = [*stamp, hash_file(path)]
-            self.known[str(path)] = known
-            self.dirty = True
-        return str(known[2])
-
-    @staticmethod
-    def stamp(path: Path | None) -> list[int] | None:
-        """A file's size and time of change."""
-        if path is None:
-            return None
-        try:
-            stat = path.stat()
-        except OSError:
-            return None
-        return [stat.st_size, stat.st_mtime_ns]
-
-    def size(self, path: Path) -> int:
-        """A file's size in bytes, 0 where there is none."""
-        stamp = self.stamp(path)
-        return stamp[0] if stamp else 0
-
-    def save(self) -> None:
-        """Write the memory if it has learnt something."""
-        if self.dirty:
-            write_json(self.path, self.known)
-            self.dirty = False

@@ -33,6 +33,18 @@ def to_arrow(name: str, table: pd.DataFrame) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def with_columns(name: str, rows: pa.Table, own: pd.DataFrame) -> pa.Table:
+    """Rows in the written schema of table ``name``, with the columns that ``own`` has of it."""
+    schema = SCHEMAS[name]
+    made = [
+        _array(own[f.name].array, f.type)
+        if f.name in own
+        else rows.column(f.name).combine_chunks().cast(f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(made, schema=schema)
+
+
 def of_video(name: str, key: Key, columns: Mapping[str, Any] | None) -> pa.Table:
     """One video's rows of table ``name``, of its columns beside the keys; none without them."""
     schema = SCHEMAS[name]
@@ -82,21 +94,41 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
 
 def _series(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
     if pa.types.is_list(kind):
-        lists = column.to_pylist()
-        tuples = (None if v is None else tuple(v) for v in lists)
-        return np.fromiter(tuples, dtype=object, count=len(lists))
+        tuples = _tuples(column, shared=pa.types.is_string(kind.value_type))
+        return np.fromiter(tuples, dtype=object, count=len(column))
     if pa.types.is_dictionary(kind):
-        array = column.unify_dictionaries().combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = array.chunk(0) if array.num_chunks else pa.array([], kind)
-        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        dtype = pd.CategoricalDtype(array.dictionary.to_pylist())
-        return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
+        return _words_of(column)
     if pa.types.is_integer(kind) and column.null_count:
         return column.to_pandas().astype("Int64")
     if pa.types.is_string(kind) or column.null_count:
         return column.to_pandas()
     return column.to_numpy()
+
+
+def _words_of(column: pa.ChunkedArray) -> pd.Categorical:
+    """A column of words, each of which is held once: Arrow would do so once a chunk."""
+    words: dict[str, int] = {}
+    codes = [np.empty(0, np.int32)]
+    last = None
+    for chunk in column.chunks:
+        if last is None or not chunk.dictionary.equals(last):
+            last = chunk.dictionary
+            own = [words.setdefault(word, len(words)) for word in last.to_pylist()]
+            place = np.array([*own, -1], np.int32)  # the last one for rows without a word
+        codes.append(place[chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+    dtype = pd.CategoricalDtype(list(words))
+    return pd.Categorical.from_codes(np.concatenate(codes), dtype=dtype, validate=False)
+
+
+def _tuples(
+    column: pa.ChunkedArray, *, shared: bool, rows: int = 1 << 14
+) -> Iterator[tuple[Any, ...] | None]:
+    """The lists of a column; with ``shared`` those that are equal are one object."""
+    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for first in range(0, len(column), rows):
+        for found in column.slice(first, rows).to_pylist():
+            own = None if found is None else tuple(found)
+            yield known.setdefault(own, own) if shared and own else own
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -111,6 +143,17 @@ def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
     except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
         raise_if_lacking(e)
         raise _unreadable(path, e) from e
+
+
+def read_batches(path: Path, rows: int = 1 << 14) -> Iterator[pa.Table]:
+    """A table as it is written, some rows after the others; one batch at least."""
+    with _opened(path) as file:
+        found = False
+        for batch in file.iter_batches(rows, use_threads=False):
+            found = True
+            yield pa.Table.from_batches([batch])
+        if not found:
+            yield file.schema_arrow.empty_table()
 
 
 def read_by_video(
@@ -238,24 +281,25 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
     ):
-        for group in _row_groups(_gathered(part for part in parts if part.num_rows), 1 << 17):
+        rows = 1 << 14 if any(pa.types.is_list(f.type) for f in schema) else 1 << 17
+        for group in _row_groups(_gathered(part for part in parts if part.num_rows), rows):
             writer.write_table(_with_own_words(group).cast(schema))
     note_sum(path, hash_file(path))
 
 
 def _with_own_words(table: pa.Table) -> pa.Table:
     """The same rows, whose words are numbered as they come, whatever tables they came from."""
-    table = table.unify_dictionaries().combine_chunks()
-    for i, field in enumerate(table.schema):
+    made = []
+    for field, column in zip(table.schema, table.columns, strict=True):
         if pa.types.is_dictionary(field.type):
-            words = table.column(i).cast(field.type.value_type).dictionary_encode()
-            table = table.set_column(i, field, words)
-    return table
+            column = column.cast(field.type.value_type).combine_chunks().dictionary_encode()
+        made.append(column)
+    return pa.Table.from_arrays(made, schema=table.schema).combine_chunks()
 
 
 def concat(parts: Iterable[pa.Table]) -> pa.Table:
     """One table of many, one at least."""
-    return pa.concat_tables(list(_gathered(parts))).unify_dictionaries()
+    return pa.concat_tables(list(_gathered(parts)))
 
 
 def _gathered(parts: Iterable[pa.Table], rows: int = 1 << 14) -> Iterator[pa.Table]:

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import hashlib
 import io
+import itertools
 import os
 import struct
 import zipfile
@@ -59,15 +60,27 @@ def has_transient(out: Path) -> bool:
     return any(is_transient(unit_key(p)) for p in units)
 
 
-def write_unit(path: Path, key: str, tables: Mapping[str, pa.Table | bytes]) -> None:
-    """Write a unit: all its tables (or opaque bytes) in one file, complete or not at all."""
+def write_unit(
+    path: Path, key: str, tables: Mapping[str, pa.Table | bytes | Iterable[pa.Table]]
+) -> None:
+    """Write a unit: all its tables (or opaque bytes) in one file, complete or not at all.
+
+    Of a table that comes in parts (one at least) each is written by itself.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, table in tables.items():
-            data = table if isinstance(table, bytes) else _to_ipc(table)
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+            whole = isinstance(table, bytes | pa.Table)
+            for number, part in enumerate([table] if whole else table):
+                data = part if isinstance(part, bytes) else _to_ipc(part)
+                archive.writestr(zipfile.ZipInfo(_part(name, number), _EPOCH), data)
         archive.comment = key.encode()
-    write_unsynced(path, buffer.getvalue())
+    write_unsynced(path, buffer.getbuffer())
+
+
+def _part(name: str, number: int) -> str:
+    """The name of a table's part."""
+    return f"{name}.{number}" if number else name
 
 
 def _to_ipc(table: pa.Table) -> bytes:
@@ -106,6 +119,23 @@ def read_unit(path: Path | str, names: Sequence[str]) -> dict[str, pa.Table]:
     with _reading(path):
         found = _parts(path, names)
         return {name: _table(found[name]) for name in names}
+
+
+def read_unit_parts(path: Path | str, name: str) -> Iterator[pa.Table]:
+    """One of a unit's tables as it was written: whole, or part by part."""
+    with _reading(path):
+        first = _parts(path, [name, _part(name, 1)])
+        yield _table(first[name])
+        if len(first) > 1:
+            with zipfile.ZipFile(path) as archive:
+                there = set(archive.namelist())
+                for part in itertools.takewhile(there.__contains__, _numbered(name)):
+                    yield _table(archive.read(part))
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """The names of a table's parts after the first."""
+    return (_part(name, number) for number in itertools.count(1))
 
 
 def find_table(path: Path | str, name: str) -> pa.Table | None:
