@@ -202,7 +202,8 @@ def _plan(task: _Plan) -> list[_Planned]:
     done: dict[str, StageResult] = {}
     planned = []
     for settings in task.settings:
-        video = Video(task.entry, settings, task.classes, task.out, parsed, task.held)
+        video = Video(task.entry, settings, task.classes, task.out, {}, task.held)
+        video.update(parsed)
         key, issues = None, pd.DataFrame()
         for stage in (s for s in _swept() if s.scope == "video"):
             key = key_of(stage, values(stage, settings), key, {})

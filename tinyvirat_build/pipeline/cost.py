@@ -14,12 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
-
 from tinyvirat_build import engine
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.pipeline.folder import unit_path
-from tinyvirat_build.pipeline.given import Corpus
+from tinyvirat_build.pipeline.given import Corpus, OwnRows
 from tinyvirat_build.pipeline.on_video import load_index
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.stages import modules
@@ -45,7 +43,7 @@ class Sample:
 
     video: Path
     unit: Path  # its index
-    clips: pd.DataFrame
+    clips: OwnRows
     settings: Settings
     seconds: float
     proved: bool
@@ -54,10 +52,8 @@ class Sample:
 def estimate(corpus: Corpus, request: Request) -> Estimate:
     """What cutting would cost, at the rate at which all workers cut some of the clips."""
     total = Estimate(workers=request.workers or engine.processors(request.engine))
-    clips = corpus.by_video("clips_filtered")
     here: list[Sample] = []
-    for entry in (e for e in corpus.planned if e.key in clips):
-        own = clips[entry.key].frame()
+    for entry, rows, own in corpus.with_rows(corpus.planned, "clips_filtered"):
         if entry.video is None:
             total += Estimate(clips_without_video=len(own), videos_missing=1)
             continue
@@ -70,7 +66,7 @@ def estimate(corpus: Corpus, request: Request) -> Estimate:
         cost = estimate_of(packets, own, corpus.settings.encode).slower(_PROVED if proved else 1.0)
         total += cost
         if entry.remote is None:
-            here.append(Sample(entry.video, unit, own, corpus.settings, cost.seconds, proved))
+            here.append(Sample(entry.video, unit, rows, corpus.settings, cost.seconds, proved))
         else:
             afar, size = bytes_to_read(packets, own), entry.remote.size
             total += Estimate(bytes_afar=min(afar, size), bytes_of_remote=size)
@@ -100,7 +96,7 @@ def _slowness(samples: Sequence[Sample], request: Request) -> float:
 
 def cut_some(sample: Sample) -> tuple[float, float]:
     """Cut clips of a video for a while; the seconds that it took, and those that were expected."""
-    clips = sample.clips.sort_values("start", kind="stable", ignore_index=True)
+    clips = sample.clips.frame().sort_values("start", kind="stable", ignore_index=True)
     encode, n = sample.settings.encode, _FEWEST
     try:
         packets = load_index(sample.unit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,9 @@ import pyarrow as pa
 from tinyvirat_build import store
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.stages import writer_of
-from tinyvirat_build.records import KEYS, Key
+from tinyvirat_build.records import KEYS
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
-from tinyvirat_build.stages.tables import Rows, by_video
 
 
 class Video(dict[str, pd.DataFrame]):
@@ -27,15 +26,15 @@ class Video(dict[str, pd.DataFrame]):
         settings: Settings,
         classes: tuple[str, ...],
         out: Path,
-        tables: Mapping[str, pd.DataFrame],
+        rows: Mapping[str, OwnRows],
         held: Mapping[str, Path],
         *,
         prove: bool = False,
     ) -> None:
-        super().__init__(tables)
+        super().__init__()
         self.entry, self.settings, self.classes, self.out = entry, settings, classes, out
         self.prove = prove  # its clips by another decoder, damaged or not
-        self._held = dict(held)
+        self._rows, self._held = rows, dict(held)
         self._arrow: dict[str, pa.Table] = {}
 
     def hold(self, names: Iterable[str], unit: Path) -> None:
@@ -60,7 +59,8 @@ class Video(dict[str, pd.DataFrame]):
         return unit_path(self.out, stage, self.entry)
 
     def __missing__(self, name: str) -> pd.DataFrame:
-        self[name] = store.from_arrow(self.arrow(name))
+        rows = self._rows.get(name)
+        self[name] = rows.frame() if rows else store.from_arrow(self.arrow(name))
         return self[name]
 
 
@@ -90,20 +90,13 @@ class VideoBatch(dict[str, pd.DataFrame]):
 class OwnRows:
     """One video's rows of a table of all videos: where they lie, until they are asked for."""
 
-    table: pd.DataFrame
-    rows: Rows
-
-    def __len__(self) -> int:
-        rows = self.rows
-        return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-
-    def __reduce__(self) -> tuple[type[OwnRows], tuple[pd.DataFrame, slice]]:
-        return OwnRows, (self.frame(), slice(0, len(self)))  # a process is sent no more than these
+    file: Path
+    first: int
+    count: int
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a table of their own, without the names of all other videos."""
-        own = self.table.iloc[self.rows].reset_index(drop=True)
-        return own.assign(**{key: own[key].astype(object).astype("category") for key in KEYS})
+        """The rows."""
+        return store.read_rows(self.file, self.first, self.count)
 
 
 class Corpus(dict[str, pd.DataFrame]):
@@ -149,7 +142,16 @@ class Corpus(dict[str, pd.DataFrame]):
         )
         return store.from_arrow(store.concat(parts))
 
-    def by_video(self, name: str) -> dict[Key, OwnRows]:
-        """A table's rows, video by video."""
-        table = self[name]
-        return {key: OwnRows(table, rows) for key, rows in by_video(table).items()}
+    def with_rows(
+        self, entries: Iterable[Entry], name: str
+    ) -> Iterator[tuple[Entry, OwnRows, pd.DataFrame]]:
+        """Those of some videos, in key order, that have rows in a table of all, and these."""
+        file, first = table_path(self.out, name), 0
+        by_key = store.read_by_video({name: file})
+        key, own = next(by_key, (None, {}))
+        for entry in entries:
+            while key is not None and key < entry.key:
+                first += len(own[name])
+                key, own = next(by_key, (None, {}))
+            if key == entry.key:
+                yield entry, OwnRows(file, first, len(own[name])), own[name]

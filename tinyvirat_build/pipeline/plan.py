@@ -54,6 +54,7 @@ class Known:
     planned: Sequence[Entry]  # the videos within ``--limit``
     limited: Set[Key] | None  # and their keys; None where all are
     tables: dict[tuple[Path, str], pa.Table] = field(default_factory=dict)  # of a video's units
+    rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # and its own of all videos'
     maps: dict[object, object] = field(default_factory=dict)
     settings: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
@@ -85,14 +86,14 @@ class Known:
 
         A table that counts whole may have a row for every frame: it is hashed as it lies.
         """
-        if columns or table in task.rows:
+        if columns or table in self.rows:
             return keys.columns_of(self.rows_of(table, task), columns)
         return store.unit_digest(task.unit_of(table), [table])
 
     def rows_of(self, table: str, task: Task) -> pa.Table | pd.DataFrame:
         """One video's rows of a table that an earlier step wrote."""
-        if table in task.rows:
-            return task.rows[table].frame()
+        if table in self.rows:
+            return self.rows[table]
         at = task.unit_of(table), table
         if at not in self.tables:
             self.tables[at] = store.read_unit(at[0], [table])[table]
@@ -109,25 +110,30 @@ def plan_videos(step: Sequence[Stage], known: Known) -> Sequence[Task]:
 
 def packed(tasks: Iterable[Task]) -> Sequence[Task]:
     """Tasks in little memory, however many."""
-    return store.Packed(tasks, shared=(OwnRows, Settings, Stage))
+    return store.Packed(tasks, shared=(Settings, Stage))
 
 
 def _plan_videos(step: Sequence[Stage], known: Known) -> Iterator[Task]:
     out, corpus = known.request.out, known.corpus()
     writers = {t: s for s in stages_before(step[0]) for t in s.writes}
     read = {t for s in step for t in s.reads_of()}
-    rows = {t: corpus.by_video(t) for t in read if t in writers and writers[t].scope == "corpus"}
+    whole = [t for t in read if t in writers and writers[t].scope == "corpus"]
+    videos: Iterable[tuple[Entry, dict[str, OwnRows], dict[str, pd.DataFrame]]]
+    videos = ((entry, {}, {}) for entry in known.entries)
+    if whole:
+        (name,) = whole
+        of_all = corpus.with_rows(known.entries, name)
+        videos = ((entry, {name: own}, {name: frame}) for entry, own, frame in of_all)
     held = {t: s.name for t, s in writers.items() if s.scope != "corpus"}
     here = None if known.limited is None else {e.video for e in known.planned}
-    for entry in known.entries:
-        if any(entry.key not in own for own in rows.values()):
-            continue
+    for entry, rows, frames in videos:
+        known.rows = frames
         task = Task(
             entry if here is None or entry.video in here else replace(entry, video=None),
             known.of_source[entry.source],
             known.classes,
             out,
-            {t: own[entry.key] for t, own in rows.items()},
+            rows,
             held,
             prove=entry.key in known.request.prove,
         )

@@ -258,7 +258,7 @@ def _remove_others(asked: Sequence[Stage], tasks: Sequence[Task], out: Path) -> 
 
 
 def _clips(task: Task) -> int:
-    return sum(map(len, task.rows.values()))
+    return sum(rows.count for rows in task.rows.values())
 
 
 def _largest_first(tasks: Sequence[Task], size: Callable[[Task], int]) -> Iterator[Task]:

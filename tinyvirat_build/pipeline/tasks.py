@@ -50,10 +50,9 @@ class Task:
 
     def video(self) -> Video:
         """What the stages are given."""
-        rows = {table: own.frame() for table, own in self.rows.items()}
         held = {table: self.unit_of(table) for table in self.held}
         return Video(
-            self.entry, self.settings, self.classes, self.out, rows, held, prove=self.prove
+            self.entry, self.settings, self.classes, self.out, self.rows, held, prove=self.prove
         )
 
     def unit_of(self, table: str) -> Path:
