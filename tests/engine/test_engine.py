@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -134,6 +135,20 @@ def test_workers_end_with_the_process_that_runs_them(tmp_path: Path) -> None:
     written = marker.stat().st_size
     time.sleep(0.5)
     assert marker.stat().st_size == written
+
+
+def test_tasks_are_taken_as_they_are_begun() -> None:
+    taken = 0
+
+    def tasks() -> Iterator[tuple[str, int]]:
+        nonlocal taken
+        for n in range(200):
+            taken += 1
+            yield "ok", n
+
+    seen = [taken for _ in run_local(work, tasks(), workers=1)]
+    assert len(seen) == taken == 200
+    assert max(t - n for n, t in enumerate(seen)) < 10
 
 
 def test_in_process_without_isolation() -> None:

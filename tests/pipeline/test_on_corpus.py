@@ -1,16 +1,22 @@
-"""What is published stands for the settings of now."""
+"""What is published stands for the settings of now, and tables are read a part at a time."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tinyvirat_build as tvb
-from tinyvirat_build import records
+from tinyvirat_build import records, store
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pipeline.given import Corpus
 from tinyvirat_build.pipeline.on_corpus import publish
+from tinyvirat_build.pipeline.request import Request, discover, entries_of
+from tinyvirat_build.pipeline.run import run
 
 
 def _publish(out: Path, *, pack: bool) -> None:
@@ -33,3 +39,85 @@ def test_the_rest_of_a_pack_makes_room_for_a_whole_one(tmp_path: Path, name: str
     rest.write_bytes(b"rest")
     _publish(tmp_path, pack=True)
     assert len(open_pack(tmp_path)) == 0
+
+
+def _plan_many(tmp_path: Path, out: str, *sets: str) -> Path:
+    """A plan of eight videos of one or two clips, one of them of a rare label."""
+    folder = tmp_path / "corpus"
+    folder.mkdir(exist_ok=True)
+    for v in range(8):
+        for kind in ("activities", "geom"):
+            lines = [_lines(v, i)[kind] for i in range(1 + v % 2)]
+            (folder / f"v{v}.{kind}.yml").write_text("".join(lines))
+    (tmp_path / "corpus.yaml").write_text(
+        "annotations: corpus\nformat: kpf\n"
+        "labels: {walks: activity_walking, waits: activity_standing}\n"
+    )
+    settings = tvb.Settings.load(overrides=["filter.min_samples=3", *sets])
+    run(
+        Request((str(tmp_path / "corpus.yaml"),), None, tmp_path / out, settings, 1, quiet=True),
+        until="filter",
+    )
+    return tmp_path / out / "tables"
+
+
+def _lines(v: int, i: int) -> dict[str, str]:
+    start, name = 60 * i, "waits" if v == 3 and i else "walks"
+    span = f"timespan: [{{tsr0: [{start}, {start + 39}]}}]"
+    act = (
+        f"- {{ act: {{act2: {{{name}: 1.0}}, id2: {i}, {span}, actors: [{{id1: {i}, {span}}}]}}}}\n"
+    )
+    boxes = [
+        f"- {{ geom: {{id1: {i}, ts0: {t}, g0: {v + t} 10 {v + t + 30} 60}}}}\n"
+        for t in range(start, start + 40)
+    ]
+    return {"activities": act, "geom": "".join(boxes)}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 5])
+def test_tables_are_the_same_however_many_rows_are_at_hand(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("clips_planned", "clips_partitioned", "clips_filtered", "issues", "balance")
+    whole = _plan_many(tmp_path, "whole")
+    monkeypatch.setattr(store, "read_batches", partial(store.read_batches, rows=rows))
+    parted = _plan_many(tmp_path, "parted")
+    for name in names:
+        assert (parted / f"{name}.parquet").read_bytes() == (whole / f"{name}.parquet").read_bytes()
+    planned, kept = (store.read_table(whole / f"{n}.parquet") for n in (names[0], names[2]))
+    assert (len(planned), len(kept)) == (12, 11)  # the clip of the rare label is gone
+    both = planned.merge(kept, on="clip_id", suffixes=("", "_kept"))
+    assert len(both) == len(kept)
+    for column in ("x", "y", "start", "labels"):
+        assert both[column].tolist() == both[f"{column}_kept"].tolist()
+
+
+@pytest.mark.parametrize("group", [1, 2, 5, 100])
+def test_a_videos_rows_are_found_where_they_lie(group: int, tmp_path: Path) -> None:
+    tables = _plan_many(tmp_path, "out")
+    file = tables / "clips_filtered.parquet"
+    whole = store.read_table(file)
+    pq.write_table(pq.read_table(file), file, row_group_size=group)
+    request = Request((str(tmp_path / "corpus.yaml"),), None, tmp_path / "out", tvb.Settings.load())
+    entries = [e for e in entries_of(discover(request)) if e.video_id != "v4"]
+    corpus = Corpus(request.settings, (), tmp_path / "out", entries)
+    found = [*corpus.with_rows(entries, "clips_filtered")]
+    assert [entry.video_id for entry, *_ in found] == [f"v{v}" for v in (0, 1, 2, 3, 5, 6, 7)]
+    for entry, rows, frame in found:
+        own = whole[whole["video_id"] == entry.video_id]
+        assert rows.count == len(frame) == len(own)
+        for one in (frame, rows.frame()):
+            assert {c: one[c].tolist() for c in one} == {c: own[c].tolist() for c in own}
+            assert one["video_id"].cat.categories.tolist() == [entry.video_id]
+
+
+def test_a_few_words_are_held_once_each() -> None:
+    words: list[list[str | None]] = [["a", "b", None], ["b", "c"], [], ["c", None, "a"]]
+    column = pa.chunked_array([pa.array(w, pa.string()).dictionary_encode() for w in words])
+    table = pa.table({"word": column, "list": [[w] if w else None for ws in words for w in ws]})
+    frame = store.from_arrow(table)
+    flat = [w for ws in words for w in ws]
+    assert [None if pd.isna(w) else w for w in frame["word"]] == flat
+    assert frame["word"].cat.categories.tolist() == ["a", "b", "c"]
+    assert frame["list"].tolist() == [(w,) if w else None for w in flat]
+    assert frame["list"][1] is frame["list"][3]

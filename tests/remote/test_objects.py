@@ -159,9 +159,13 @@ def test_a_bucket_whose_server_leads_to_another_host_is_refused(
     monkeypatch.setattr(objects, "_bucket", lambda where: [file])
     monkeypatch.setenv("AWS_ENDPOINT_URL", served.url)
     assert listed("s3://corpus/") == [file]
+    served.faults = ["503"]
+    assert listed("s3://corpus/") == [file]  # not now: it is asked again before it is read
     served.elsewhere = served.url.replace("127.0.0.1", "localhost") + "/"
     with pytest.raises(DataError, match=ELSEWHERE):
         listed("s3://corpus/")
+    with pytest.raises(VideoError, match=ELSEWHERE):  # and so is a later one, before it is read
+        list(Ranges(file).fetch([(0, 10)]))
 
 
 def test_a_file_that_lost_bytes_is_not_what_was_listed(served: Served, tmp_path: Path) -> None:

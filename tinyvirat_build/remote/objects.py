@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -63,7 +64,8 @@ def listed(where: str) -> list[RemoteFile]:
     if where.startswith("s3://"):
         found = list(_bucket(where))
         if found:
-            _see_that_it_stays(found[0])
+            with suppress(PassingError):  # it is asked again before it is read
+                see_that_it_stays(found[0], Client())
     else:
         found = [RemoteFile(url, -1, "") for url in names_in(where)]
     if not found:
@@ -132,21 +134,22 @@ def _bucket(where: str) -> Iterator[RemoteFile]:
         raise DataError(f"cannot list {where}: {told(e)}; see that it is public") from e
 
 
-def _see_that_it_stays(file: RemoteFile) -> None:
-    """Refuse a bucket whose server leads to another host, for obstore would follow.
+def see_that_it_stays(file: RemoteFile, client: Client) -> None:
+    """Refuse a file of a bucket whose server leads to another host, for obstore would follow.
 
     Raises:
-        DataError: it does.
+        ElsewhereError: it does.
+        PassingError: the server does not answer now.
     """
     parts = urlsplit(file.url)
     server = os.environ.get("AWS_ENDPOINT_URL") or f"https://s3.{_region()}.amazonaws.com"
     try:
-        with Client().get(f"{server.rstrip('/')}/{parts.netloc}{parts.path}", method="HEAD"):
+        with client.get(f"{server.rstrip('/')}/{parts.netloc}{parts.path}", method="HEAD"):
             return
     except ElsewhereError:
         raise
-    except (DataError, PassingError):
-        return  # of this file: it is told when it is read
+    except DataError:
+        return  # it is told when it is read
 
 
 def _region() -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tinyvirat_build.errors import DataError, VideoError
 from tinyvirat_build.remote.client import ChangedError, Client, PassingError, StoppedError
-from tinyvirat_build.remote.objects import RemoteFile, store_of, told
+from tinyvirat_build.remote.objects import RemoteFile, see_that_it_stays, store_of, told
 from tinyvirat_build.remote.web import read_range
 
 Span = tuple[int, int]
@@ -67,6 +67,8 @@ class Ranges:
     client: Client = field(default_factory=Client)
     requests: int = 0
     received: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _stays: bool = field(default=False, init=False)  # of a bucket's file: on the bucket's host
 
     def fetch(self, spans: Sequence[Span]) -> Iterator[tuple[int, Any]]:
         """Each span's start and bytes, in order, several asked for at once.
@@ -109,6 +111,10 @@ class Ranges:
         return data
 
     def _of_bucket(self, span: Span, client: Client) -> tuple[int, str, Any]:
+        with self._lock:
+            if not self._stays:
+                see_that_it_stays(self.file, client)
+                self._stays = True
         store, name = store_of(self.file.url)
         import obstore
         from obstore import exceptions as refused
