@@ -24,7 +24,7 @@ from builds import DEMO_SETS
 REPO = Path(__file__).resolve().parent.parent
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").rglob("*.md"))]
 RUN = ("sh", "python")
-SHOWN = ("bibtex", "csv", "text", "yaml")
+SHOWN = ("bibtex", "csv", "ini", "text", "yaml")
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<mark>output|fails|no-run: [^\n]*?) -->\n\n?)?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import runpy
@@ -17,6 +18,7 @@ from builds import made_once
 
 import tinyvirat_build as tvb
 from tinyvirat_build.records import REASONS
+from tinyvirat_build.sources import ENTRY_POINTS
 
 ALL = [block for page in PAGES for block in blocks(page)]
 MARKED = [block for block in ALL if block.no_run]
@@ -45,6 +47,22 @@ def test_the_drawings_are_what_the_stages_make() -> None:
 
 def test_yaml_is_yaml() -> None:
     assert all(yaml.safe_load(block.text) for block in ALL if block.language == "yaml")
+
+
+def test_ini_is_of_entry_points() -> None:
+    for block in (block for block in ALL if block.language == "ini"):
+        parsed = configparser.ConfigParser()
+        parsed.read_string(block.text)
+        assert parsed.sections() == ["options.entry_points"]
+        (group,) = parsed["options.entry_points"]
+        assert group == ENTRY_POINTS
+
+
+def test_what_can_be_typed_is_no_text() -> None:
+    texts = (block for block in ALL if block.language == "text" and block.mark != "output")
+    lines = ((block, line) for block in texts for line in block.text.splitlines())
+    typed_ = re.compile(r"(\$ )?(tinyvirat-build|python|pip|make) ")
+    assert [block.name for block, line in lines if typed_.match(line)] == []
 
 
 def test_an_output_is_held_against_its_lines_without_times() -> None:
