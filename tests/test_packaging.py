@@ -56,7 +56,7 @@ def test_the_minimums_are_the_lower_bounds() -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_of_the_sdist_builds_the_demo_without_the_repository(tmp_path: Path) -> None:
+def test_wheel_and_sdist_build_the_demo_without_the_repository(tmp_path: Path) -> None:
     pytest.importorskip("build", reason="the package build is not installed")
     clone = tmp_path / "clone"
     clone.mkdir()
@@ -95,6 +95,16 @@ def test_the_wheel_of_the_sdist_builds_the_demo_without_the_repository(tmp_path:
     assert "every pixel is equal" in run(program, "verify", "--out", "demo", where=tmp_path)
     run(program, "export", "--to", "huggingface", "--out", "demo", where=tmp_path)
     assert (tmp_path / "demo" / "report" / "report.js").is_file()
+
+    run(
+        *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
+        *("--no-deps", "--force-reinstall", sdist),
+        where=tmp_path,
+    )
+    (record,) = (tmp_path / "alone").rglob("tinyvirat_build-*.dist-info/direct_url.json")
+    assert sdist.name in record.read_text()  # not the wheel any more
+    run(program, "all", "--source", "demo", "--out", "again", *sets, where=tmp_path)
+    assert "every pixel is equal" in run(program, "verify", "--out", "again", where=tmp_path)
 
 
 def run(*call: str | Path, where: Path) -> str:

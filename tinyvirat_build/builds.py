@@ -54,7 +54,7 @@ def build(
         settings: single settings over both, e.g. ``{"crop.max_side": 96}``.
         workers: processes; default: one a processor.
         until: the last stage to run.
-        limit: a trial: plan and cut only the first so many videos that have labels.
+        limit: a trial: plan and cut only the first so many videos that give clips.
         engine: one of ``engine.NAMES``: ``local``, or one for the machines of an existing cluster.
         address: where that cluster is; default: the one that runs on this machine.
         videos: where the videos lie that are not below ``data``: a folder, or a URL.

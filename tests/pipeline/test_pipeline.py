@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -130,6 +131,34 @@ def test_a_trial_takes_videos_that_give_clips(demo_data: Path, tmp_path: Path) -
     again = tvb.build("demo", tmp_path / "b", data=data, settings=DEMO, limit=1, until="crop")
     (other,) = set(again.table("clips_planned")["video_id"])
     assert other > video
+
+
+def test_a_trial_leaves_out_videos_of_which_no_clip_comes(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for v, side in enumerate((400, 50, 500, 60, 70)):  # a side of over 128 pixels is none
+        span = "timespan: [{tsr0: [0, 39]}]"
+        (folder / f"v{v}.activities.yml").write_text(
+            f"- {{ act: {{act2: {{walks: 1.0}}, id2: 1, {span}, actors: [{{id1: 1, {span}}}]}}}}\n"
+        )
+        (folder / f"v{v}.geom.yml").write_text(
+            "".join(
+                f"- {{ geom: {{id1: 1, ts0: {t}, g0: 10 10 {10 + side} 60}}}}\n" for t in range(40)
+            )
+        )
+    (tmp_path / "c.yaml").write_text(
+        "annotations: corpus\nformat: kpf\nlabels: {walks: activity_walking}\n"
+    )
+
+    def planned(out: str, **settings: Any) -> list[str]:
+        build = tvb.build(
+            tmp_path / "c.yaml", tmp_path / out, limit=2, until="crop", settings=settings
+        )
+        return build.table("clips_planned")["video_id"].astype(str).tolist()
+
+    assert planned("a") == ["v1", "v3"]
+    assert planned("b", crop={"max_side": 55}) == ["v1"]  # no other gives one
+    assert planned("c", crop={"max_side": 20}) == []
 
 
 def test_limit_keeps_the_splits(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tinyvirat_build.pipeline.folder import unit_path
 from tinyvirat_build.pipeline.given import Corpus, Video
 from tinyvirat_build.pipeline.keys import key_of, values
 from tinyvirat_build.pipeline.opened import OpenedBuild
-from tinyvirat_build.pipeline.request import Request, discover, entries_of, settled, within_limit
+from tinyvirat_build.pipeline.request import Request, discover, entries_of, settled
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.pipeline.stages import (
     Stage,
@@ -35,6 +35,7 @@ from tinyvirat_build.pipeline.stages import (
     writer_of,
 )
 from tinyvirat_build.pipeline.tasks import tables_of
+from tinyvirat_build.pipeline.trial import within_limit
 from tinyvirat_build.records import SPLITS, StageResult
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.settings.idle import idle
@@ -138,7 +139,7 @@ def sweep(request: Request, axes: Sequence[str]) -> pd.DataFrame:
             request.out,
             {t: unit_path(request.out, stage, e) for t, stage in written.items()},
         )
-        for e in within_limit(entries, request.limit, of_source)
+        for e in within_limit(entries, request.limit, of_source, classes)
     ]
     planned: dict[int, list[_Planned]] = {}
     failed: list[str] = []

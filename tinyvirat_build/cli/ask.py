@@ -100,7 +100,7 @@ def init(folder: Path, form: str, force: bool) -> None:
 @request_options
 @workers_option
 @click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos that have labels."
+    "--limit", type=click.IntRange(1), metavar="N", help="Only the first N videos that give clips."
 )
 @json_option
 def sweep(overrides: tuple[str, ...], as_json: bool, **asked: Any) -> None:

@@ -23,7 +23,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @settings_options
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N",
-    help="What `all --limit N` needs: of the first N videos that have labels.",
+    help="What `all --limit N` needs: of the first N videos that give clips.",
 )  # fmt: skip
 @click.option(
     "--dates", callback=_names, metavar="DATE,…", help="Only of these days, e.g. 2018-03-07."

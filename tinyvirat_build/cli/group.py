@@ -223,7 +223,7 @@ running_options = options(
     ),
     click.option(
         "--limit", type=click.IntRange(1), metavar="N",
-        help="A trial: plan and cut only the first N videos that have labels, with the splits of "
+        help="A trial: plan and cut only the first N videos that give clips, with the splits of "
         "the whole and no filter.",
     ),
     click.option("--rehash", is_flag=True, help="Read every input again, trust no time stamp."),

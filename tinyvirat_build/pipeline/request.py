@@ -13,7 +13,6 @@ from tinyvirat_build.errors import SettingsError
 from tinyvirat_build.records import Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Discovery, Entry, Source, afar, splits
-from tinyvirat_build.sources.parse import parse_entry
 from tinyvirat_build.video.spans import Estimate
 
 
@@ -132,25 +131,6 @@ def placed(found: Mapping[str, tuple[Source, Discovery]], request: Request) -> I
         return entries
     named = {name: source for name, (source, _) in found.items()}
     return afar.placed(entries, named, request.videos, request.out)
-
-
-def within_limit(
-    entries: Sequence[Entry], limit: int | None, of_source: Mapping[str, Settings]
-) -> Sequence[Entry]:
-    """The first so many videos that have an activity with a label and boxes.
-
-    Their annotations alone say so: wherever the videos lie, the same ones are meant. Where none
-    has one they are the first.
-    """
-    if limit is None or limit >= len(entries):
-        return entries
-    useful = (e for e in entries if _has_labels(e, of_source[e.source]))
-    return list(itertools.islice(useful, limit)) or entries[:limit]
-
-
-def _has_labels(entry: Entry, settings: Settings) -> bool:
-    found = parse_entry(entry, settings, width=entry.width, height=entry.height)
-    return any(map(len, found.activities["labels"]))
 
 
 def entries_of(found: Mapping[str, tuple[Source, Discovery]]) -> Iterator[Entry]:

@@ -34,7 +34,6 @@ from tinyvirat_build.pipeline.request import (
     discover,
     placed,
     settled,
-    within_limit,
 )
 from tinyvirat_build.pipeline.stages import (
     STAGES,
@@ -46,6 +45,7 @@ from tinyvirat_build.pipeline.stages import (
     writer_of,
 )
 from tinyvirat_build.pipeline.tasks import Task, Unit, do_tasks, give_up, write_result
+from tinyvirat_build.pipeline.trial import within_limit
 from tinyvirat_build.records import issues_frame, strings
 from tinyvirat_build.sources.afar import CACHE
 from tinyvirat_build.sources.files import fetching
@@ -131,9 +131,10 @@ def look(request: Request, first: str, until: str) -> Known:
     entries = store.Packed(placed(found, request))
     chosen = [source for source, _ in found.values()]
     of_source = {name: settings.of(name) for name in {e.source for e in entries}}
-    planned = within_limit(entries, request.limit, of_source)
+    classes = labels.load_classes(settings.classes)
+    planned = within_limit(entries, request.limit, of_source, classes)
     return Known(
-        request, first, until, labels.load_classes(settings.classes), chosen, entries, of_source,
+        request, first, until, classes, chosen, entries, of_source,
         store.HashMemory(request.out / "log" / "hashes.sqlite", forget=request.rehash), ledger,
         planned, None if planned is entries else {e.key for e in planned},
     )  # fmt: skip
