@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from swapped import swap
 
 import tinyvirat_build as tvb
 from tinyvirat_build import records, store
+from tinyvirat_build.errors import MeansError
 from tinyvirat_build.pack.read import open_pack
+from tinyvirat_build.pipeline import run as pipeline_run
 from tinyvirat_build.pipeline.given import Corpus
-from tinyvirat_build.pipeline.on_corpus import publish
+from tinyvirat_build.pipeline.on_corpus import partition, publish
 from tinyvirat_build.pipeline.request import Request, discover, entries_of
 from tinyvirat_build.pipeline.run import run
 
@@ -90,6 +95,44 @@ def test_tables_are_the_same_however_many_rows_are_at_hand(
     assert len(both) == len(kept)
     for column in ("x", "y", "start", "labels"):
         assert both[column].tolist() == both[f"{column}_kept"].tolist()
+
+
+def test_a_process_of_its_own_gives_the_same_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swap(monkeypatch, partition=f"{__name__}:noted")
+    here = _plan_many(tmp_path, "here")
+    assert (here.parent / "process").read_text() == str(os.getpid())
+    monkeypatch.setattr(pipeline_run, "MANY", 8)
+    apart = _plan_many(tmp_path, "apart")
+    assert (apart.parent / "process").read_text() != str(os.getpid())
+    for file in here.glob("*.parquet"):
+        assert (apart / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_process_of_its_own_that_is_ended_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_run, "MANY", 8)
+    swap(monkeypatch, partition=f"{__name__}:ended")
+    with pytest.raises(MeansError, match="stage partition: the worker died"):
+        _plan_many(tmp_path, "out")
+    monkeypatch.undo()
+    monkeypatch.setattr(pipeline_run, "MANY", 8)
+    again, fresh = _plan_many(tmp_path, "out"), _plan_many(tmp_path, "fresh")
+    for file in fresh.glob("*.parquet"):
+        assert (again / file.name).read_bytes() == file.read_bytes()
+
+
+def noted(corpus: Corpus) -> records.StageResult:
+    """The partition, which notes the process that it is done in."""
+    (corpus.out / "process").write_text(str(os.getpid()))
+    return partition(corpus)
+
+
+def ended(corpus: Corpus) -> None:
+    """A partition that the system ends."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("group", [1, 2, 5, 100])

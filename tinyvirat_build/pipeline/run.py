@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from tinyvirat_build import engine, labels, progress, store
-from tinyvirat_build.errors import BuildError, DataError
+from tinyvirat_build.errors import BuildError, DataError, MeansError
 from tinyvirat_build.pipeline import folder
 from tinyvirat_build.pipeline.batches import Batch, in_batches, singles
 from tinyvirat_build.pipeline.ledger import Ledger
@@ -44,7 +44,7 @@ from tinyvirat_build.pipeline.stages import (
     steps,
     writer_of,
 )
-from tinyvirat_build.pipeline.tasks import Task, Unit, do_tasks, give_up, write_result
+from tinyvirat_build.pipeline.tasks import Task, Unit, do_corpus, do_tasks, give_up
 from tinyvirat_build.pipeline.trial import within_limit
 from tinyvirat_build.records import issues_frame, strings
 from tinyvirat_build.sources.afar import CACHE
@@ -52,7 +52,9 @@ from tinyvirat_build.sources.files import fetching
 from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.spans import Estimate
 
+MANY: Final = 20_000  # videos, from which on a stage on all of them has a process of its own
 _IN_MEMORY: Final = 4096  # tasks of which all are held at once
+_LONG: Final = 7 * 24 * 3600.0  # seconds: no stage on the whole corpus is given up for its length
 
 
 def run(
@@ -204,10 +206,27 @@ def _missing_videos(step: Sequence[Stage], tasks: Sequence[Task], known: Known) 
 
 
 def _do_corpus(unit: Unit, known: Known) -> None:
-    """Do a stage on the whole corpus."""
-    if unit.stale:
-        unit.path.unlink(missing_ok=True)  # what it wrote, if anything, is written over
-        write_result(unit, resolve(unit.stage.run)(known.corpus()))
+    """Do a stage on the whole corpus.
+
+    Raises:
+        MeansError: the process that it was done in was ended, as by the system for want of memory.
+    """
+    if not unit.stale:
+        return
+    unit.path.unlink(missing_ok=True)  # what it wrote, if anything, is written over
+    if not unit.stage.apart or len(known.entries) < MANY:
+        do_corpus((unit, known.corpus()))
+        return
+    own = known.corpus()
+    own.sources = ()  # which a process need not be able to be sent
+    for ended in engine.run_local(
+        do_corpus, [(unit, own)], workers=1, timeout=_LONG, preload=modules()
+    ):
+        if ended.failure:
+            raise MeansError(
+                f"stage {unit.stage.name}: {ended.failure.detail}; free memory, and run the same "
+                "command to go on"
+            )
 
 
 def _do_videos(asked: Sequence[Stage], tasks: Sequence[Task], known: Known) -> Estimate | None:

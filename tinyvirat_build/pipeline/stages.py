@@ -49,6 +49,7 @@ class Stage:
     instead: str = ""  # what stands in the place of a video whose work crashed or hung
     there: str = ""  # whether the files that it wrote beside its unit are still there
     together: bool = False  # whether ``run`` takes the tables of several videos at once, too
+    apart: bool = False  # of many videos in a process of its own, which gives all memory back
 
     def reads_of(self) -> dict[str, list[str]]:
         """What it reads, each with the columns that count; none where all do.
@@ -103,11 +104,11 @@ STAGES: tuple[Stage, ...] = (
         ("clips_planned", "all_activities", "groups", "segments", "tracks"),
         ("clips_partitioned",), ("partition",),
         f"{_CORPUS}:partition", "Give whole groups of videos to train, val and test.",
-        version=3,
+        version=3, apart=True,
     ),
     Stage(
         "filter", "corpus", ("clips_partitioned", "trial"), ("clips_filtered",), ("filter",),
-        f"{_CORPUS}:filter", "Drop labels with too few training clips.", version=3,
+        f"{_CORPUS}:filter", "Drop labels with too few training clips.", version=3, apart=True,
     ),
     Stage(
         "plan", "estimate", ("clips_filtered",), (), ("encode",),

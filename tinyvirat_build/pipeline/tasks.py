@@ -12,7 +12,7 @@ import pandas as pd
 from tinyvirat_build import store
 from tinyvirat_build.engine import Failure
 from tinyvirat_build.pipeline.folder import unit_path
-from tinyvirat_build.pipeline.given import OwnRows, Video, VideoBatch
+from tinyvirat_build.pipeline.given import Corpus, OwnRows, Video, VideoBatch
 from tinyvirat_build.pipeline.stages import Stage, resolve
 from tinyvirat_build.records import StageResult
 from tinyvirat_build.settings import Settings
@@ -68,6 +68,12 @@ def do_task(task: Task) -> None:
             video.hold(unit.stage.writes, unit.path)
         else:
             _do_unit(unit, unit.stage.run, video)
+
+
+def do_corpus(given: tuple[Unit, Corpus]) -> None:
+    """Do a stage on the whole corpus."""
+    unit, corpus = given
+    write_result(unit, resolve(unit.stage.run)(corpus))
 
 
 def give_up(task: Task, failure: Failure) -> None:
