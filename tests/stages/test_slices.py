@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from tinyvirat_build.records import KEYS, Key, columns
 from tinyvirat_build.settings import Partition
 from tinyvirat_build.stages.fate import fates
 from tinyvirat_build.stages.partition import SplitList, assign_groups, partition
-from tinyvirat_build.stages.slices import slice_starts
+from tinyvirat_build.stages.slices import slice_starts, torn
 
 FPS = 10
 KEY = dict(zip(KEYS, ("own", "v", "own"), strict=True))
@@ -171,3 +172,30 @@ def test_a_video_that_a_list_rules_is_not_sliced() -> None:
     assert {"train", "val"} <= found["free"] | found["unnamed"]
     found = splits(SplitList("official", named, "video", closed=True))
     assert found == {"tested": {"test"}, "tried": {"train"}}
+
+
+@pytest.mark.parametrize(
+    ("clip", "track", "why"),
+    [
+        ((900, 970), (900, 970), ""),  # up to the gap
+        ((900, 971), (900, 971), "touches"),
+        ((1029, 1100), (1029, 1100), "touches"),
+        ((1030, 1100), (1030, 1100), ""),  # from its end on
+        ((800, 900), (800, 1030), ""),  # the track ends in the gap
+        ((800, 900), (800, 1031), "both sides"),
+        ((1100, 1200), (970, 1200), ""),  # or begins in it
+        ((1100, 1200), (969, 1200), "both sides"),
+        ((900, 1100), (900, 1100), "touches"),  # said of what it is first
+    ],
+)
+def test_a_gap_has_these_ends(clip: tuple[int, int], track: tuple[int, int], why: str) -> None:
+    clips, tracks = (
+        pd.DataFrame([{**KEY, "segment_id": 0, "start": start, "end": end}])
+        for start, end in (clip, track)
+    )
+    slices = pd.DataFrame(
+        [{**KEY, "group": f"s/v@{k}", "start": 1000 * k, "gap": 60} for k in range(2)]
+    )
+    (found,) = torn(clips, tracks, slices, {"s/v@0": "train", "s/v@1": "val"})
+    assert (why in found) if why else found == ""
+    assert torn(clips, tracks, slices, {"s/v@0": "val", "s/v@1": "val"}) == [""]
