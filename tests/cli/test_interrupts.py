@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from tinyvirat_build.cli import interrupts
+from tinyvirat_build.cli import interrupts, main
 
 WAITS_FOR_THREADS = """
 import concurrent.futures, time
@@ -23,9 +23,9 @@ main()
 """
 
 
-def interrupted(program: str) -> tuple[int, str]:
+def interrupted(program: str, command: str = "wait") -> tuple[int, str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", program, "wait"],
+        [sys.executable, "-c", program, command],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -42,6 +42,14 @@ def test_a_command_ends_that_waits_for_what_takes_ten_minutes() -> None:
         "stopping after 1 of 9 videos (render)\n"
         "stopped; what is finished stays. To go on: tinyvirat-build wait\n"
     )
+
+
+def test_a_command_that_keeps_nothing_says_so() -> None:
+    assert main.commands.keys() > interrupts.ASKING
+    asks = WAITS_FOR_THREADS.replace("@main.command()", '@main.command("verify")')
+    status, said = interrupted(asks, "verify")
+    assert status == interrupts.STATUS
+    assert said.endswith("\nstopped; to begin anew: tinyvirat-build verify\n")
 
 
 def test_an_interrupt_while_the_program_is_loaded_is_one_line() -> None:

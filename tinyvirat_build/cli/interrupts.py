@@ -18,6 +18,11 @@ from tinyvirat_build import progress
 
 STATUS: Final = 130
 _GRACE: Final = 1.2  # seconds in which the program ends by itself
+ASKING: Final = frozenset((
+    "audit", "calibrate", "compare", "config", "doctor", "evaluate", "figures", "init", "inspect",
+    "predict", "score", "table2", "verify",
+))  # fmt: skip
+"""Commands that keep nothing until their end, and so begin anew."""
 
 _answered = threading.Event()
 _once = threading.Lock()
@@ -38,7 +43,9 @@ def end() -> None:
     _answered.wait(0.5)  # where the thread is a little late
     if _once.acquire(blocking=False):
         command = shlex.join(["tinyvirat-build", *sys.argv[1:]])
-        _say(f"stopped; what is finished stays. To go on: {command}")
+        anew = not ASKING.isdisjoint(sys.argv[1:2])
+        how = "to begin anew" if anew else "what is finished stays. To go on"
+        _say(f"stopped; {how}: {command}")
 
 
 def _listen(pipe: int) -> None:
