@@ -57,7 +57,6 @@ class Ledger:
             if not write:
                 return False
             store.write_table(path, name, parts, key=key)
-            pa.default_memory_pool().release_unused()
         self.tables_held[name] = key
         return True
 

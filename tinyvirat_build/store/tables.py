@@ -292,9 +292,11 @@ def write_table(path: Path, name: str, parts: Iterable[pa.Table], *, key: str) -
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", version="2.6") as writer,
     ):
-        rows = 1 << 14 if any(pa.types.is_list(f.type) for f in schema) else 1 << 17
+        wide = any(pa.types.is_list(f.type) or pa.types.is_string(f.type) for f in schema)
+        rows = 1 << 14 if wide else 1 << 17
         for group in _row_groups(_gathered(part for part in parts if part.num_rows), rows):
             writer.write_table(_with_own_words(group).cast(schema))
+            pa.default_memory_pool().release_unused()
     note_sum(path, hash_file(path))
 
 
