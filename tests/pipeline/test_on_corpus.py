@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from swapped import swap
 
 import tinyvirat_build as tvb
 from tinyvirat_build import records, store
-from tinyvirat_build.errors import MeansError
+from tinyvirat_build.errors import BuildError, MeansError
 from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pipeline import run as pipeline_run
-from tinyvirat_build.pipeline.given import Corpus
+from tinyvirat_build.pipeline.given import Corpus, OwnRows
 from tinyvirat_build.pipeline.on_corpus import partition, publish
 from tinyvirat_build.pipeline.request import Request, discover, entries_of
 from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.records import Key
 
 
 def _publish(out: Path, *, pack: bool) -> None:
@@ -124,6 +126,20 @@ def test_a_process_of_its_own_that_is_ended_is_one_line(
         assert (again / file.name).read_bytes() == file.read_bytes()
 
 
+def test_a_fault_there_is_no_want_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_run, "MANY", 8)
+    swap(monkeypatch, partition=f"{__name__}:faulty")
+    with pytest.raises(BuildError, match=r"stage partition failed \(ValueError: three\)"):
+        _plan_many(tmp_path, "out")
+
+
+def faulty(corpus: Corpus) -> None:
+    """A partition with a fault."""
+    raise ValueError("three")
+
+
 def noted(corpus: Corpus) -> records.StageResult:
     """The partition, which notes the process that it is done in."""
     (corpus.out / "process").write_text(str(os.getpid()))
@@ -141,6 +157,7 @@ def test_a_videos_rows_are_found_where_they_lie(group: int, tmp_path: Path) -> N
     file = tables / "clips_filtered.parquet"
     whole = store.read_table(file)
     pq.write_table(pq.read_table(file), file, row_group_size=group)
+    key = store.table_key(file)
     request = Request((str(tmp_path / "corpus.yaml"),), None, tmp_path / "out", tvb.Settings.load())
     entries = [e for e in entries_of(discover(request)) if e.video_id != "v4"]
     corpus = Corpus(request.settings, (), tmp_path / "out", entries)
@@ -152,6 +169,39 @@ def test_a_videos_rows_are_found_where_they_lie(group: int, tmp_path: Path) -> N
         for one in (frame, rows.frame()):
             assert {c: one[c].tolist() for c in one} == {c: own[c].tolist() for c in own}
             assert one["video_id"].cat.categories.tolist() == [entry.video_id]
+    assert key
+    later = OwnRows(file, key, found[1][0].key, found[1][1].first, 2)
+    assert len(later.frame()) == 2
+    for other in (  # as a file system shows it that is late
+        replace(later, key="0" * 32),
+        replace(later, of=found[2][0].key),
+        replace(later, first=later.first + 1),
+        replace(later, count=3),
+        replace(later, first=len(whole) - 1),
+        replace(later, first=len(whole)),
+    ):
+        with pytest.raises(BuildError, match="not the table that was planned from"):
+            other.frame()
+
+
+def test_a_damaged_column_is_told_with_its_table(tmp_path: Path) -> None:
+    tables = _plan_many(tmp_path, "out")
+    file = tables / "clips_filtered.parquet"
+    column = pq.read_metadata(file).row_group(0).column(5)
+    data = bytearray(file.read_bytes())
+    at = column.dictionary_page_offset or column.data_page_offset
+    data[at : at + column.total_compressed_size] = b"\xff" * column.total_compressed_size
+    file.write_bytes(data)
+    key = store.table_key(file)
+    assert key
+    rows = OwnRows(file, key, Key("corpus", "v0", "own"), 0, 1)
+    for read in (
+        lambda: list(store.read_batches(file)),
+        lambda: list(store.read_by_video({"clips_filtered": file})),
+        rows.frame,
+    ):
+        with pytest.raises(BuildError, match=r"clips_filtered.parquet.*delete it and run again"):
+            read()
 
 
 def test_a_few_words_are_held_once_each() -> None:

@@ -25,7 +25,7 @@ from swapped import swap
 import tinyvirat_build as tvb
 from tinyvirat_build.cli import main
 from tinyvirat_build.pipeline import on_video, stages
-from tinyvirat_build.pipeline.given import Video
+from tinyvirat_build.pipeline.given import Video, VideoBatch
 from tinyvirat_build.pipeline.request import Request
 from tinyvirat_build.pipeline.run import run
 from tinyvirat_build.records import StageResult
@@ -133,7 +133,9 @@ def test_a_trial_takes_videos_that_give_clips(demo_data: Path, tmp_path: Path) -
     assert other > video
 
 
-def test_a_trial_leaves_out_videos_of_which_no_clip_comes(tmp_path: Path) -> None:
+def test_a_trial_leaves_out_videos_of_which_no_clip_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
     for v, side in enumerate((400, 50, 500, 60, 70)):  # a side of over 128 pixels is none
@@ -159,6 +161,15 @@ def test_a_trial_leaves_out_videos_of_which_no_clip_comes(tmp_path: Path) -> Non
     assert planned("a") == ["v1", "v3"]
     assert planned("b", crop={"max_side": 55}) == ["v1"]  # no other gives one
     assert planned("c", crop={"max_side": 20}) == []
+    swap(monkeypatch, crop=f"{__name__}:faulty_crop")
+    assert planned("d") == ["v3", "v4"]  # the one that cannot be planned costs itself alone
+
+
+def faulty_crop(video: Video | VideoBatch) -> StageResult:
+    """A crop with a fault in one video."""
+    if (video["chunks"]["video_id"].astype(str) == "v1").any():
+        raise ValueError("three")
+    return on_video.crop(video)
 
 
 def test_limit_keeps_the_splits(demo: tvb.Build, demo_data: Path, tmp_path: Path) -> None:

@@ -74,6 +74,38 @@ def test_one_that_is_damaged_is_begun_anew(
     assert counted == [file]
 
 
+def test_one_that_is_damaged_in_the_middle_is_written_anew(
+    tmp_path: Path, counted: list[Path]
+) -> None:
+    files = [tmp_path / f"{n:04d}" for n in range(1500)]
+    for file in files:
+        file.write_bytes(b"one")
+    memory = tmp_path / "hashes.sqlite"
+
+    def run() -> int:
+        counted.clear()
+        known = store.HashMemory(memory, forget=False)
+        assert {known.of(file) for file in files} == {sha256(b"one")}
+        known.save()
+        return len(counted)
+
+    assert run() == len(files)
+    data = bytearray(memory.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 8192] = bytes(8192)
+    memory.write_bytes(data)
+    run()
+    assert run() == 0
+    assert sorted(tmp_path.iterdir()) == [*files, memory]
+
+
+def test_a_time_that_no_database_holds(tmp_path: Path) -> None:
+    file = tmp_path / "a.yml"
+    file.write_bytes(b"one")
+    os.utime(file, (11_000_000_000, 11_000_000_000))
+    memory = store.HashMemory(tmp_path / "hashes.sqlite", forget=False)
+    assert memory.of(file) == memory.of(file) == sha256(b"one")
+
+
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff%20.yml"))
     file.write_bytes(b"one")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tinyvirat_build import store
 from tinyvirat_build.pipeline.folder import table_path, unit_path
 from tinyvirat_build.pipeline.stages import writer_of
-from tinyvirat_build.records import KEYS
+from tinyvirat_build.records import KEYS, Key
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.sources import Entry, Source
 
@@ -91,12 +91,18 @@ class OwnRows:
     """One video's rows of a table of all videos: where they lie, until they are asked for."""
 
     file: Path
+    key: str  # of the table, which another one has not
+    of: Key
     first: int
     count: int
 
     def frame(self) -> pd.DataFrame:
-        """The rows."""
-        return store.read_rows(self.file, self.first, self.count)
+        """The rows.
+
+        Raises:
+            BuildError: another table is there now.
+        """
+        return store.read_rows(self.file, self.first, self.count, of=self.of, key=self.key)
 
 
 class Corpus(dict[str, pd.DataFrame]):
@@ -147,6 +153,7 @@ class Corpus(dict[str, pd.DataFrame]):
     ) -> Iterator[tuple[Entry, OwnRows, pd.DataFrame]]:
         """Those of some videos, in key order, that have rows in a table of all, and these."""
         file, first = table_path(self.out, name), 0
+        written = store.table_key(file) or ""
         by_key = store.read_by_video({name: file})
         key, own = next(by_key, (None, {}))
         for entry in entries:
@@ -154,4 +161,4 @@ class Corpus(dict[str, pd.DataFrame]):
                 first += len(own[name])
                 key, own = next(by_key, (None, {}))
             if key == entry.key:
-                yield entry, OwnRows(file, first, len(own[name])), own[name]
+                yield entry, OwnRows(file, written, key, first, len(own[name])), own[name]

@@ -210,6 +210,7 @@ def _do_corpus(unit: Unit, known: Known) -> None:
 
     Raises:
         MeansError: the process that it was done in was ended, as by the system for want of memory.
+        BuildError: it failed there.
     """
     if not unit.stale:
         return
@@ -222,6 +223,10 @@ def _do_corpus(unit: Unit, known: Known) -> None:
     for ended in engine.run_local(
         do_corpus, [(unit, own)], workers=1, timeout=_LONG, preload=modules()
     ):
+        if ended.failure and ended.failure.reason == "failed":
+            raise BuildError(
+                f"stage {unit.stage.name} failed ({ended.failure.detail}); please report it"
+            )
         if ended.failure:
             raise MeansError(
                 f"stage {unit.stage.name}: {ended.failure.detail}; free memory, and run the same "

@@ -111,10 +111,7 @@ class Ranges:
         return data
 
     def _of_bucket(self, span: Span, client: Client) -> tuple[int, str, Any]:
-        with self._lock:
-            if not self._stays:
-                see_that_it_stays(self.file, client)
-                self._stays = True
+        self._see_that_it_stays(client)
         store, name = store_of(self.file.url)
         import obstore
         from obstore import exceptions as refused
@@ -134,6 +131,18 @@ class Ranges:
             raise self._refused() from OSError(told(e))
         except (refused.BaseError, OSError, ValueError) as e:
             raise PassingError(told(e)) from e
+
+    def _see_that_it_stays(self, client: Client) -> None:
+        """Ask once, by one thread, while the others wait for it, where the file lies."""
+        while not self._lock.acquire(timeout=0.1):
+            if client.stop.is_set():
+                raise StoppedError
+        try:
+            if not self._stays:
+                see_that_it_stays(self.file, client)
+                self._stays = True
+        finally:
+            self._lock.release()
 
     def _of_server(self, span: Span, client: Client) -> tuple[int, str, Any]:
         try:

@@ -28,8 +28,12 @@ class HashMemory:
         try:
             self._make()
         except sqlite3.Error:  # the file held something else
-            self._known = sqlite3.connect("", isolation_level=None)
-            self._make()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew, and have what is damaged written over."""
+        self._known, self.dirty = sqlite3.connect("", isolation_level=None), True
+        self._make()
 
     def _make(self) -> None:
         self._known.execute(
@@ -37,6 +41,8 @@ class HashMemory:
             "(path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, sha256 TEXT) WITHOUT ROWID"
         )
         self._known.execute("SELECT path, size, changed, sha256 FROM files LIMIT 1").fetchone()
+        if self._known.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError
 
     def of(self, path: Path) -> str:
         """A file's SHA-256 in hex; empty where there is no such file."""
@@ -44,20 +50,25 @@ class HashMemory:
         if stamp is None:
             return ""
         place = os.fsencode(path)
-        with contextlib.suppress(sqlite3.Error):
-            known = self._known.execute(
-                "SELECT sha256 FROM files WHERE path = ? AND size = ? AND changed = ?",
-                (place, *stamp),
-            ).fetchone()
-            if known:
-                return str(known[0])
+        known = self._ask(
+            "SELECT sha256 FROM files WHERE path = ? AND size = ? AND changed = ?", place, *stamp
+        )
+        if known:
+            return str(known[0])
         found = hash_file(path)
-        with contextlib.suppress(sqlite3.Error):
-            self._known.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (place, *stamp, found)
-            )
-            self.dirty = True
+        self._ask("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", place, *stamp, found)
+        self.dirty = True
         return found
+
+    def _ask(self, what: str, *values: object) -> tuple[object, ...] | None:
+        try:
+            row: tuple[object, ...] | None = self._known.execute(what, values).fetchone()
+        except sqlite3.Error:
+            self._forget()
+            return None
+        except OverflowError:  # a time that is no time of a file
+            return None
+        return row
 
     @staticmethod
     def stamp(path: Path | None) -> list[int] | None:
@@ -84,6 +95,7 @@ class HashMemory:
             atomic_path(self.path) as temporary,
             contextlib.closing(_opened(temporary)) as file,
         ):
+            file.execute("PRAGMA journal_mode = OFF")  # it leaves no file beside it
             self._known.backup(file)
         self.dirty = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -147,7 +148,7 @@ def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 def read_batches(path: Path, rows: int = 1 << 14) -> Iterator[pa.Table]:
     """A table as it is written, some rows after the others; one batch at least."""
-    with _opened(path) as file:
+    with _reading(path), _opened(path) as file:
         found = False
         for batch in file.iter_batches(rows, use_threads=False):
             found = True
@@ -156,15 +157,30 @@ def read_batches(path: Path, rows: int = 1 << 14) -> Iterator[pa.Table]:
             yield file.schema_arrow.empty_table()
 
 
-def read_rows(path: Path, first: int, count: int) -> pd.DataFrame:
-    """One video's rows of a table, which lie together; of others no more is read than around."""
-    with _opened(path) as file:
+def read_rows(path: Path, first: int, count: int, *, of: Key, key: str) -> pd.DataFrame:
+    """The rows ``of`` a video, which lie together; of others no more is read than around.
+
+    Raises:
+        BuildError: the table is not the one of this ``key``, as where a network's file system
+            still shows an older one, or its rows are other ones.
+    """
+    with _reading(path), _opened(path) as file:
+        if _key_of(file.schema_arrow) != key:
+            raise _another(path)
         sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         ends = np.cumsum(sizes)
         low, high = np.searchsorted(ends, (first, first + count - 1), side="right")
-        groups = file.read_row_groups(range(low, high + 1), use_threads=False)
-        rows = groups.slice(first - int(ends[low] - sizes[low]), count)
-    return _of(Key(*(rows[name][0].as_py() for name in KEYS)), rows, None)
+        last = min(high + 1, len(sizes))
+        groups = file.read_row_groups(range(low, last), use_threads=False)
+        rows = groups.slice(first - int(ends[low] - sizes[low]), count) if last > low else groups
+    words = [set(rows[name].to_pylist()) for name in KEYS]
+    if len(rows) != count or words != [{word} for word in of]:
+        raise _another(path)
+    return _of(of, rows, None)
+
+
+def _another(path: Path) -> BuildError:
+    return BuildError(f"{path} is not the table that was planned from; run the same command again")
 
 
 def read_by_video(
@@ -209,7 +225,7 @@ def _runs(path: Path, size: int, columns: Sequence[str] | None) -> Iterator[tupl
     """The rows of a table, video by video."""
     held: list[pa.Table] = []
     of: Key | None = None
-    with _opened(path) as file:
+    with _reading(path), _opened(path) as file:
         read = None if columns is None else [*KEYS, *columns]
         for batch in file.iter_batches(batch_size=size, columns=read):
             table = pa.Table.from_batches([batch])
@@ -252,6 +268,16 @@ def parted(table: pa.Table) -> dict[Key, pa.Table]:
     return found
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell of what is damaged behind a table's end, where it is read."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as e:
+        raise_if_lacking(e)
+        raise _unreadable(path, e) from e
+
+
 def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
@@ -261,7 +287,8 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 
 def _unreadable(path: Path, error: Exception) -> BuildError:
-    return BuildError(f"cannot read table {path}: {error}; delete it and run again")
+    what = " ".join(str(error).split())
+    return BuildError(f"cannot read table {path}: {what}; delete it and run again")
 
 
 def count_rows(path: Path) -> int:
@@ -273,10 +300,13 @@ def count_rows(path: Path) -> int:
 def table_key(path: Path) -> str | None:
     """The key that a table file was written under; None where there is no whole table."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        return _key_of(pq.read_schema(path))
     except (OSError, pa.ArrowInvalid):
         return None
-    key = metadata.get(_KEY_FIELD)
+
+
+def _key_of(schema: pa.Schema) -> str | None:
+    key = (schema.metadata or {}).get(_KEY_FIELD)
     return key.decode() if key else None
 
 
