@@ -165,12 +165,12 @@ def test_a_dry_run_tells_the_bytes_and_fetches_no_video(gate: Gate, data: Path) 
         (["--cameras=G336,G331"], ["G331", "G336"]),
         (["--dates=2018-03-07", "--cameras=G419"], ["G419"]),
         (["--limit=2"], ["G331", "G336"]),
-        (["--limit=3"], ["G331", "G336"]),  # the third has no clips
+        (["--limit=3"], NEEDED),  # one between has labels, and no clip comes of it
     ],
 )
 def test_a_part_is_fetched(gate: Gate, data: Path, args: list[str], cameras: list[str]) -> None:
     assert cli(gate, data, *args).exit_code == 0
-    assert sorted(videos(data)) == [key(c) for c in cameras]
+    assert sorted(videos(data)) == sorted(key(c) for c in cameras)
 
 
 def test_a_day_or_camera_that_nothing_has_is_bad_usage(gate: Gate, data: Path) -> None:
