@@ -229,6 +229,12 @@ def test_the_official_rule_keeps_the_lists_and_draws_val_from_train() -> None:
         activities["video_id"]
     )
     assert left_out["count"].sum() == len(clips) - len(result.table)
+    for issue in left_out.itertuples():
+        told = (issue.stage, issue.action, issue.record, issue.detail)
+        assert told == ("partition", "dropped", f"video {issue.video_id}", "list official")
+        assert (issue.source, issue.annotation_set) == tuple(
+            clips[clips["video_id"] == issue.video_id][["source", "annotation_set"]].iloc[0]
+        )
     assert result.balance["dropped"].tolist() == [len(clips) - len(result.table)]
 
 
@@ -314,3 +320,21 @@ def test_an_unknown_grouping_is_refused() -> None:
     videos = videos_of(corpus({"v0": [["a"]]}), {})
     with pytest.raises(SettingsError, match=r"partition\.group is one of"):
         assign_groups(videos, Partition(group="town"), lists={})  # type: ignore[arg-type]
+
+
+def test_each_clip_has_the_group_of_all_of_its_keys() -> None:
+    keys = pd.DataFrame(itertools.product("abcd", "vwx", "kl"), columns=list(KEYS))
+    shuffled = keys.sample(frac=1, random_state=3, ignore_index=True)
+    groups = shuffled.assign(group=["/".join(row) for row in shuffled.itertuples(index=False)])
+    clips = keys.sample(frac=2, replace=True, random_state=4, ignore_index=True)
+    clips = clips.assign(clip_id=[f"{n:03}" for n in range(len(clips))], segment_id=0)
+    activities = keys.assign(labels=[("a",)] * len(keys))
+    for table in (clips, clips.astype(dict.fromkeys(KEYS, "category"))):
+        found = partition(table, activities, groups, Partition()).table
+        assert found["clip_id"].tolist() == clips["clip_id"].tolist()
+        assert found["group"].tolist() == ["/".join(row) for row in clips[list(KEYS)].to_numpy()]
+    with pytest.raises(DataError, match="video w has clips but no group"):
+        partition(
+            clips[clips["video_id"] == "w"], activities, groups[groups["video_id"] != "w"],
+            Partition(),
+        )  # fmt: skip
