@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from dataclasses import replace
 from functools import partial
@@ -21,8 +22,10 @@ from tinyvirat_build.pack.read import open_pack
 from tinyvirat_build.pipeline import run as pipeline_run
 from tinyvirat_build.pipeline.given import Corpus, OwnRows
 from tinyvirat_build.pipeline.on_corpus import partition, publish
+from tinyvirat_build.pipeline.plan import plan_videos
 from tinyvirat_build.pipeline.request import Request, discover, entries_of
 from tinyvirat_build.pipeline.run import run
+from tinyvirat_build.pipeline.stages import steps
 from tinyvirat_build.records import Key
 
 
@@ -48,13 +51,13 @@ def test_the_rest_of_a_pack_makes_room_for_a_whole_one(tmp_path: Path, name: str
     assert len(open_pack(tmp_path)) == 0
 
 
-def _plan_many(tmp_path: Path, out: str, *sets: str) -> Path:
-    """A plan of eight videos of one or two clips, one of them of a rare label."""
+def _plan_many(tmp_path: Path, out: str, *sets: str, more: int = 0) -> Path:
+    """A plan of eight videos of one or two clips and some more, one of them of a rare label."""
     folder = tmp_path / "corpus"
     folder.mkdir(exist_ok=True)
     for v in range(8):
         for kind in ("activities", "geom"):
-            lines = [_lines(v, i)[kind] for i in range(1 + v % 2)]
+            lines = [_lines(v, i)[kind] for i in range(1 + v % 2 + more)]
             (folder / f"v{v}.{kind}.yml").write_text("".join(lines))
     (tmp_path / "corpus.yaml").write_text(
         "annotations: corpus\nformat: kpf\n"
@@ -215,3 +218,18 @@ def test_a_few_words_are_held_once_each() -> None:
     assert frame["word"].cat.categories.tolist() == ["a", "b", "c"]
     assert frame["list"].tolist() == [(w,) if w else None for w in flat]
     assert frame["list"][1] is frame["list"][3]
+
+
+def test_a_task_of_many_clips_is_as_small_as_one_of_few(tmp_path: Path) -> None:
+    sizes = []
+    for out, more in (("a", 0), ("b", 40)):
+        tables = _plan_many(tmp_path, out, more=more)
+        source = str(tmp_path / "corpus.yaml")
+        request = Request((source,), None, tables.parent, tvb.Settings.load(), quiet=True)
+        known = pipeline_run.look(request, "cut", "cut")
+        (step,) = (step for step in steps() if step[0].name == "cut")
+        tasks = plan_videos(step, known)
+        clips = sum(own.count for task in tasks for own in task.rows.values())
+        assert (len(tasks), clips > 200) == (8, bool(more))
+        sizes.append(max(len(pickle.dumps(task)) for task in tasks))
+    assert sizes[1] - sizes[0] < 16

@@ -20,8 +20,7 @@ class HashMemory:
 
     def __init__(self, path: Path, *, forget: bool) -> None:
         self.path, self.dirty = path, False
-        self._known = sqlite3.connect("", isolation_level=None)
-        self._known.execute("PRAGMA journal_mode = OFF")
+        self._known = _temporary()
         if not forget and path.is_file():
             with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as file:
                 file.backup(self._known)
@@ -32,7 +31,7 @@ class HashMemory:
 
     def _forget(self) -> None:
         """Begin anew, and have what is damaged written over."""
-        self._known, self.dirty = sqlite3.connect("", isolation_level=None), True
+        self._known, self.dirty = _temporary(), True
         self._make()
 
     def _make(self) -> None:
@@ -98,6 +97,13 @@ class HashMemory:
             file.execute("PRAGMA journal_mode = OFF")  # it leaves no file beside it
             self._known.backup(file)
         self.dirty = False
+
+
+def _temporary() -> sqlite3.Connection:
+    """A database that is on disk as far as it is large, and gone with the process."""
+    made = sqlite3.connect("", isolation_level=None)
+    made.execute("PRAGMA journal_mode = OFF")
+    return made
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -139,11 +139,8 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 def read_arrow(path: Path, columns: list[str] | None = None) -> pa.Table:
     """A table as it is written."""
-    try:
+    with _reading(path):
         return pq.read_table(path, columns=columns)
-    except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
-        raise_if_lacking(e)
-        raise _unreadable(path, e) from e
 
 
 def read_batches(path: Path, rows: int = 1 << 14) -> Iterator[pa.Table]:
@@ -270,20 +267,17 @@ def parted(table: pa.Table) -> dict[Key, pa.Table]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Tell of what is damaged behind a table's end, where it is read."""
+    """Tell of a table that cannot be read with its name and the remedy."""
     try:
         yield
-    except (OSError, pa.ArrowInvalid) as e:
+    except (OSError, KeyError, pa.ArrowInvalid) as e:  # KeyError: an empty folder stands there
         raise_if_lacking(e)
         raise _unreadable(path, e) from e
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    try:
+    with _reading(path):
         return pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as e:
-        raise_if_lacking(e)
-        raise _unreadable(path, e) from e
 
 
 def _unreadable(path: Path, error: Exception) -> BuildError:
