@@ -169,6 +169,22 @@ def test_a_label_that_was_filtered_has_lost_all_its_frames() -> None:
     assert (rows["walks"][PUBLISHED], rows["walks"]["lost"]) == (55, {})
 
 
+def test_what_is_told_of_one_video_is_of_no_other() -> None:
+    found = fates([(KEY._replace(video_id="u"), tables()), (KEY, tables())], ISSUES)
+    first, second = rows_of(found[:8]), rows_of(found[8:])
+    assert ("w", "partition", "split_gap", 10) in second
+    assert {(a, s, r) for a, s, r, _ in first - second} == {
+        ("w", "partition", "not_in_split_list"),
+        ("w", "crop", "failed"),
+        ("w", "chunk", "remainder"),
+        ("x", "filter", "failed"),
+        ("y", "cut", "failed"),
+    }
+    none = {name: table.iloc[:0] for name, table in tables().items()}
+    none["activities"] = tables()["activities"]
+    assert "limit" not in set(fates([(KEY, none)], ISSUES.iloc[:0])["reason"])
+
+
 def test_nothing_has_no_fate() -> None:
     found = fates([], ISSUES.iloc[:0])
     assert tuple(found.columns) == COLUMNS

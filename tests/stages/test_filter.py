@@ -93,6 +93,17 @@ def test_what_is_told_of_a_label_and_of_a_clip() -> None:
     ]
 
 
+def test_a_label_that_misses_a_split_is_told_with_those_splits() -> None:
+    clips = clips_of([("val", "ab"), ("train", "ac"), ("test", "a"), ("train", "c")])
+    result = filter_rare(clips, Filter(min_samples=0), classes=CLASSES)
+    told = result.issues[["stage", "reason", "action", "record", "count", "detail"]]
+    assert told.to_numpy().tolist() == [
+        ["filter", "absent_label", "noted", "label b", 1, "1 clip, none in train or test"],
+        ["filter", "absent_label", "noted", "label c", 2, "2 clips, none in val or test"],
+    ]
+    assert result.balance["stage"].tolist() == ["filter"]
+
+
 def test_a_label_that_no_class_list_has_is_counted_too() -> None:
     clips = clips_of([("train", "z"), ("train", "a"), ("train", "z")])
     result = filter_rare(clips, Filter(min_samples=2), classes=CLASSES)

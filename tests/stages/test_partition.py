@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,33 @@ def test_no_single_move_lowers_the_error() -> None:
         moved = chosen.copy()
         moved[group] = split
         assert error(moved) > error(chosen) - 1e-5 or not covers(moved)
+
+
+def scattered(n_groups: int, n_labels: int, most: int) -> np.ndarray:
+    """Counts that look drawn, half of them none, by arithmetic that no release changes."""
+    mixed = np.arange(n_groups * n_labels, dtype=np.uint64) * np.uint64(2654435761) % 2**32
+    own = ((mixed >> np.uint64(13)) ^ mixed) % np.uint64(most)
+    return np.maximum(own.astype(np.int64) - most // 2, 0).reshape(n_groups, n_labels)
+
+
+@pytest.mark.parametrize(
+    ("table", "targets", "fixed", "seed", "chosen"),
+    [
+        ((40, 8, 9), TARGETS, {}, 0, "1000000120020202021002010000220100200000"),
+        ((40, 8, 9), TARGETS, {}, 1, "0200000000212010000020022000022012121012"),
+        ((9, 12, 7), TARGETS, {}, 0, "012002201"),  # no way covers all
+        ((24, 6, 8), TARGETS, {"g003": 2, "g010": 1, "g011": 0}, 0, "202200020210000000010201"),
+        ((24, 6, 8), (0.7, 0.0, 0.3), {}, 0, "002202002202200200000200"),
+    ],
+)
+def test_the_choice_is_that_of_earlier_versions(
+    table: tuple[int, int, int], targets: tuple[float, float, float],
+    fixed: dict[str, int], seed: int, chosen: str,
+) -> None:  # fmt: skip
+    """Whoever changes it moves clips of everyone's builds between the splits."""
+    counts = counts_of(scattered(*table))
+    split = stratify(counts, targets, fixed, seed)
+    assert "".join(str(split[name]) for name in counts.groups) == chosen
 
 
 def corpus(labels: Mapping[str, Sequence[Sequence[str]]], source: str = "meva") -> pd.DataFrame:
@@ -250,17 +278,63 @@ def test_fewer_than_three_groups_are_all_train(n: int) -> None:
     groups = assign_groups(videos_of(activities, {}), Partition(), lists={})
     result = partition(clips_of(activities), activities, groups, Partition())
     assert set(result.table["split"]) == {"train"}
-    assert result.issues["reason"].tolist() == ["few_groups"]
-    assert result.issues["action"].tolist() == ["noted"]
+    told = result.issues[["stage", "reason", "action", "record", "count", "detail"]]
+    detail = f"{n} group{'s' * (n > 1)}: everything not fixed by a list is train"
+    assert told.to_numpy().tolist() == [
+        ["partition", "few_groups", "noted", "all groups", n, detail]
+    ]
+    assert set(result.balance["stage"]) == {"partition"}
+
+
+def test_three_groups_are_enough() -> None:
+    activities = corpus({f"v{i}": [["walk"], ["run"]] for i in range(3)})
+    groups = assign_groups(videos_of(activities, {}), Partition(), lists={})
+    result = partition(clips_of(activities), activities, groups, Partition())
+    assert sorted(result.table["split"].unique()) == ["test", "train", "val"]
+    assert result.issues.empty
+    ways = [partition(clips_of(activities), activities, groups, Partition(seed=7)).table["split"]
+            for _ in range(6)]  # fmt: skip
+    assert len({tuple(way) for way in ways}) == 1  # by the seed, and by nothing else
 
 
 def test_a_label_in_fewer_than_three_groups_is_named() -> None:
     activities = corpus({f"v{i}": [["walk"], ["rare"] if i < 2 else []] for i in range(6)})
     groups = assign_groups(videos_of(activities, {}), Partition(), lists={})
     result = partition(clips_of(activities), activities, groups, Partition())
-    assert result.issues["reason"].tolist() == ["scarce_label"]
     assert result.issues["record"].tolist() == ["label rare"]
     assert result.issues["detail"][0].startswith("in 2 groups, none in ")
+
+
+def test_the_splits_that_a_label_misses_are_named() -> None:
+    activities = corpus({f"v{i}": [["walk"], ["rare"] if i < 1 else []] for i in range(6)})
+    lists = {"meva": SplitList("mine", {"v0": "val"}, "video")}
+    groups = assign_groups(videos_of(activities, {}), Partition(), lists=lists)
+    result = partition(clips_of(activities), activities, groups, Partition(), lists=lists)
+    told = result.issues[["stage", "reason", "action", "record", "detail"]].to_numpy().tolist()
+    assert told == [["partition", "scarce_label", "noted", "label rare",
+                     "in 1 group, none in train or test"]]  # fmt: skip
+
+
+def test_val_is_drawn_from_a_lists_train_by_the_seed_alone() -> None:
+    activities = corpus({f"v{i:02}": [["walk"]] for i in range(30)})
+    lists = {"meva": SplitList("mine", dict.fromkeys((f"v{i:02}" for i in range(30)), "train"),
+                               "video", draw_val=True)}  # fmt: skip
+    groups = assign_groups(videos_of(activities, {}), Partition(), lists=lists)
+
+    def drawn(**rule: Any) -> tuple[str, ...]:
+        table = partition(
+            clips_of(activities), activities, groups, Partition(**rule), lists=lists
+        ).table
+        return tuple(table["video_id"][table["split"] == "val"])
+
+    assert len({drawn(seed=3) for _ in range(4)}) == 1
+    assert len({drawn(seed=seed) for seed in range(4)}) > 1
+    assert len(drawn(targets=(0.5, 0.5, 0.0))) == 15
+    assert len(drawn(targets=(0.2, 0.4, 0.4))) == 20
+    assert drawn(targets=(0.0, 0.0, 1.0)) == ()
+    plain = {"meva": SplitList("mine", lists["meva"].splits, "video")}
+    kept = partition(clips_of(activities), activities, groups, Partition(), lists=plain).table
+    assert set(kept["split"]) == {"train"}
 
 
 def test_notes_stand_in_class_order() -> None:

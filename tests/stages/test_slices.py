@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +109,35 @@ def test_slices_begin_in_order_and_hold_enough(rows: list[tuple[int, int, str]],
     assert slice_starts(start[mixed], end[mixed], gap).tolist() == starts.tolist()
 
 
+def borders(start: list[int], end: list[int], gap: int, count: int) -> list[int]:
+    """The first frames of so many slices, with every frame tried for a border."""
+    middle = sorted((s + e) // 2 for s, e in zip(start, end, strict=True))
+    even = [middle[k * len(middle) // count] for k in range(1, count)]
+    marks = [middle[0], *even, middle[-1]]
+    found = {0}
+    for before, near, after in zip(marks, marks[1:], marks[2:], strict=False):
+        low, high = near - (near - before) // 2, near + (after - near) // 2
+        spans = list(zip(start, end, strict=True))
+
+        def badness(t: int, near: int = near, spans: list[tuple[int, int]] = spans) -> Any:
+            a = t - gap // 2
+            return sum(s < a + gap and e > a for s, e in spans), abs(t - near), t
+
+        found.add(min(range(low, max(high, low + 1)), key=badness))
+    return sorted(found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 9999), st.integers(24, 90), st.integers(1, 80))
+@example(0, 72, 20)
+@example(1, 90, 1)
+def test_a_border_lies_where_the_fewest_touch_the_gap(seed: int, count: int, gap: int) -> None:
+    rows = [(s // 8, n // 12 + 1) for s, n, _ in crowd(seed, count)]
+    start, end = [s for s, _ in rows], [s + n for s, n in rows]
+    found = slice_starts(np.array(start), np.array(end), gap).tolist()
+    assert found == borders(start, end, gap, min(6, count // 12))
+
+
 def test_one_video_reaches_every_split_and_the_audit_finds_no_leak() -> None:
     rows = [(60 * i, 30 + i % 7, "ab"[i % 2]) for i in range(60)]
     _, kept, issues = divided(rows)
@@ -199,3 +230,20 @@ def test_a_gap_has_these_ends(clip: tuple[int, int], track: tuple[int, int], why
     (found,) = torn(clips, tracks, slices, {"s/v@0": "train", "s/v@1": "val"})
     assert (why in found) if why else found == ""
     assert torn(clips, tracks, slices, {"s/v@0": "val", "s/v@1": "val"}) == [""]
+
+
+def test_a_gap_is_told_with_the_splits_beside_it() -> None:
+    spans = [(990, 1010), (1900, 2010), (2900, 3010), (3500, 3600)]
+    clips = pd.DataFrame([KEY | {"segment_id": i, "start": s, "end": e}
+                          for i, (s, e) in enumerate(spans)])  # fmt: skip
+    order = ["train", "test", "val", "train"]
+    slices = pd.DataFrame(
+        [KEY | {"group": f"v@{k}", "start": 1000 * k, "gap": 61} for k in range(4)]
+    )
+    found = torn(clips, clips[::-1], slices, {f"v@{k}": split for k, split in enumerate(order)})
+    assert found == [
+        "touches the gap at frame 1000 between train and test",
+        "touches the gap at frame 2000 between test and val",
+        "touches the gap at frame 3000 between val and train",
+        "",
+    ]

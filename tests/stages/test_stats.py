@@ -57,6 +57,42 @@ def test_counts(clips: pd.DataFrame) -> None:
     json.dumps(counted, allow_nan=False)
 
 
+def test_what_the_figures_show(clips: pd.DataFrame) -> None:
+    videos = pd.DataFrame(
+        {"source": "demo", "video_id": ["v0", "v1"], "annotation_set": "x", "camera": ["G1", "G2"],
+         "session": ["2018-03-05.09-15-00", None]}
+    )  # fmt: skip
+    counted = stats(clips.assign(motion=2.0), classes=CLASSES, targets=TARGETS, videos=videos)
+    assert [(row["label"], row["index"]) for row in counted["per_class"]] == [
+        ("walk", 0), ("run", 1), ("sit", 2)
+    ]  # fmt: skip
+    assert counted["per_class"][0]["mean_side"] == 64.25
+    none = {"total": 0, "mean": None, "min": None, "median": None, "max": None}
+    one = {"total": 16, "mean": 16.0, "min": 16, "median": 16.0, "max": 16}
+    assert counted["frames_per_split"]["val"] == one
+    assert counted["sides"] == {"total": 357, "mean": 71.4, "min": 10, "median": 99.0, "max": 128}
+    assert counted["cooccurrence"] == {"classes": ["walk", "run"], "clips": [[4, 1], [1, 2]]}
+    assert counted["lengths"]["edges"] == [*range(16, 68, 3)]
+    assert counted["lengths"]["val"] == [1] + [0] * 16
+    assert counted["side_counts"]["edges"] == [*range(10, 131, 6)]
+    assert counted["side_counts"]["test"] == [0] * 19 + [1]
+    assert counted["cameras"] == [
+        {"name": "G1", "train": 2, "val": 0, "test": 0},
+        {"name": "G2", "train": 1, "val": 0, "test": 0},
+    ]
+    assert counted["hours"] == [{"name": "09", "train": 2, "val": 0, "test": 0}]
+    assert [sum(counted["quality"]["motion"][s]) for s in ("train", "val", "test")] == [3, 1, 1]
+    assert counted["drift"]["targets"] == {"train": 0.64, "val": 0.13, "test": 0.23}
+    assert counted["drift"]["all"] == {"train": 0.6, "val": 0.2, "test": 0.2}
+    third = stats(clips[clips["split"] == "train"].assign(split=["train", "val", "train"]),
+                  classes=CLASSES, targets=TARGETS)  # fmt: skip
+    assert third["drift"]["all"] == {"train": 0.6667, "val": 0.3333, "test": 0.0}
+    assert third["drift"]["per_class"]["run"] == {"train": 0.0, "val": 1.0, "test": 0.0}
+    assert third["frames_per_split"]["test"] == none
+    assert third["frames"]["mean"] == 41.33
+    json.dumps(third, allow_nan=False)
+
+
 def test_frames_that_chunks_share_are_told(clips: pd.DataFrame) -> None:
     spans = [(0, 64), (44, 108), (88, 130), (0, 16), (10, 30)]
     chunks = clips.assign(
@@ -93,15 +129,23 @@ def test_funnel_and_issues_are_summed(clips: pd.DataFrame) -> None:
     issues = issues_frame(
         [
             Issue("parse", "status", "dropped", count=2),
+            Issue("crop", "short", "dropped", count=2),
             Issue("parse", "gap", "noted"),
             Issue("parse", "gap", "noted", count=4),
         ]
     )
     counted = stats(clips, classes=CLASSES, targets=TARGETS, balance=balance, issues=issues)
-    rows = [(r["stage"], r["records_in"], r["dropped"], r["closes"]) for r in counted["funnel"]]
-    assert rows == [("parse", 14, 2, True), ("crop", 8, 3, True)]
-    rows = [(r["reason"], r["issues"], r["count"]) for r in counted["issues"]]
-    assert rows == [("gap", 2, 5), ("status", 1, 2)]
+    assert counted["funnel"] == [
+        {"stage": "parse", "unit": "activities", "records_in": 14, "records_out": 12,
+         "dropped": 2, "closes": True},
+        {"stage": "crop", "unit": "clips", "records_in": 8, "records_out": 5, "dropped": 3,
+         "closes": True},
+    ]  # fmt: skip
+    assert counted["issues"] == [
+        {"stage": "parse", "reason": "gap", "action": "noted", "issues": 2, "count": 5},
+        {"stage": "crop", "reason": "short", "action": "dropped", "issues": 1, "count": 2},
+        {"stage": "parse", "reason": "status", "action": "dropped", "issues": 1, "count": 2},
+    ]
 
 
 def test_an_empty_build(clips: pd.DataFrame) -> None:

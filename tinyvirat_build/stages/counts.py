@@ -67,7 +67,7 @@ def quality(clips: pd.DataFrame, in_split: Bools) -> dict[str, Any]:
         values = clips[name].to_numpy(dtype=float, na_value=0.0)
         top = 1.0 if name == "frozen" else float(np.percentile(values[known], _MOST))
         low = 0.0 if name == "frozen" else float(values[known].min())
-        edges = np.linspace(low, max(top, low + 1e-6), BINS + 1).round(6)
+        edges = np.linspace(low, max(top, low + BINS * 1e-6), BINS + 1).round(6)
         clipped = np.clip(values, edges[0], edges[-1])
         found[name] = _histogram(clipped, edges, in_split & known)
     return found
