@@ -81,7 +81,7 @@ MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources
 
 mutants: $(VENV)/.dev  ## change stages and numbering: what no test notices (MUTANTS='*.filter.*': hours else)
 	$(PIP) mutmut
-	$(BIN)/mutmut run $(MUTANTS)
+	HYPOTHESIS_PROFILE=mutants $(BIN)/mutmut run $(MUTANTS)
 	$(BIN)/mutmut results
 
 lint: $(VENV)/.dev  ## ruff

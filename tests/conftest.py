@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from builds import DEMO, made_once
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 import tinyvirat_build as tvb
 
@@ -20,6 +20,8 @@ import tinyvirat_build as tvb
 # HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore")
+# A failure is enough for a mutant: to make its example small takes minutes.
+settings.register_profile("mutants", derandomize=True, phases=(Phase.explicit, Phase.generate))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:

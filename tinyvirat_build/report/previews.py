@@ -1,16 +1,17 @@
-"""Small strips of frames of clips whose codec browsers do not play, made once.
+"""Small films of clips whose codec browsers do not play, made once.
 
-Up to :data:`FRAMES` frames of a clip, evenly spaced from the first on, one below the other in a
-JPEG, whose encoder has no start to speak of. What takes more than :data:`LARGEST` is coded more
-coarsely, and at last reduced. A preview is named after its clip's checksum, so that a build that
-goes on makes only what it lacks.
+Up to :data:`FRAMES` frames of a clip, evenly spaced from the first on, as VP9 at the clip's own
+speed. What takes more than :data:`LARGEST` is coded more coarsely, and at last reduced. A preview
+is named after its clip's checksum, so that a build that goes on makes only what it lacks.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -19,24 +20,23 @@ import av
 import cv2
 import numpy as np
 import pandas as pd
+from av.codec.context import Flags
 
-from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import Planes, decoded_planes, frame_bytes, views
 from tinyvirat_build.report.scripts import FOLDER
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.store import PARTIAL
 from tinyvirat_build.store.means import raise_if_lacking
-from tinyvirat_build.video.encode import LOSSLESS
+from tinyvirat_build.video.encode import LOSSLESS, frame_of
 
 PREVIEWS: Final = f"{FOLDER}/previews"
 PLAYED: Final = ("h264", "h264-crf", "vp9-lossless")  # codecs that browsers play themselves
 FRAMES: Final = 16  # of a preview at the most
 LARGEST: Final = 10_000  # bytes of a preview
-_QUALITIES: Final = (75, 50, 30)
-# Blue, green and red of limited BT.601: weights of Y, U and V, and a constant.
-_BGR: Final = np.array(
-    [[1.164, 2.017, 0, -276.8], [1.164, -0.392, -0.813, 135.6], [1.164, 0, 1.596, -222.9]]
-)
+_CRFS: Final = (40, 52, 63)
+_OPTIONS: Final = {
+    "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0", "b": "0",
+}  # fmt: skip
 
 
 def preview_name(sha256: str) -> str:
@@ -46,7 +46,7 @@ def preview_name(sha256: str) -> str:
 
 def preview_path(name: str) -> str:
     """Its file, relative to the build."""
-    return f"{PREVIEWS}/{name[:2]}/{name}.jpg"
+    return f"{PREVIEWS}/{name[:2]}/{name}.webm"
 
 
 def wanted(clips: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -101,35 +101,45 @@ def _make(row: dict[Any, Any], root: Path, path: Path) -> bool:
 
 
 def encode(row: dict[Any, Any], root: Path) -> bytes:
-    """The preview of one row of the manifest, as JPEG of at most :data:`LARGEST` bytes."""
-    frames = [_picture(planes) for planes in _frames(row, root)]
-    for quality in _QUALITIES:
-        data = _strip(frames, quality)
+    """The preview of one row of the manifest, as WebM of at most :data:`LARGEST` bytes."""
+    frames = list(_frames(row, root))
+    rate = Fraction(str(row["fps"])) / step_of(int(row["n_frames"]))
+    for crf in _CRFS:
+        data = _film(frames, rate, crf)
         if len(data) <= LARGEST:
             return data
     while len(data) > LARGEST:
-        frames = [_half(frame) for frame in frames]
-        data = _strip(frames, _QUALITIES[-1])
+        frames = [_half(planes) for planes in frames]
+        data = _film(frames, rate, _CRFS[-1])
     return data
 
 
-def _picture(planes: Planes) -> Bytes:
-    """The picture ``(H, W, 3)``, as OpenCV orders its colours, of planes in 4:2:0."""
-    y, *chroma = planes
-    u, v = (c.repeat(2, 0).repeat(2, 1)[: y.shape[0], : y.shape[1]] for c in chroma)
-    return np.asarray(cv2.transform(np.dstack([y, u, v]), _BGR), np.uint8)
+def _half(planes: Planes) -> Planes:
+    height, width = (max(1, side // 2) for side in planes[0].shape)
+    sizes = [(width, height)] + [(-(-width // 2), -(-height // 2))] * 2
+    y, u, v = (
+        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+        for plane, size in zip(planes, sizes, strict=True)
+    )
+    return y, u, v
 
 
-def _half(picture: Bytes) -> Bytes:
-    height, width = (max(1, side // 2) for side in picture.shape[:2])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _strip(frames: list[Bytes], quality: int) -> bytes:
-    done, data = cv2.imencode(".jpg", np.concatenate(frames), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise MemoryError("a JPEG encoder fails for want of memory alone")
-    return data.tobytes()
+def _film(frames: list[Planes], rate: Fraction, crf: int) -> bytes:
+    height, width = frames[0][0].shape
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:
+        stream: Any = container.add_stream(
+            "libvpx-vp9", rate=rate, options={**_OPTIONS, "crf": str(crf)}
+        )
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        stream.codec_context.flags |= Flags.bitexact
+        for number, planes in enumerate(frames):
+            frame = frame_of(planes, "yuv420p")
+            frame.pts, frame.time_base = number, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
 
 
 def step_of(n_frames: int) -> int:

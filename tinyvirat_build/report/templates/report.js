@@ -44,11 +44,9 @@
   const side = (i) => Math.max(C.width[i], C.height[i]);
   const name = (i) => (C.number[i] ? `${split(i)} ${C.number[i]}` : `${split(i)}, no file`);
   const rate = (i) => (C.fps[i] || "30").split("/").map(Number).reduce((a, b) => a / b);
-  // The film of a clip is 1, its own file; the name of a strip, every so many frames in a column; or 0.
+  // The film of a clip is 1, its own file; the name of a preview, which has every so many frames; or 0.
   const step = (i) => (C.film[i] === 1 || !C.film[i] ? 1 : Math.max(1, Math.ceil(C.frames[i] / head.frames)));
-  const film = (i) => (C.film[i] === 1 ? address(C.path[i]) : C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.jpg`);
-  const parts = (i) => Math.ceil(C.frames[i] / step(i));
-  const turn = (strip, i, part) => { strip.style.objectPosition = `0 ${(100 * part) / Math.max(1, parts(i) - 1)}%`; };
+  const film = (i) => (C.film[i] === 1 ? address(C.path[i]) : C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.webm`);
 
   // A whole factor: so many pixels of the screen to one of the clip, or the reverse.
   function scale(i, room) {
@@ -198,18 +196,12 @@
     }
     clearTimeout(later);
     // What is only scrolled past need not be read.
-    later = setTimeout(() => $("rows").querySelectorAll(":is(video, img):not([src])").forEach(start), 90);
+    later = setTimeout(() => $("rows").querySelectorAll("video:not([src])").forEach(start), 90);
   }
 
   function start(own) {
     own.src = film(own.clip);
-    if (own.play && moves()) own.play().catch(() => {});
-  }
-
-  function turnAll() {
-    for (const one of moves() ? document.querySelectorAll(".clip img, .twins img") : []) {
-      turn(one, one.clip, Math.floor((performance.now() / 1000) * rate(one.clip) / step(one.clip)) % parts(one.clip));
-    }
+    if (moves()) own.play().catch(() => {});
   }
 
   const lacking = (i) => el("div", { className: "none" }, C.path[i] ? `this browser does not play it (${head.codec})` : `no picture: ${head.reasons[C.reason[i]] ?? "it is not cut"}`);
@@ -217,8 +209,7 @@
   function picture(i, room, failed = () => {}) {
     if (!film(i)) return lacking(i);
     const f = scale(i, room), size = { width: C.width[i] * f, height: C.height[i] * f };
-    const own = C.film[i] !== 1 ? el("img", { ...size, alt: "" })
-      : el("video", { ...size, muted: true, loop: true, playsInline: true, preload: "auto", tabIndex: -1, ariaHidden: "true" });
+    const own = el("video", { ...size, muted: true, loop: true, playsInline: true, preload: "auto", tabIndex: -1, ariaHidden: "true" });
     own.clip = i;
     own.onerror = () => { own.replaceWith(lacking(i)); failed(); };
     return own;
@@ -290,13 +281,13 @@
     const last = Math.floor((C.frames[i] - 1) / step(i)) * step(i);
     Object.assign(now, { told, last, xs: spread(told.x), ys: spread(told.y) });
     const room = Math.max(64, Math.min(448, document.documentElement.clientWidth - 48));
-    const shows = () => (now.film || now.strip ? `${C.film[i] === 1 ? "The clip itself" : "A preview, lossy" + (step(i) > 1 ? `, one frame in ${step(i)}` : "")}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
+    const shows = () => (now.film ? `${C.film[i] === 1 ? "The clip itself" : "A preview, lossy" + (step(i) > 1 ? `, one frame in ${step(i)}` : "")}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
     const failed = () => {
-      mine.film = mine.strip = null;
+      mine.film = null;
       if (now === mine) [$("shown").textContent, $("play").textContent] = [shows(), mine.timer ? "Pause" : "Play"];
     };
     const moving = picture(i, room, failed);
-    if (film(i)) now[C.film[i] === 1 ? "film" : "strip"] = moving;
+    if (film(i)) now.film = moving;
     const bar = el("input", { type: "range", id: "seek", min: 0, max: last, step: step(i), value: 0, ariaLabel: "Frame" });
     const canvas = el("canvas", { id: "source-frame", role: "img" });
     canvas.ariaLabel = `The window of ${C.width[i]} by ${C.height[i]} pixels in the picture of ${v.width} by ${v.height}, with the boxes of all actors`;
@@ -389,13 +380,8 @@
   }
 
   function follow() {
-    const { film: own, strip, i } = now, mine = now;
+    const { film: own, i } = now, mine = now;
     tick(0);
-    if (strip) {
-      start(strip);
-      strip.onload = () => now === mine && paint();
-      if (moves()) play();
-    }
     if (!own) return;
     const seen = (_, meta) => {
       if (now !== mine) return;
@@ -419,7 +405,7 @@
     const to = Math.min(Math.max(frame, 0), now.last);
     if (now.timer) play(); // which is a pause
     now.film?.pause();
-    if (now.film) now.film.currentTime = (to + 0.5) / rate(now.i);
+    if (now.film) now.film.currentTime = (to + step(now.i) / 2) / rate(now.i);
     tick(to);
   }
 
@@ -427,7 +413,6 @@
     now.frame = Math.min(frame, C.frames[now.i] - 1);
     const said = `frame ${now.frame} of ${C.frames[now.i]}, ${count(C.start[now.i] + now.frame)} of the source`;
     Object.assign($("seek"), { value: now.frame, ariaValueText: said });
-    if (now.strip) turn(now.strip, now.i, Math.floor(now.frame / step(now.i)));
     // What plays is not read aloud, frame upon frame; what is stepped is.
     Object.assign($("frame"), { ariaLive: now.timer || now.film?.paused === false ? "off" : "polite", textContent: said });
     paint();
@@ -475,8 +460,6 @@
     pen.globalAlpha = 1;
     pen.imageSmoothingEnabled = false;
     if (now.film?.readyState >= 2) pen.drawImage(now.film, x, y, w, h);
-    const high = (now.strip?.naturalHeight ?? 0) / parts(i);
-    if (high) pen.drawImage(now.strip, 0, high * Math.floor(frame / step(i)), now.strip.naturalWidth, high, x, y, w, h);
     const line = (colour, thick) => { pen.strokeStyle = colour; pen.lineWidth = (thick * dense) / k; };
     line("#ffffffb0", 1);
     pen.strokeRect(0, 0, v.width, v.height);
@@ -582,7 +565,6 @@
     $("grid").onkeydown = gridKeys;
     $("moving").checked = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     $("moving").onchange = () => { [...shown.keys()].forEach(drop); draw(); };
-    setInterval(turnAll, 50);
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
     $("panel").onclose = () => { shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
