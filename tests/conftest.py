@@ -20,9 +20,11 @@ import tinyvirat_build as tvb
 # HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore")
-# A failure is enough for a mutant: to make its example small takes minutes.
+# For `make mutants`: any failure is enough, which to make small takes minutes, and of the examples
+# the first few (below), as thousands of mutants are tried.
 settings.register_profile("mutants", derandomize=True, phases=(Phase.explicit, Phase.generate))
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "same")
+settings.load_profile(PROFILE)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are workers for all processors: threads of PyTorch would wait for each other.
@@ -45,6 +47,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     at = {REPO / path: i for i, path in enumerate(LONGEST)}
     items.sort(key=lambda item: at.get(item.path, len(at)))
+    for item in items if PROFILE == "mutants" else ():
+        test = getattr(item, "obj", None)
+        own = getattr(test, "_hypothesis_internal_use_settings", None)
+        if own is not None and test is not None:
+            fewer = settings(own, max_examples=min(own.max_examples, 15))
+            test._hypothesis_internal_use_settings = fewer
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -22,7 +23,9 @@ from worlds import (
     worlds,
 )
 
+from tinyvirat_build.records import empty
 from tinyvirat_build.settings import Chunk, Crop, Merge
+from tinyvirat_build.stages.clip_boxes import boxes_in_windows
 
 ORDINARY = Chunk(length=20, min_frames=1)
 
@@ -121,3 +124,36 @@ def test_every_box_in_the_picture_lies_in_its_window(
             assert y <= box[1] + out
             assert box[2] <= x + clip.width + out
             assert box[3] <= y + clip.height + out
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds(), merges, chunks, crops)
+def test_the_boxes_of_a_clip_lie_where_its_activities_are(
+    world: World, merging: Merge, chunking: Chunk, cropping: Crop
+) -> None:
+    clips = planned(world, merging, chunking, cropping).clips.table
+    given = tables([world])
+    found = boxes_in_windows(clips, given["activities"], given["boxes"])
+    by_id = {activity.id: activity for activity in world.activities}
+    assert len(found) == len(clips)
+    for clip, boxes in zip(clips.itertuples(), found, strict=True):
+        assert boxes.shape == (4, clip.end - clip.start)
+        for t, x, y, seen in zip(
+            range(clip.start, clip.end), clip.x, clip.y, boxes.T.tolist(), strict=True
+        ):
+            box = oracle.union(
+                [b for a in clip.activities if (b := oracle.box_at(world, by_id[a], t))]
+            )
+            if box is None:
+                assert seen == [0, 0, 0, 0]
+                continue
+            x1, y1, x2, y2 = (*map(math.floor, box[:2]), *map(math.ceil, box[2:]))
+            assert seen == [
+                min(max(x1 - x, 0), clip.width), min(max(y1 - y, 0), clip.height),
+                min(max(x2 - x, 0), clip.width), min(max(y2 - y, 0), clip.height),
+            ]  # fmt: skip
+
+
+def test_no_clips_have_no_boxes() -> None:
+    given = tables([World((), {}, (64, 48))])
+    assert boxes_in_windows(empty("clips_planned"), given["activities"], given["boxes"]) == []

@@ -130,7 +130,7 @@ def number_by_order(slot: Ints, pictures: list[Picture]) -> Numbers:
         shown = np.argsort(order[a:b], kind="stable")
         moved = not np.array_equal(shown, np.arange(b - a))
         frame[a + shown] = slot[a:b]
-        if (lost and (reorders or moved)) or (moved and not reset[a]):
+        if (lost or not reset[a]) and (reorders or moved):
             uncertain.append((int(slot[a]), after))
         elif reorders and b == len(slot):
             # Nothing follows the last group that would show its end missing, but its counts do.
