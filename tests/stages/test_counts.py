@@ -46,7 +46,7 @@ def test_measures_of_quality() -> None:
             "motion": pd.array([2.0, 4.0, None, 102.0], "Float64"),
             "brightness": [None] * 4,
             "contrast": [3.0] * 4,
-            "frozen": [0.0, 0.049, 0.05, 1.0],
+            "frozen": [0.02, 0.049, 0.05, 0.98],
             "infrared": pd.array([True, False, None, True], "boolean"),
         }
     )

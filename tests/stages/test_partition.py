@@ -45,19 +45,22 @@ tables = st.integers(1, 9).flatmap(
 
 
 @settings(max_examples=80, deadline=None)
-@given(tables, st.integers(0, 3))
+@given(tables, st.integers(0, 3), st.lists(st.integers(-1, 2), min_size=7, max_size=7))
 def test_all_labels_reach_every_split_wherever_that_is_possible(
-    table: np.ndarray, seed: int
+    table: np.ndarray, seed: int, ruled: list[int]
 ) -> None:
+    """Beside groups that are fixed; where not all can, no further label could."""
     counts = counts_of(table)
     has = table > 0
-    wanted = has.sum(axis=0) >= 3
-    possible = any(
-        (reach(has, np.array(way), 3)[wanted] > 0).all()
-        for way in itertools.product(range(3), repeat=len(table))
-    )
-    got = reach(has, chosen_of(counts, stratify(counts, TARGETS, {}, seed)), 3)[wanted] > 0
-    assert got.all() == possible
+    fixed = {name: s for name, s in zip(counts.groups, ruled, strict=False) if s >= 0}
+    split = stratify(counts, TARGETS, fixed, seed)
+    assert split | fixed == split
+    got = (reach(has, chosen_of(counts, split), 3) > 0).all(axis=1)
+    for way in itertools.product(
+        *([fixed[name]] if name in fixed else range(3) for name in counts.groups)
+    ):
+        other = (reach(has, np.array(way), 3) > 0).all(axis=1)
+        assert not ((other & got) == got).all() or other.sum() == got.sum()
 
 
 @settings(max_examples=25, deadline=None)
@@ -295,6 +298,9 @@ def test_three_groups_are_enough() -> None:
     ways = [partition(clips_of(activities), activities, groups, Partition(seed=7)).table["split"]
             for _ in range(6)]  # fmt: skip
     assert len({tuple(way) for way in ways}) == 1  # by the seed, and by nothing else
+    ways = [partition(clips_of(activities), activities, groups, Partition(seed=n)).table["split"]
+            for n in range(6)]  # fmt: skip
+    assert len({tuple(way) for way in ways}) > 1
 
 
 def test_a_label_in_fewer_than_three_groups_is_named() -> None:
@@ -351,6 +357,38 @@ def test_a_split_with_target_zero_stays_empty() -> None:
     result = partition(clips_of(activities), activities, groups, rule)
     assert set(result.table["split"]) == {"train", "test"}
     assert result.issues.empty
+
+
+def test_a_label_that_misses_one_of_two_splits_is_named() -> None:
+    activities = corpus({f"v{i}": [["walk"], ["rare"] if i < 1 else []] for i in range(6)})
+    rule = Partition(targets=(0.8, 0.0, 0.2))
+    groups = assign_groups(videos_of(activities, {}), rule, lists={})
+    result = partition(clips_of(activities), activities, groups, rule)
+    (detail,) = result.issues["detail"]
+    assert detail in ("in 1 group, none in train", "in 1 group, none in test")
+
+
+def test_records_are_counted_by_source() -> None:
+    own = corpus({f"v{i}": [["walk"], ["run"]] for i in range(4)})
+    activities = pd.concat([own, own[:5].assign(source="virat")], ignore_index=True)
+    lists = {"virat": SplitList("official", {"v0": "test"}, "video", closed=True)}
+    groups = assign_groups(videos_of(activities, {}), Partition(), lists=lists)
+    result = partition(clips_of(activities), activities, groups, Partition(), lists=lists)
+    names = ["stage", "source", "unit", "records_in", "records_out", "dropped"]
+    assert result.balance[names].to_numpy().tolist() == [
+        ["partition", "meva", "clips", 8, 8, 0],
+        ["partition", "virat", "clips", 5, 2, 3],
+    ]
+
+
+def test_a_list_names_groups_by_all_behind_the_source() -> None:
+    activities = corpus({f"v{i}": [["walk"]] for i in range(6)})
+    lists = {"meva": SplitList("mine", {"day/one": "val"})}
+    videos = videos_of(activities, {"v0": "day/one", "v1": ""})
+    groups = assign_groups(videos, Partition(), lists=lists)
+    assert groups["group"].tolist()[:2] == ["meva/day/one", "meva/v1"]
+    table = partition(clips_of(activities), activities, groups, Partition(), lists=lists).table
+    assert table["split"][0] == "val"
 
 
 def test_empty_tables() -> None:

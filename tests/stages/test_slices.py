@@ -128,11 +128,17 @@ def borders(start: list[int], end: list[int], gap: int, count: int) -> list[int]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 9999), st.integers(24, 90), st.integers(1, 80))
-@example(0, 72, 20)
-@example(1, 90, 1)
-def test_a_border_lies_where_the_fewest_touch_the_gap(seed: int, count: int, gap: int) -> None:
-    rows = [(s // 8, n // 12 + 1) for s, n, _ in crowd(seed, count)]
+@given(st.integers(0, 9999), st.integers(24, 90), st.integers(1, 80), st.sampled_from([1, 25, 90]))
+@example(0, 72, 20, 1)
+@example(1, 90, 1, 25)
+@example(2, 24, 7, 300)
+def test_a_border_lies_where_the_fewest_touch_the_gap(
+    seed: int, count: int, gap: int, grain: int
+) -> None:
+    """A coarse grain has many begin and end at once."""
+    rows = [
+        (s // 8 // grain * grain, n // 12 // grain * grain + 1) for s, n, _ in crowd(seed, count)
+    ]
     start, end = [s for s, _ in rows], [s + n for s, n in rows]
     found = slice_starts(np.array(start), np.array(end), gap).tolist()
     assert found == borders(start, end, gap, min(6, count // 12))
