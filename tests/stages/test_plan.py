@@ -249,3 +249,35 @@ def test_the_plan_does_not_hang_on_how_many_boxes_are_worked_on_at_once(
     assert_frame_equal(plan(given, Merge(), Chunk(), Crop()).clips.table, whole.table)
     assert max(made) <= 8
     assert made.total() > 10
+
+
+BESIDE = (40.0, 20.0, 50.0, 40.0)  # in the square window of what is tall, but not touching it
+TALL = (10.0, 10.0, 30.0, 70.0)
+
+
+def dropped(table: pd.DataFrame) -> list[list[object]]:
+    told = table[table["stage"] == "crop"]
+    return told[["reason", "action", "record", "count", "detail"]].to_numpy().tolist()
+
+
+def test_a_label_that_is_seen_briefly_spoils_a_clip() -> None:
+    near = [acts(f"n{a}", a, b, CARRY) for a, b in ((0, 3), (8, 11), (17, 20))]
+    given = tables([world((acts("own", 0, 20), TALL), *((n, BESIDE) for n in near))])
+    found = plan(given, Merge(bridge=8), Chunk(length=20, min_frames=4), Crop()).clips
+    mine = [row for row in dropped(found.issues) if row[0] == "half_seen"]
+    assert mine == [["half_seen", "dropped", "segment 1 frames [0, 20)", 20, CARRY[0]]]
+    assert "own" not in {a for own in found.table["activities"] for a in own}
+
+
+def test_a_part_that_is_too_short_is_told_as_it_is() -> None:
+    given = tables([world((acts("own", 0, 40), TALL), (acts("near", 30, 40, CARRY), BESIDE))])
+    found = plan(given, Merge(), Chunk(length=40, min_frames=16), Crop()).clips
+    assert dropped(found.issues) == [["short", "dropped", "segment 0 frames [30, 40)", 10, ""]]
+    assert spans(found.table, "labels", "seen_activities") == [(0, 30, TALK, ())]
+
+
+def test_released_names_of_activities_that_have_none() -> None:
+    given = tables([world((acts("own", 0, 20), LEFT))])
+    rule = Merge(unit="activity")
+    found = plan(given, rule, Chunk(length=20, min_frames=1), Crop(), names={"others": "x"})
+    assert found.clips.table["released_id"].tolist() == ["own_acts_0_19"]
