@@ -13,7 +13,7 @@ from oracle import Activity, Box, World
 from pandas.testing import assert_frame_equal
 from worlds import CLASSES, plan, tables
 
-from tinyvirat_build import store
+from tinyvirat_build import errors, store
 from tinyvirat_build.records import SCHEMAS, empty
 from tinyvirat_build.settings import Chunk, Crop, Merge
 from tinyvirat_build.stages import activity_boxes
@@ -92,10 +92,10 @@ def test_what_takes_no_part_is_in_the_ledger() -> None:
     given = tables([World((seen, bare, none), still(seen, LEFT), (160, 120))])
     found = merge(given["activities"], given["boxes"], Merge())
     assert found.table["activities"].tolist() == [("seen",)]
-    rows = found.issues[["reason", "action", "record", "detail"]]
+    rows = found.issues[["stage", "reason", "action", "record", "detail"]]
     assert sorted(rows.itertuples(index=False, name=None)) == [
-        ("no_geometry", "dropped", "activity bare", "acts"),
-        ("unmapped", "dropped", "activity none", "acts"),
+        ("merge", "no_geometry", "dropped", "activity bare", "acts"),
+        ("merge", "unmapped", "dropped", "activity none", "acts"),
     ]
     assert found.balance.iloc[0][["records_in", "records_out", "dropped"]].tolist() == [3, 1, 2]
 
@@ -115,6 +115,10 @@ def test_what_takes_no_part_is_in_the_ledger() -> None:
         (Chunk(length=200, remainder="keep"), [0, 150]),
         (Chunk(length=200, remainder="drop"), [0]),
         (Chunk(length=200, remainder="merge"), [0, 150]),
+        (Chunk(length=75, remainder="whole"), [0, 75, 150]),
+        (Chunk(length=64, remainder="whole"), [0, 64, 128, 150]),
+        (Chunk(length=150, remainder="whole"), [0, 150]),
+        (Chunk(length=149, remainder="whole"), [0, 149, 150]),
     ],
 )
 def test_what_becomes_of_the_rest(settings: Chunk, cuts: list[int]) -> None:
@@ -138,11 +142,14 @@ def test_drawn_lengths_are_uniform_and_hang_on_the_segment_alone() -> None:
 def test_a_short_chunk_and_a_rest_are_counted_in_frames() -> None:
     given = tables([world((acts("a", 0, 150), LEFT), (acts("b", 0, 9), RIGHT))])
     found = plan(given, Merge(), Chunk(remainder="drop"), Crop()).chunks
-    rows = found.issues[["reason", "record", "count", "detail"]]
+    rows = found.issues[["stage", "reason", "record", "count", "detail"]]
     assert list(rows.itertuples(index=False, name=None)) == [
-        ("remainder", "segment 0 frames [0, 9)", 9, "activities b"),
-        ("remainder", "segment 1 frames [128, 150)", 22, "activities a"),
+        ("chunk", "remainder", "segment 0 frames [0, 9)", 9, "activities b"),
+        ("chunk", "remainder", "segment 1 frames [128, 150)", 22, "activities a"),
     ]
+    both = plan(tables([world((acts("b", 0, 9), RIGHT), (acts("a", 0, 9), RIGHT))]), Merge(),
+                Chunk(), Crop()).chunks  # fmt: skip
+    assert both.issues["detail"].tolist() == ["activities a b"]
     found = plan(given, Merge(), Chunk(), Crop()).chunks
     assert found.issues["reason"].tolist() == ["short"]
     assert found.balance.iloc[0][["records_in", "records_out", "dropped"]].tolist() == [159, 150, 9]
@@ -156,6 +163,27 @@ def test_a_window_over_the_bound_is_an_issue_and_one_at_it_is_not() -> None:
         assert len(found.table) == planned
         assert found.issues["reason"].tolist() == ["too_large"] * (1 - planned)
         assert found.issues["record"].tolist() == ["segment 0 frames [0, 64)"] * (1 - planned)
+        alone = plan(tables([wide]), Merge(unit="activity"), Chunk(), Crop()).clips
+        assert alone.issues["record"].tolist() == ["activity a frames [0, 64)"] * (1 - planned)
+    assert alone.issues["stage"].tolist() == ["crop"]
+
+
+def test_a_video_whose_windows_meet_too_much_is_one_issue(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tables([world((acts("own", 0, 40), TALL), (acts("near", 30, 40, CARRY), BESIDE))])
+    before = plan(given, Merge(), Chunk(), Crop())
+    monkeypatch.setattr(errors, "MAX_MEETINGS", 1)
+    found = crop(
+        before.chunks.table, before.tracks.table, given["activities"], given["boxes"],
+        given["videos"], Crop(), classes=CLASSES, unit="component",
+        segments=before.segments.table, bridge=8, min_frames=4,
+    )  # fmt: skip
+    assert found.table.empty
+    [issue] = found.issues[["stage", "reason", "action", "record", "count"]].to_numpy().tolist()
+    assert issue == ["crop", "bound", "quarantined", "video v", 50]
+    assert found.issues["detail"][0].startswith("more than 1 ")
+    assert found.balance[["records_in", "records_out", "dropped"]].to_numpy().tolist() == [
+        [50, 0, 50]
+    ]
 
 
 def test_a_window_near_the_edge_stays_in_the_picture() -> None:

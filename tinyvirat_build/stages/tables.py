@@ -178,9 +178,10 @@ class _Gatherer:
         self.values: dict[str, list[Any]] = {field.name: [] for field in self.fields}
 
     def add(self, key: Key, values: Mapping[str, Sequence[Any]]) -> None:
+        """Add the rows of a video; one that has none may lack columns."""
         for name, found in values.items():
             self.values[name].extend(found)
-        self.counts.append((key, len(values[self.fields[0].name])))
+        self.counts.append((key, len(values.get(self.fields[0].name, ()))))
 
     def add_records(self, key: Key, records: Sequence[Issue] | Sequence[Balance]) -> None:
         if records:
