@@ -179,10 +179,10 @@ def test_a_video_whose_windows_meet_too_much_is_one_issue(monkeypatch: pytest.Mo
     )  # fmt: skip
     assert found.table.empty
     [issue] = found.issues[["stage", "reason", "action", "record", "count"]].to_numpy().tolist()
-    assert issue == ["crop", "bound", "quarantined", "video v", 50]
+    assert issue == ["crop", "bound", "quarantined", "video v", 40]
     assert found.issues["detail"][0].startswith("more than 1 ")
     assert found.balance[["records_in", "records_out", "dropped"]].to_numpy().tolist() == [
-        [50, 0, 50]
+        [40, 0, 40]
     ]
 
 
