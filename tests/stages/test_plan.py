@@ -153,6 +153,13 @@ def test_a_short_chunk_and_a_rest_are_counted_in_frames() -> None:
     found = plan(given, Merge(), Chunk(), Crop()).chunks
     assert found.issues["reason"].tolist() == ["short"]
     assert found.balance.iloc[0][["records_in", "records_out", "dropped"]].tolist() == [159, 150, 9]
+    stages = plan(given, Merge(), Chunk(), Crop())
+    told = [part.balance[["stage", "unit"]].to_numpy().tolist()
+            for part in (stages.tracks, stages.segments, stages.chunks, stages.clips)]  # fmt: skip
+    assert told == [
+        [["merge", "activities"]], [["segment", "frames"]], [["chunk", "frames"]],
+        [["crop", "frames"]],
+    ]  # fmt: skip
 
 
 def test_a_window_over_the_bound_is_an_issue_and_one_at_it_is_not() -> None:
