@@ -125,6 +125,48 @@ def test_what_becomes_of_the_rest(settings: Chunk, cuts: list[int]) -> None:
     assert chunk_spans(150, settings) == list(pairwise(cuts))
 
 
+def test_what_is_no_longer_than_chunks_share_is_one_or_none() -> None:
+    assert chunk_spans(20, Chunk(overlap=20)) == [(0, 20)]
+    assert chunk_spans(20, Chunk(overlap=20, remainder="drop")) == []
+    assert chunk_spans(64, Chunk(overlap=20, remainder="drop")) == [(0, 64)]
+
+
+@pytest.mark.parametrize("remainder", ["balance", "whole"])
+def test_drawn_lengths_that_share_frames_stay_within_bounds(remainder: str) -> None:
+    rule = Chunk(lengths=(40, 90), overlap=15, remainder=remainder)  # type: ignore[arg-type]
+    for frames in range(91, 700):
+        parts = np.array(chunk_spans(frames, rule, ("seed", frames)))
+        assert (parts[:-1, 1] - parts[1:, 0] == 15).all()
+        assert (parts[0, 0], parts[-1, 1]) == (0, frames)
+        assert np.diff(parts).max() <= 90
+        assert remainder == "whole" or np.diff(parts).min() >= 40 or frames < 105
+
+
+def test_a_chunk_of_the_least_length_is_one() -> None:
+    given = tables([world((acts("a", 0, 16), LEFT), (acts("b", 40, 55), LEFT))])
+    found = plan(given, Merge(), Chunk(min_frames=16), Crop()).chunks
+    assert spans(found.table) == [(0, 16)]
+    assert found.issues["record"].tolist() == ["segment 1 frames [40, 55)"]
+
+
+def test_segments_that_are_alike_are_drawn_apart_in_the_order_of_time() -> None:
+    """What is drawn hangs on how many came before, wherever they stand in a table."""
+    rule = Chunk(lengths=(20, 60), remainder="keep", min_frames=1)
+    seen = {
+        (s, s + 200): None for s in (0, 400, 800)
+    }  # one activity with boxes on three spans of equal length
+    boxes = {"p": {t: LEFT for a, b in seen for t in range(a, b)}}
+    given = tables([World((Activity("a", 0, 1000, ("p",), TALK),), boxes, (160, 120))])
+    found = plan(given, Merge(), rule, Crop())
+    parts = [
+        tuple(own["end"] - own["start"]) for _, own in found.chunks.table.groupby("segment_id")
+    ]
+    assert len(set(parts)) == len(parts) == 3
+    keys = [(rule.seed, "s", "v", "a", 200, before, "a") for before in range(3)]
+    for own, key in zip(parts, keys, strict=True):
+        assert list(own) == [b - a for a, b in chunk_spans(200, rule, key)]
+
+
 def test_drawn_lengths_are_uniform_and_hang_on_the_segment_alone() -> None:
     settings = Chunk(lengths=(40, 150))
     drawn = draw_lengths(2_000_000, settings, (0, "virat", "v", "kpf", 3, 9, "a"))
