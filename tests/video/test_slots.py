@@ -51,14 +51,17 @@ def wrong(numbers: Numbers, frames: Sequence[int]) -> list[tuple[int, int]]:
     ]
 
 
-def h264(*groups: Sequence[int]) -> Stream:
-    """Groups from an IDR picture on, each picture by its place among those that are shown."""
+def h264(*groups: Sequence[int], kinds: bool = True) -> Stream:
+    """Groups from an IDR picture on, each picture by its place among those that are shown.
+
+    Without ``kinds`` none says that it is a B picture: only the counts tell.
+    """
     pictures, frames = [], []
     for group in groups:
         first = len(pictures)
         for k, place in enumerate(group):
             later = any(place < before for before in group[:k])
-            kind = I if k == 0 else B if later else P
+            kind = I if k == 0 else B if later and kinds else P
             pictures.append(Picture(kind, reset=k == 0, order=2 * place))
             frames.append(first + place)
     return Stream("h264", tuple(pictures), tuple(frames))
@@ -90,7 +93,7 @@ groups = st.lists(
     st.sampled_from([PYRAMID, (0, 3, 1, 2), (0, 1, 2), (0, 2, 1, 4, 3), (0,), (0, 1)]),
     min_size=1, max_size=6,
 )  # fmt: skip
-reordered = groups.map(lambda own: h264(PYRAMID, *own))
+reordered = st.builds(lambda own, kinds: h264(PYRAMID, *own, kinds=kinds), groups, st.booleans())
 gops = st.lists(st.sampled_from(["IPBBPBB", "IBPB", "IBBPBB", "IPP", "I"]), min_size=1, max_size=6)
 kinds = gops.map(lambda own: mpeg4("IPBPB" + "".join(own) + "IP"))
 
@@ -111,6 +114,10 @@ def test_of_a_whole_file_all_is_certain(stream: Stream) -> None:
 @example(h264(PYRAMID, PYRAMID), [8, 9])  # at the end, where no slot tells of it
 @example(h264(PYRAMID, PYRAMID), [6])
 @example(h264(PYRAMID, (0, 3, 1, 2), (0, 1)), [0, 1, 2])
+@example(h264(PYRAMID, (0, 1, 2), (0, 3, 1, 2), (0, 1), kinds=False), [9, 10])
+@example(mpeg4("IPBPBIPB"), [0, 2])
+@example(mpeg4("IPBPBIPB"), [0])
+@example(mpeg4("IPBBIPBB"), [6])
 def test_a_number_is_right_or_uncertain(stream: Stream, lost: list[int]) -> None:
     gone = [k for k in lost if k < len(stream.pictures)]
     if len(gone) < len(stream.pictures):
@@ -126,9 +133,12 @@ def test_a_lost_picture_makes_its_own_group_uncertain_alone() -> None:
     assert found.frame[-5:].tolist() == frames[-5:]
     found, _ = number(mpeg4("IPBBIPBBIPBBIPBB"), [6])
     assert found.uncertain.tolist() == [[4, 10]]  # B pictures behind are shown before their I
-    found, _ = number(h264((0, 1, 2), (0, 1, 2)), [1])
-    assert found.uncertain.tolist() == []  # nothing is reordered: a slot is a frame
-    assert found.frame.tolist() == [0, 2, 3, 4, 5]
+    for lost in (1, 4):
+        found, frames = number(h264((0, 1, 2), (0, 1, 2)), [lost])
+        assert found.uncertain.tolist() == []  # nothing is reordered: a slot is a frame
+        assert found.frame.tolist() == frames
+    found, _ = number(mpeg4("IPBBIPBB"), [6])
+    assert found.uncertain.tolist() == [[4, 10]]
 
 
 def test_the_end_of_the_last_group_may_be_missing() -> None:
@@ -138,6 +148,29 @@ def test_the_end_of_the_last_group_may_be_missing() -> None:
     assert number(stream, [8, 9])[0].uncertain.tolist() == [[6, 8]]
     assert number(stream, [7, 8, 9])[0].uncertain.tolist() == [[6, 7]]
     assert number(stream, [6, 7, 8, 9])[0].uncertain.tolist() == []
+
+
+def test_counts_tell_of_pictures_that_do_not_say_that_they_are_b() -> None:
+    stream = h264((0, 1, 2), PYRAMID, (0, 1, 2, 3), (0, 1), kinds=False)
+    found, frames = number(stream, [9])
+    assert found.uncertain.tolist() == [[8, 12]]  # it might have been like the second group
+    assert found.frame[-2:].tolist() == frames[-2:]
+    plain = h264((0, 1, 2), (0, 1, 2), (0, 1, 2, 3), (0, 1), kinds=False)
+    # Where a count falls for want of an IDR picture, two groups look like one that is reordered.
+    assert number(plain, [6])[0].uncertain.tolist() == [[3, 10]]
+    assert number(plain, [6, 1])[0].uncertain.tolist() == [[3, 10]]  # which says nothing of others
+    assert number(plain, [7])[0].uncertain.tolist() == []
+
+
+def test_a_codec_of_which_nothing_is_read_has_a_frame_a_slot() -> None:
+    packets = Packets(
+        Path("a.avi"), "avi", "msmpeg4v3", 0, *(np.arange(4) for _ in range(3)),
+        np.zeros(4, bool), np.ones(4, bool), [],
+    )  # fmt: skip
+    found = number_slots(packets, np.array([0, 1, 3, 4]), np.ones(4, bool), 5)
+    assert found.frame.tolist() == [0, 1, 3, 4]
+    assert found.uncertain.tolist() == []
+    assert (found.timed, found.broken) == (False, False)
 
 
 def test_what_counts_cannot_tell() -> None:
@@ -209,6 +242,10 @@ def test_packets_that_show_nothing_take_no_slot(codec: str) -> None:
     found, frames = number(stream)
     assert found.frame.tolist() == frames
     assert found.uncertain.tolist() == []
+    found, frames = number(stream, unsure=[2])  # which takes none anyway
+    assert (found.frame.tolist(), found.uncertain.tolist()) == (frames, [])
+    found, _ = number(stream, unsure=[0])
+    assert found.uncertain.tolist() == [[0, 1]]
     found, _ = number(stream, [3])  # it may have been one that shows nothing
     assert found.uncertain.tolist() == [[0, 6]]
     assert found.broken
@@ -252,6 +289,8 @@ def test_where_no_slot_is_told_nothing_is_certain() -> None:
     found = number_slots(packets, np.full(4, -1), np.ones(4, bool), 9)
     assert found.frame.tolist() == [0, 1, 2, 3]
     assert found.uncertain.tolist() == [[0, 4]]
+    assert (found.timed, found.broken) == (False, False)
+    assert number_slots(packets, np.full(4, -1), np.zeros(4, bool), 9).broken
     twice = number_slots(packets, np.array([0, 1, 1, 2]), np.ones(4, bool), 3)
     assert twice.uncertain.tolist() == [[0, 3]]
     part = number_slots(packets, np.array([-1, 0, 1, 2]), np.ones(4, bool), 3)
