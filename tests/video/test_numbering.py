@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,17 @@ def test_times_order_the_frames_and_only_the_start_is_looked_at() -> None:
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 def test_without_times_the_bitstream_orders_them(codec: str) -> None:
+    """H.264 by its counts, whatever kinds it says; others by their kinds."""
     own = Recording(codec=codec)
     own.pts = np.full(len(own.pts), NO_TIME)
-    if codec == "mpeg4":  # one picture of delay: the P of a group is shown at the next I
-        own.frames = np.argsort(
-            np.argsort(own.frames + (np.arange(len(own.frames)) % 4 == 1) * 0.5)
-        )
+    own.pictures = [
+        replace(p, kind=P if p.kind == B else p.kind) if codec == "h264" else replace(p, order=None)
+        for p in own.pictures
+    ]
     found = own.number()
     assert found.frame.tolist() == own.frames.tolist()
     assert (found.timed, found.uncertain.tolist()) == (False, [])
+    assert own.looks == [(0, 0)]  # and is believed
 
 
 @pytest.mark.parametrize("codec", ["vp9", "av1", "mjpeg", "unknown"])
@@ -83,6 +85,7 @@ def test_without_times_other_codecs_are_in_the_order_of_the_file(codec: str) -> 
     if codec == "unknown":
         own.pictures = []
     assert own.number().frame.tolist() == own.frames.tolist()
+    assert own.looks == [(0, 0)]
 
 
 def collide(own: Recording) -> None:
@@ -92,7 +95,7 @@ def collide(own: Recording) -> None:
 
 def scatter(own: Recording) -> None:
     own.pts = own.pts.copy()
-    own.pts[2] += 40 * 20
+    own.pts[2] += 40 * 17  # it would be held back by more pictures than any codec does
 
 
 def contradict(own: Recording) -> None:
@@ -101,14 +104,41 @@ def contradict(own: Recording) -> None:
     own.pts[[2, 3]] = own.pts[[3, 2]]
 
 
-@pytest.mark.parametrize("spoil", [collide, scatter, contradict])
+def swap(own: Recording) -> None:
+    own.codec, own.frames = "vp9", np.arange(len(own.frames))
+    own.pts = 40 * own.frames
+    own.pts[[20, 21]] = own.pts[[21, 20]]
+
+
+@pytest.mark.parametrize("spoil", [collide, scatter, contradict, swap])
 def test_times_that_cannot_be_are_not_believed(spoil: Callable[[Recording], None]) -> None:
     own = Recording()
     spoil(own)
     found = own.number()
     assert found.frame.tolist() == own.frames.tolist()
-    assert (0, len(own.pts) - 1) in own.looks
+    assert own.looks == [(0, len(own.pts) - 1)]
     assert found.uncertain.tolist() == []
+
+
+def test_times_that_can_be_are_believed() -> None:
+    own = Recording()  # all times of a section together, the same ones in the next
+    for name in ("pts", "dts"):
+        times = getattr(own, name).copy()
+        times[16:] -= 16 * 40
+        setattr(own, name, times)
+    assert own.number().frame.tolist() == own.frames.tolist()
+    assert own.looks == [(0, 0), (12, 16)]
+    own = Recording(codec="h264")
+    for k in (6, 7, 13):  # counts that are not written contradict nothing
+        own.pictures[k] = replace(own.pictures[k], order=None)
+    assert own.number().frame.tolist() == own.frames.tolist()
+    assert own.looks == [(0, 0)]
+    late = Recording(codec="mpeg4")
+    late.pts = late.pts.copy()
+    late.pts[2] += 40 * 15 + 20  # as many as a codec may hold back
+    late.frames = np.argsort(np.argsort(late.pts))
+    assert late.number().frame.tolist() == late.frames.tolist()
+    assert late.looks == [(0, 0)]
 
 
 def test_a_file_that_is_watched_is_uncertain_from_the_first_picture_that_lacks() -> None:
