@@ -12,7 +12,7 @@ import pytest
 
 from tinyvirat_build.errors import VideoError
 from tinyvirat_build.video.bitstream import B, I, P, Picture
-from tinyvirat_build.video.numbering import number_shown
+from tinyvirat_build.video.numbering import number_shown, odd_steps
 from tinyvirat_build.video.numbers import NO_TIME, Numbers, Packets
 from tinyvirat_build.video.structure import Break
 
@@ -282,3 +282,59 @@ def test_an_edit_list_that_shows_a_packet_twice_is_refused() -> None:
     assert e.value.reason == "edit_list"
     own.container = "matroska"
     own.number()
+
+
+def test_uncertain_from_the_first_of_several_losses() -> None:
+    own = Recording(unseen=frozenset({14, 22}))
+    for k in own.unseen:
+        own.pictures[k] = Picture(B, torn=True)
+    assert own.number().uncertain.tolist() == [[13, 32]]
+
+
+def test_a_loss_is_counted_without_what_has_no_number() -> None:
+    own = Recording(groups=6, unseen=frozenset({2, 3, 13}))
+    own.frames = np.array([4 * (k // 4) + (2, 3, 0, 1)[k % 4] for k in range(24)])
+    own.pts = 40 * own.frames
+    own.pictures[13] = Picture(P, torn=True)
+    found = own.number()
+    assert (found.frame[[2, 3]] == -1).all()
+    assert found.uncertain.tolist() == [[int(own.frames[13]) - 2, 22]]
+
+
+def test_after_so_many_looks_nothing_is_certain() -> None:
+    own = Recording(groups=60)
+    own.pictures = [replace(p, torn=True) for p in own.pictures]
+    found = own.number()
+    assert len(own.looks) == 200
+    assert found.uncertain.tolist() == [[int(own.frames[200]), 240]]
+
+
+def test_what_the_decoder_shows_is_numbered_though_it_should_be_hidden() -> None:
+    own = Recording()
+    own.hidden[3] = True
+    look = own.look
+
+    def shows(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        own.hidden[3] = False
+        return look(windows)
+
+    own.look = shows  # type: ignore[method-assign]
+    assert own.number().frame.tolist() == own.frames.tolist()
+
+
+def test_counts_that_are_not_written_are_no_evidence() -> None:
+    own = Recording(codec="h264")
+    lose(own, 10, 11)
+    own.breaks = []
+    own.pictures[9] = replace(own.pictures[9], order=None)
+    assert own.number().uncertain.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("usual", "odd", "even"), [(40, 42, 41), (1, 3, 2), (1000, 1021, 1020), (1019, 1040, 1039)]
+)
+def test_a_step_is_odd_beyond_a_fiftieth_or_one(usual: int, odd: int, even: int) -> None:
+    steps = np.array([usual] * 5 + [odd, even, odd, 2 * usual - odd, 2 * usual - even])
+    inside = np.array([True] * 7 + [False] + [True] * 2)
+    assert np.flatnonzero(odd_steps(steps, inside)).tolist() == [5, 8]
+    assert not odd_steps(steps, np.zeros(10, bool)).any()

@@ -295,3 +295,8 @@ def test_where_no_slot_is_told_nothing_is_certain() -> None:
     assert twice.uncertain.tolist() == [[0, 3]]
     part = number_slots(packets, np.array([-1, 0, 1, 2]), np.ones(4, bool), 3)
     assert part.frame.tolist() == [-1, 0, 1, 2]
+    gap = np.array([True, False, True, True])
+    lost = number_slots(packets, np.array([0, -1, 2, 3]), gap, 4)
+    assert lost.uncertain.tolist() == [[1, 2]]  # nobody knows which slot it had
+    plain = replace(packets, codec="mjpeg", pictures=[])
+    assert number_slots(plain, np.array([0, -1, 2, 3]), gap, 4).uncertain.tolist() == [[1, 2]]
