@@ -338,3 +338,46 @@ def test_a_step_is_odd_beyond_a_fiftieth_or_one(usual: int, odd: int, even: int)
     inside = np.array([True] * 7 + [False] + [True] * 2)
     assert np.flatnonzero(odd_steps(steps, inside)).tolist() == [5, 8]
     assert not odd_steps(steps, np.zeros(10, bool)).any()
+
+
+def test_a_torn_packet_without_a_number_is_a_loss_and_one_with_its_own_is_none() -> None:
+    own = Recording(codec="vp9", unseen=frozenset({5}))
+    own.frames = np.arange(len(own.frames))
+    own.pts = 40 * own.frames
+    own.pictures[5] = Picture(P, shown=False, torn=True)
+    assert own.number().uncertain.tolist() == [[5, 31]]
+    first = Recording()
+    first.pictures[0] = replace(first.pictures[0], torn=True)
+    assert first.number().uncertain.tolist() == []
+
+
+def test_a_codec_of_which_nothing_is_read_is_ordered_by_its_times() -> None:
+    own = Recording(codec="wmv2")
+    own.pictures = []
+    found = own.number()
+    assert found.frame.tolist() == own.frames.tolist()
+    assert (found.uncertain.tolist(), found.broken) == ([], False)
+
+
+@pytest.mark.parametrize(("longer", "first"), [(3, 25), (4, 1)])
+def test_where_the_rate_varies_any_step_may_hide_a_loss(longer: int, first: int) -> None:
+    """Of 31 steps up to a tenth may be odd: else any beside a break is as suspicious."""
+    own = Recording()
+    after = np.arange(29, 29 - 2 * longer, -2)
+    times = 40 * np.arange(32) + 20 * (np.arange(32)[:, None] >= after).sum(axis=1)
+    own.pts = times[own.frames]
+    own.breaks = [Break(int(own.pos[13]), end=int(own.pos[13]))]
+    found = own.number()
+    assert found.frame.tolist() == own.frames.tolist()
+    assert found.uncertain.tolist() == [[first, 32]]
+
+
+@pytest.mark.parametrize(("container", "spans"), [("mpegts", []), ("matroska", [[0, 31]])])
+def test_a_stream_may_begin_with_the_end_of_a_picture(
+    container: str, spans: list[list[int]]
+) -> None:
+    own = Recording(container=container, unseen=frozenset({0}))
+    own.pictures[0] = replace(own.pictures[0], torn=True)
+    found = own.number()
+    assert found.frame[0] == -1
+    assert found.uncertain.tolist() == spans
