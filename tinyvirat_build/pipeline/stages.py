@@ -69,7 +69,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "index", "file", ("video", "entry"), ("videos",), (),
         f"{_VIDEO}:index", "Index the source videos' packets: size, rate, frame numbers.",
-        version=6, beyond_limit=True, instead=f"{_VIDEO}:not_indexed", together=True,
+        version=7, beyond_limit=True, instead=f"{_VIDEO}:not_indexed", together=True,
     ),
     Stage(
         "parse", "video", ("annotations", "label_maps", "videos:width,height"),
@@ -135,7 +135,7 @@ STAGES: tuple[Stage, ...] = (
          "segments", "chunks", "clips_planned", "clips_partitioned", "clips_filtered"),
         (), ("report",),
         f"{_REPORT}:stats", "Write statistics, figures and the report.",
-        version=6, there=f"{_REPORT}:there",
+        version=7, there=f"{_REPORT}:there",
     ),
 )  # fmt: skip
 
