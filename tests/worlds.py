@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import pandas as pd
 from hypothesis import strategies as st
-from oracle import Activity, World
+from oracle import Activity, Box, World
 
 from tinyvirat_build import records
 from tinyvirat_build.settings import Chunk, Crop, Merge
@@ -22,34 +23,67 @@ CLASSES = ("talking", "carrying", "opening")
 
 @st.composite
 def worlds(draw: st.DrawFn, *, odd_pictures: bool = True, video_id: str = "v") -> World:
+    """A video of up to five actors in a crowd. The search draws how many; the rest hangs on a seed.
+
+    Drawn one by one, numbers are so often small that hardly any two boxes would meet.
+    """
     picture = draw(
         st.sampled_from([(160, 120), (61, 47), (40, 200)] if odd_pictures else [(160, 120)])
     )
-    quarter = st.integers(-8, 4 * max(picture) + 8).map(lambda n: n / 4)
-    boxes = {}
-    for actor in range(draw(st.integers(1, 5))):
-        start, end = draw(st.integers(0, 30)), draw(st.integers(31, 60))
-        x, y = draw(quarter), draw(quarter)
-        w, h = draw(st.integers(1, 200)) / 4, draw(st.integers(1, 200)) / 4
-        vx, vy = draw(st.integers(-8, 8)) / 4, draw(st.integers(-8, 8)) / 4
-        jump = draw(st.integers(start, end)), draw(st.sampled_from([0, 0, 30]))
-        gap = draw(st.integers(start, end)), draw(st.sampled_from([0, 0, 1, 5]))
-        line = {}
-        for t in range(start, end):
-            if gap[0] <= t < gap[0] + gap[1]:
-                continue
-            at = x + vx * (t - start) + (jump[1] if t >= jump[0] else 0), y + vy * (t - start)
-            line[t] = (at[0], at[1], at[0] + w, at[1] + h)
-        boxes[f"p{actor}"] = line
+    n_actors, n_activities = 5 - draw(st.integers(0, 4)), 5 - draw(st.integers(0, 4))
+    rng = Random(f"{draw(st.integers(0, 10**9))} {picture} {n_actors} {n_activities}")
+    places = [(rng.randint(-8, 4 * picture[0]) / 4, rng.randint(-8, 4 * picture[1]) / 4)
+              for _ in range(2)]  # fmt: skip
+    boxes = {f"p{actor}": _line(rng, rng.choice(places)) for actor in range(n_actors)}
     activities = []
-    for i in range(draw(st.integers(1, 5))):
-        start = draw(st.integers(0, 50))
-        actors = tuple(draw(st.lists(st.sampled_from(sorted(boxes)), min_size=1, max_size=2)))
-        labels = draw(st.sets(st.sampled_from(CLASSES), max_size=2))
+    for i in range(n_activities):
+        first, last = min(boxes[f"p{i % n_actors}"]), max(boxes[f"p{i % n_actors}"])
+        start = rng.choice([max(0, first - 2), rng.randint(first, last)])
+        others = rng.choices(sorted(boxes), k=rng.choice([0, 0, 0, 1]))
+        actors = (f"p{i % n_actors}", *others)
+        labels = {c for c in CLASSES if rng.random() < 0.5}
         ordered = tuple(c for c in CLASSES if c in labels)
-        end = draw(st.integers(start + 1, 62))
-        activities.append(Activity(f"a{draw(st.integers(0, 9))}{i}", start, end, actors, ordered))
+        end = rng.choice([start + rng.randint(1, 6), rng.randint(start + 1, 62), last, 62])
+        end = max(end, start + 1)
+        activities.append(Activity(f"a{rng.randint(0, 9)}{i}", start, end, actors, ordered))
     return World(tuple(activities), boxes, picture, video_id)
+
+
+@st.composite
+def encounters(draw: st.DrawFn) -> World:
+    """Three who stand in one place, go to and fro, and are out of sight for a while."""
+    rng = Random(f"encounter {draw(st.integers(0, 10**9))} {draw(st.integers(0, 10**9))}")
+    boxes, activities = {}, []
+    for i in range(3):
+        times = sorted(rng.sample(range(1, 40), rng.randint(0, 8)))
+        gaps = [(at, at + rng.randint(1, 4)) for at in rng.sample(range(40), rng.choice([0, 1, 2]))]
+        boxes[f"p{i}"] = {
+            t: (x, 10.0, x + 20, 40.0)
+            for t in range(rng.randint(0, 6), rng.randint(30, 40))
+            if not any(low <= t < high for low, high in gaps)
+            for x in (10.0 + 60 * (sum(at <= t for at in times) % 2),)
+        }
+        start, end = rng.randint(0, 8), rng.randint(28, 45)
+        activities.append(Activity(f"a{i}", start, end, (f"p{i}",), CLASSES[i : i + 1]))
+    return World(tuple(activities), boxes, (160, 120))
+
+
+def _line(rng: Random, place: tuple[float, float]) -> dict[int, Box]:
+    """The boxes of an actor near a place, who may be gone for a while, or go to and fro."""
+    start, end = rng.randint(0, 20), rng.randint(31, 60)
+    x, y = (at + rng.randint(-60, 60) / 4 for at in place)
+    w, h = rng.randint(1, 200) / 4, rng.randint(60, 200) / 4
+    vx, vy = (rng.choice([0, 0, rng.randint(-8, 8) / 4]) for _ in range(2))
+    jumps, wide = [rng.randint(start, end) for _ in range(rng.randint(0, 8))], rng.choice([0, 60])
+    gap, gone = rng.randint(start, end), rng.choice([0, 0, 1, 5])
+    line = {}
+    for t in range(start, end):
+        if gap <= t < gap + gone and t > start:
+            continue
+        away = wide * (sum(jump <= t for jump in jumps) % 2)
+        at = x + vx * (t - start) + away, y + vy * (t - start)
+        line[t] = (at[0], at[1], at[0] + w, at[1] + h)
+    return line
 
 
 merges = st.builds(

@@ -15,6 +15,7 @@ from worlds import (
     Plan,
     chunks,
     crops,
+    encounters,
     even_crops,
     floor_crops,
     merges,
@@ -41,6 +42,15 @@ def test_tracks_are_runs_of_constant_components(world: World, merging: Merge) ->
     rows = list(zip(found["start"], found["end"], found["activities"], strict=True))
     assert rows == oracle.tracks(world, merging)
     assert found["track_id"].tolist() == list(range(len(found)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(encounters(), st.integers(0, 9))
+def test_who_touches_is_smoothed_in_time(world: World, bridge: int) -> None:
+    merging = Merge(bridge=bridge)
+    found = planned(world, merging, ORDINARY, Crop()).tracks.table
+    rows = list(zip(found["start"], found["end"], found["activities"], strict=True))
+    assert rows == oracle.tracks(world, merging)
 
 
 @settings(max_examples=80, deadline=None)
