@@ -127,18 +127,21 @@ def _half(planes: Planes) -> Planes:
 def _film(frames: list[Planes], rate: Fraction, crf: int) -> bytes:
     height, width = frames[0][0].shape
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:
-        stream: Any = container.add_stream(
-            "libvpx-vp9", rate=rate, options={**_OPTIONS, "crf": str(crf)}
-        )
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
-        stream.codec_context.flags |= Flags.bitexact
-        for number, planes in enumerate(frames):
-            frame = frame_of(planes, "yuv420p")
-            frame.pts, frame.time_base = number, 1 / rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    try:
+        with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:
+            stream: Any = container.add_stream(
+                "libvpx-vp9", rate=rate, options={**_OPTIONS, "crf": str(crf)}
+            )
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.thread_count = 1
+            stream.codec_context.flags |= Flags.bitexact
+            for number, planes in enumerate(frames):
+                frame = frame_of(planes, "yuv420p")
+                frame.pts, frame.time_base = number, 1 / rate
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    except av.FFmpegError as e:  # it says "Invalid argument"
+        raise MemoryError("this encoder fails for want of memory alone") from e
     return buffer.getvalue()
 
 
