@@ -142,7 +142,7 @@ def rows_of(clips: pd.DataFrame) -> pd.DataFrame:
     count = clips["end"] - clips["start"]
     size = count * clips["width"] * clips["height"] * 3 // 2
     return clips.assign(
-        path=clips["clip_id"] + ".mp4", n_frames=count, pack_file="clips.yuv",
+        path=clips["clip_id"] + ".mp4", n_frames=count, fps="30", pack_file="clips.yuv",
         pack_offset=size.cumsum() - size,
     )  # fmt: skip
 

@@ -52,9 +52,8 @@ def preview_path(name: str) -> str:
 def wanted(clips: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """The clips of the manifest to make previews of; with no pack, where that has others' pixels.
 
-    Unasked, of those alone whose frames a pack has: to decode a clip again may cost a quarter of
-    what it cost to cut it, to read them a tenth at the most. A clip of a lossy codec is shown as it
-    is, whether or not there is a pack beside it.
+    Unasked, of those alone whose frames a pack has, which to read costs less than to decode a clip
+    again. A clip of a lossy codec is shown as it is, whether or not there is a pack beside it.
     """
     codec, asked = settings.encode.codec, settings.report.previews
     if asked == "none" or (asked == "auto" and codec in PLAYED):
