@@ -358,3 +358,15 @@ def test_released_names_of_activities_that_have_none() -> None:
     rule = Merge(unit="activity")
     found = plan(given, rule, Chunk(length=20, min_frames=1), Crop(), names={"others": "x"})
     assert found.clips.table["released_id"].tolist() == ["own_acts_0_19"]
+
+
+def test_the_parts_of_a_chunk_have_the_activities_of_their_own_frames() -> None:
+    both = (acts("own", 0, 40), TALL), (acts("more", 0, 20), TALL)
+    given = tables([world(*both, (acts("near", 20, 40, CARRY), BESIDE))])
+    rule = Chunk(length=40, min_frames=4)
+    found = plan(given, Merge(bridge=4), rule, Crop()).clips.table
+    tall = found[found["labels"].map(lambda own: TALK[0] in own)]
+    assert spans(tall, "labels", "activities") == [
+        (0, 20, TALK, ("more", "own")),
+        (20, 40, TALK + CARRY, ("own",)),
+    ]
