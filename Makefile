@@ -79,7 +79,7 @@ test-minimums: $(MINIMUMS)/.done  ## run tests of the builder with the lowest ve
 
 MINIMUM_TESTS := $(addprefix tests/,audit formats pack released settings sources stages store video)
 
-mutants: $(VENV)/.dev  ## change stages and numbering: what no test notices (an hour; MUTANTS='*.filter.*': some)
+mutants: $(VENV)/.dev  ## change stages and numbering: what no test notices (an hour or two; MUTANTS='*.filter.*': some)
 	$(PIP) mutmut
 	HYPOTHESIS_PROFILE=mutants $(BIN)/mutmut run $(MUTANTS)
 	$(BIN)/mutmut results
