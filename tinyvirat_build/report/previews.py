@@ -7,7 +7,6 @@ is named after its clip's checksum, so that a build that goes on makes only what
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,13 @@ import av
 import cv2
 import numpy as np
 import pandas as pd
-from av.codec.context import Flags
 
 from tinyvirat_build.geometry.planes import Planes, decoded_planes, frame_bytes, views
 from tinyvirat_build.report.scripts import FOLDER
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.store import PARTIAL
 from tinyvirat_build.store.means import raise_if_lacking
-from tinyvirat_build.video.encode import LOSSLESS, frame_of
+from tinyvirat_build.video.encode import LOSSLESS, film, frame_of
 
 PREVIEWS: Final = f"{FOLDER}/previews"
 PLAYED: Final = ("h264", "h264-crf", "vp9-lossless")  # codecs that browsers play themselves
@@ -124,24 +122,11 @@ def _half(planes: Planes) -> Planes:
 
 
 def _film(frames: list[Planes], rate: Fraction, crf: int) -> bytes:
-    height, width = frames[0][0].shape
-    buffer = io.BytesIO()
+    pictures = (frame_of(planes, "yuv420p") for planes in frames)
     try:
-        with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:
-            stream: Any = container.add_stream(
-                "libvpx-vp9", rate=rate, options={**_OPTIONS, "crf": str(crf)}
-            )
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.codec_context.thread_count = 1
-            stream.codec_context.flags |= Flags.bitexact
-            for number, planes in enumerate(frames):
-                frame = frame_of(planes, "yuv420p")
-                frame.pts, frame.time_base = number, 1 / rate
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+        return film("webm", "libvpx-vp9", {**_OPTIONS, "crf": str(crf)}, rate, pictures)
     except av.FFmpegError as e:  # it says "Invalid argument"
         raise MemoryError("this encoder fails for want of memory alone") from e
-    return buffer.getvalue()
 
 
 def step_of(n_frames: int) -> int:

@@ -8,7 +8,7 @@ frames give equal bytes. FFV1 has no place in MP4: such a clip is Matroska under
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
@@ -79,34 +79,54 @@ def encode_clip(
     """
     planes, pix_fmt = _planes(data, window, encode)
     colour = _completed(colour) if encode.codec == "mpeg4" else colour
-    buffer = io.BytesIO()
+    frames = (frame_of([p[i] for p in planes], pix_fmt) for i in range(len(data)))
+
+    def prepare(context: Any) -> None:
+        _tag(context, colour)
+        if sar != _SQUARE:
+            context.sample_aspect_ratio = sar
+
     try:
-        with av.open(
-            buffer,
-            "w",
-            format="matroska" if encode.codec == "ffv1" else "mp4",
-            options={"fflags": "+bitexact"},
-        ) as container:
-            stream: Any = container.add_stream(
-                _CODECS[encode.codec], rate=fps, options=_options(encode)
-            )
-            context = stream.codec_context
-            stream.width, stream.height, stream.pix_fmt = window.width, window.height, pix_fmt
-            stream.time_base = context.time_base = tick = 1 / fps
-            context.thread_count = 1
-            context.flags |= Flags.bitexact
-            _tag(context, colour)
-            if sar != _SQUARE:
-                context.sample_aspect_ratio = sar
-            for i in range(len(data)):
-                frame = frame_of([p[i] for p in planes], pix_fmt)
-                frame.pts, frame.time_base = i, tick
-                _tag(frame, colour)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+        return film(
+            "matroska" if encode.codec == "ffv1" else "mp4", _CODECS[encode.codec],
+            _options(encode), fps, (_tagged(frame, colour) for frame in frames), prepare,
+        )  # fmt: skip
     except (av.error.FFmpegError, ValueError) as e:
         raise_if_lacking(e)
         raise VideoError("encode_error", f"{encode.codec} at {fps} frames a second: {e}") from e
+
+
+def film(
+    container: str,
+    codec: str,
+    options: Mapping[str, str],
+    fps: Fraction,
+    frames: Iterable[Any],
+    prepare: Callable[[Any], None] = lambda context: None,
+) -> bytes:
+    """Frames of one size and format as the bytes of a file; frame i is shown at i / ``fps``.
+
+    ``container``, ``codec`` and ``options`` are FFmpeg's; ``prepare`` sets what else the codec's
+    context is to say.
+
+    Raises:
+        av.FFmpegError: the encoder or the muxer refuses.
+    """
+    buffer, tick = io.BytesIO(), 1 / fps
+    with av.open(buffer, "w", format=container, options={"fflags": "+bitexact"}) as out:
+        stream: Any = out.add_stream(codec, rate=fps, options=dict(options))
+        context = stream.codec_context
+        stream.time_base = context.time_base = tick
+        context.thread_count = 1
+        context.flags |= Flags.bitexact
+        prepare(context)
+        for i, frame in enumerate(frames):
+            if i == 0:
+                stream.width, stream.height = frame.width, frame.height
+                stream.pix_fmt = frame.format.name
+            frame.pts, frame.time_base = i, tick
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
     return buffer.getvalue()
 
 
@@ -145,6 +165,11 @@ def _completed(colour: Colour) -> Colour:
         primaries if colour.primaries == _UNTAGGED.primaries else colour.primaries,
         transfer if colour.transfer == _UNTAGGED.transfer else colour.transfer,
     )
+
+
+def _tagged(frame: Any, colour: Colour) -> Any:
+    _tag(frame, colour)
+    return frame
 
 
 def _tag(target: Any, colour: Colour) -> None:
