@@ -28,10 +28,11 @@ from cut import FPS, clips_at, sources
 
 from tinyvirat_build import store
 from tinyvirat_build.labels import load_classes
-from tinyvirat_build.records import Balance, balance_frame, columns, empty
+from tinyvirat_build.records import KEYS, Balance, balance_frame, columns, empty
 from tinyvirat_build.report import publish_statistics
 from tinyvirat_build.report.gallery import Extras
-from tinyvirat_build.report.previews import encode, wanted
+from tinyvirat_build.report.moving import FRAMES, encode
+from tinyvirat_build.report.previews import named, wanted
 from tinyvirat_build.settings import Encode, Settings
 from tinyvirat_build.stages import fate
 from tinyvirat_build.video.cutter import cut_video
@@ -116,6 +117,7 @@ def previews(name: str, videos: list[tuple[Path, pd.DataFrame]], codec: str) -> 
     settings = Settings.load(overrides=[f"encode.codec={codec}"])
     cut, spent, n = 0.0, {"the pack": 0.0, "the clip": 0.0}, sum(len(c) for _, c in videos)
     sizes: list[int] = []
+    kinds = dict.fromkeys(FRAMES, 0)
     for video, clips in videos:
         index = index_video(video)
         with tempfile.TemporaryDirectory() as folder:
@@ -125,14 +127,18 @@ def previews(name: str, videos: list[tuple[Path, pd.DataFrame]], codec: str) -> 
                 pack_path=Path(folder) / "clips.yuv",
             )  # fmt: skip
             cut += time.process_time() - began
-            rows = wanted(rows_of(clips), settings)
+            rows = rows_of(clips).assign(**dict.fromkeys(KEYS, "bench"))
+            of = pd.DataFrame([{"width": index.width, "height": index.height}])
+            rows = named(wanted(rows, settings), of.assign(**dict.fromkeys(KEYS, "bench")))
+            for kind in kinds:
+                kinds[kind] += int(rows["preview"].str.endswith(kind).sum())
             for way in spent:
                 own = rows if way == "the pack" else rows.assign(pack_file=None)
                 began = time.process_time()
                 sizes += [len(encode(row, Path(folder))) for row in own.to_dict("records")]
                 spent[way] += time.process_time() - began
     told = [f"from {w} {t / n * 1e3:.2f} ms, {t / cut:.3f} of it" for w, t in spent.items()]
-    size = f"; {np.mean(sizes):,.0f} bytes, at most {max(sizes):,}" if sizes else ""
+    size = f"; {np.mean(sizes):,.0f} bytes, at most {max(sizes):,}; {kinds}" if sizes else ""
     print(f"{name}, {codec}, {n} clips: cutting one {cut / n * 1e3:.1f} ms of CPU; a preview",
           " and ".join(told) + size)  # fmt: skip
 
@@ -144,6 +150,7 @@ def rows_of(clips: pd.DataFrame) -> pd.DataFrame:
     return clips.assign(
         path=clips["clip_id"] + ".mp4", n_frames=count, fps="30", pack_file="clips.yuv",
         pack_offset=size.cumsum() - size,
+        sha256=clips["clip_id"],
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinyvirat_build import open_build
-from tinyvirat_build.report import previews
+from tinyvirat_build.report import moving
 from tinyvirat_build.store.means import lacking
 from tinyvirat_build.video.cutter import cut_video
 from tinyvirat_build.video.index import index_video
@@ -81,10 +81,15 @@ def main(out: Path, data: Path) -> None:
             cuts = cut_video(video, index, own, folder, build.settings.encode, max_held=0.1)
             return list(cuts["sha256"]) + list(cuts["reason"])
 
+    def pictured(kind: str) -> list[bytes]:
+        rows = own.assign(preview=f"a.{kind}").to_dict("records")
+        return [moving.encode(row, out) for row in rows]
+
     works: dict[str, Callable[[], object]] = {
         "index": lambda: index_video(video).to_bytes(),
         "cut": cut,
-        "previews": lambda: [previews.encode(r, out) for r in own.to_dict("records")],
+        "films": lambda: pictured(moving.FILM),
+        "strips": lambda: pictured(moving.STRIP),
     }
     for name, work in works.items():
         print(name, *sorted(outcomes(work, ROOMS)))

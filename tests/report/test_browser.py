@@ -20,9 +20,9 @@ from pages import read_clips
 
 import tinyvirat_build as tvb
 from tinyvirat_build.ask.errors_of_run import report_errors
-from tinyvirat_build.report import publish_statistics
+from tinyvirat_build.report import previews, publish_statistics
 from tinyvirat_build.report.gallery import Extras
-from tinyvirat_build.report.previews import step_of
+from tinyvirat_build.report.moving import FILM, STRIP, step_of
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.video.frames import frames_at
 
@@ -271,21 +271,29 @@ def test_a_clip_that_browsers_play_goes_frame_by_frame(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", [FILM, STRIP])
 def test_a_clip_that_no_browser_plays_is_shown_by_its_preview(
-    built_as: Callable[[str], tvb.Build], browse: Callable[..., Page]
+    kind: str,
+    built_as: Callable[[str], tvb.Build],
+    browse: Callable[..., Page],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if kind == FILM:
+        monkeypatch.setattr(previews, "DEAR", 0)
     build = built_as("ffv1")
     page, clip = open_paused(browse, build)
-    step = step_of(clip["n_frames"])
+    step = step_of(clip["n_frames"], kind)
     assert step > 1
-    expect(page.locator("#shown")).to_contain_text(f"A preview, lossy, one frame in {step}")
+    expect(page.locator("#shown")).to_contain_text(f"A coarser preview, one frame in {step}")
     numbers = range(0, clip["n_frames"], step)
     frames = frames_at(build.path / clip["path"], numbers)
+    shown = page.locator("#panel video" if kind == FILM else "#panel .film canvas")
     for number in numbers[1:]:
         page.locator("#forth").click()
         assert frame(page) == number
-        page.locator("#panel video").evaluate(SOUGHT)
-        seen = picture(page.locator("#panel video").screenshot(), clip["width"], clip["height"])
+        if kind == FILM:
+            shown.evaluate(SOUGHT)
+        seen = picture(shown.screenshot(), clip["width"], clip["height"])
         apart = [np.abs(seen - own.astype(np.int64)).mean() for own in frames]
         assert apart[number // step] == min(apart) < 16
     page.locator("#play").click()
@@ -294,7 +302,28 @@ def test_a_clip_that_no_browser_plays_is_shown_by_its_preview(
     while len(seen_at) < 4:  # the test's time limit is the end of it
         page.wait_for_timeout(30)
         seen_at.add(frame(page))
-    assert {number % step for number in seen_at} == {0}
+    assert kind == STRIP or {number % step for number in seen_at} == {0}
+
+
+@pytest.mark.slow
+def test_strips_move_in_the_grid_and_one_that_is_bad_is_told(
+    built_as: Callable[[str], tvb.Build], browse: Callable[..., Page]
+) -> None:
+    build = built_as("ffv1")
+    bad, *_ = sorted((build.path / previews.PREVIEWS).rglob("*.webp"))
+    bad.write_bytes(b"no picture")
+    page = browse(build.path / "report.html")
+    expect(page.locator(".clip .none")).to_have_text(["this browser does not play it (ffv1)"])
+    cell = page.locator(".clip canvas").first
+    page.locator("#moving").check()
+    before = cell.screenshot()
+    while cell.screenshot() == before:  # the test's time limit is the end of it
+        page.wait_for_timeout(50)
+    page.locator("#moving").uncheck()
+    page.wait_for_timeout(300)  # they are drawn anew, and stand
+    still = cell.screenshot()
+    page.wait_for_timeout(400)
+    assert cell.screenshot() == still
 
 
 def test_what_does_not_play_is_told_in_words(browse: Callable[..., Page], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def stats(corpus: Corpus) -> StageResult:
     """Write statistics, figures and the report; no table."""
     out, settings, clips = corpus.out, corpus.settings, corpus["clips"]
     found = audit_tables(out, "clips", settings, corpus.classes)
-    filmed = previews.wanted(clips, settings)
+    filmed = previews.named(previews.wanted(clips, settings), corpus["videos"])
     if filmed.empty:
         remove(out / previews.PREVIEWS)
     given = Extras(

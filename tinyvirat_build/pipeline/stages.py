@@ -135,7 +135,7 @@ STAGES: tuple[Stage, ...] = (
          "segments", "chunks", "clips_planned", "clips_partitioned", "clips_filtered"),
         (), ("report",),
         f"{_REPORT}:stats", "Write statistics, figures and the report.",
-        version=7, there=f"{_REPORT}:there",
+        version=8, there=f"{_REPORT}:there",
     ),
 )  # fmt: skip
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from tinyvirat_build.audit import KINDS
 from tinyvirat_build.records import KEYS, QUALITY, REASONS, SPLITS, Key
-from tinyvirat_build.report.previews import FRAMES, PLAYED, preview_name
+from tinyvirat_build.report.moving import FRAMES
+from tinyvirat_build.report.previews import PLAYED
 
 CHUNK: Final = 2000  # clips of one script
 
@@ -48,7 +49,7 @@ class Extras:
     headlines: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
     codec: str = "h264"
-    previews: frozenset[str] = frozenset()  # the names of those that are there
+    previews: Mapping[str, str] = field(default_factory=dict)  # by clip, of those that are there
 
 
 def keys_of(clips: pd.DataFrame) -> list[Key]:
@@ -143,8 +144,7 @@ def _film(row: Mapping[Any, Any], given: Extras) -> str | int:
     """What shows the clip: the name of its preview, 1 for its own file, or 0."""
     if not isinstance(row["path"], str):
         return 0
-    name = preview_name(str(row["sha256"]))
-    return name if name in given.previews else int(given.codec in PLAYED)
+    return given.previews.get(str(row["clip_id"])) or int(given.codec in PLAYED)
 
 
 def _findings(clips: pd.DataFrame, findings: pd.DataFrame) -> list[list[list[Any]]]:

@@ -1,17 +1,12 @@
-"""Small films of clips whose codec browsers do not play, made once.
+"""Previews of clips whose codec browsers do not play: of which, of what kind, made once.
 
-Up to :data:`FRAMES` frames of a clip, evenly spaced from the first on, as VP9 at the clip's own
-speed. What takes more than :data:`LARGEST` is coded more coarsely, and at last reduced. A preview
-is named after its clip's checksum, so that a build that goes on makes only what it lacks.
+A preview is named after its clip's checksum, so that a build that goes on makes only what it lacks.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,31 +15,25 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from tinyvirat_build.geometry.planes import Planes, decoded_planes, frame_bytes, views
+from tinyvirat_build.geometry import new_frames
+from tinyvirat_build.records import KEYS
+from tinyvirat_build.report.moving import FILM, LARGEST, STRIP, encode
 from tinyvirat_build.report.scripts import FOLDER
 from tinyvirat_build.settings import Settings
 from tinyvirat_build.store import PARTIAL
 from tinyvirat_build.store.means import raise_if_lacking
-from tinyvirat_build.video.encode import LOSSLESS, film, frame_of
+from tinyvirat_build.video.encode import LOSSLESS
 
 PREVIEWS: Final = f"{FOLDER}/previews"
 PLAYED: Final = ("h264", "h264-crf", "vp9-lossless")  # codecs that browsers play themselves
-FRAMES: Final = 16  # of a preview at the most
-LARGEST: Final = 10_000  # bytes of a preview
-_CRFS: Final = (40, 52, 63)
-_OPTIONS: Final = {
-    "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0", "b": "0",
-}  # fmt: skip
-
-
-def preview_name(sha256: str) -> str:
-    """The name of the preview of a clip of that checksum."""
-    return sha256[:16]
+# A film takes 2 to 5 ms; this many pixels of a source take over 40 ms to decode, more than ten
+# times as much, and what the clip's own encoder takes comes to it.
+DEAR: Final = 32_000_000
 
 
 def preview_path(name: str) -> str:
-    """Its file, relative to the build."""
-    return f"{PREVIEWS}/{name[:2]}/{name}.webm"
+    """The file of the preview of that name, relative to the build."""
+    return f"{PREVIEWS}/{name[:2]}/{name}"
 
 
 def wanted(clips: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -62,13 +51,30 @@ def wanted(clips: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return rows if asked == "always" else rows[rows["pack_file"].notna()]
 
 
-def make_previews(clips: pd.DataFrame, root: Path) -> frozenset[str]:
-    """Make the previews of clips that are not there yet; delete others. Return their names.
+def named(clips: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
+    """The clips with the names of their previews, ``preview``, which end in their kinds.
 
-    ``clips`` are rows of the manifest, ``root`` what its paths are relative to. A clip that does
-    not decode has none.
+    Films where they cost less than a tenth of cutting: in videos of which each clip has
+    :data:`DEAR` pixels to decode, a frame that several need counted once. Strips elsewhere.
     """
-    rows = {preview_name(str(row["sha256"])): row for row in clips.to_dict("records")}
+    group = pd.MultiIndex.from_frame(clips[list(KEYS)].astype(str))
+    area = videos["width"].fillna(0).astype(int) * videos["height"].fillna(0).astype(int)
+    area.index = pd.MultiIndex.from_frame(videos[list(KEYS)].astype(str))
+    codes, keys = pd.factorize(group)
+    spans = (clips[name].to_numpy(np.int64) for name in ("start", "end"))
+    frames = pd.Series(new_frames(codes.astype(np.int64), *spans)).groupby(codes).mean()
+    dear = frames.to_numpy() * area.reindex(keys).to_numpy() >= DEAR
+    kinds = np.where(dear[codes], FILM, STRIP)
+    return clips.assign(preview=clips["sha256"].astype(str).str[:16] + "." + kinds)
+
+
+def make_previews(clips: pd.DataFrame, root: Path) -> dict[str, str]:
+    """Make the previews of :func:`named` clips that are not there yet; delete others.
+
+    ``root`` is what the paths of the clips are relative to. Returns the names of those that there
+    are, by clip: one that does not decode has none.
+    """
+    rows = {str(row["preview"]): row for row in clips.to_dict("records")}
     files = {root / preview_path(name): name for name in rows}
     there = set()
     for file in (root / PREVIEWS).glob("*/*"):
@@ -82,7 +88,9 @@ def make_previews(clips: pd.DataFrame, root: Path) -> frozenset[str]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = pool.map(lambda name: _make(rows[name], root, root / preview_path(name)), lacking)
         done = [name for name, ok in zip(lacking, made, strict=True) if ok]
-    return frozenset({*there, *done})
+    there.update(done)
+    by_clip = zip(clips["clip_id"].astype(str), clips["preview"], strict=True)
+    return {clip: name for clip, name in by_clip if name in there}
 
 
 def _make(row: dict[Any, Any], root: Path, path: Path) -> bool:
@@ -95,87 +103,3 @@ def _make(row: dict[Any, Any], root: Path, path: Path) -> bool:
     partial.write_bytes(data)
     partial.replace(path)
     return True
-
-
-def encode(row: dict[Any, Any], root: Path) -> bytes:
-    """The preview of one row of the manifest, as WebM of at most :data:`LARGEST` bytes."""
-    frames = list(_frames(row, root))
-    rate = Fraction(str(row["fps"])) / step_of(int(row["n_frames"]))
-    for crf in _CRFS:
-        data = _film(frames, rate, crf)
-        if len(data) <= LARGEST:
-            return data
-    while len(data) > LARGEST:
-        frames = [_half(planes) for planes in frames]
-        data = _film(frames, rate, _CRFS[-1])
-    return data
-
-
-def _half(planes: Planes) -> Planes:
-    height, width = (max(1, side // 2) for side in planes[0].shape)
-    sizes = [(width, height)] + [(-(-width // 2), -(-height // 2))] * 2
-    y, u, v = (
-        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
-        for plane, size in zip(planes, sizes, strict=True)
-    )
-    return y, u, v
-
-
-def _film(frames: list[Planes], rate: Fraction, crf: int) -> bytes:
-    pictures = (frame_of(planes, "yuv420p") for planes in frames)
-    try:
-        return film("webm", "libvpx-vp9", {**_OPTIONS, "crf": str(crf)}, rate, pictures)
-    except av.FFmpegError as e:  # it says "Invalid argument"
-        raise MemoryError("this encoder fails for want of memory alone") from e
-
-
-def step_of(n_frames: int) -> int:
-    """How many frames of a clip its preview goes on at a time.
-
-    >>> step_of(16), step_of(17), step_of(64)
-    (1, 2, 4)
-    """
-    return max(1, -(-n_frames // FRAMES))
-
-
-def _frames(row: dict[Any, Any], root: Path) -> Iterator[Planes]:
-    """Every so many frames in 4:2:0: the pack's, where these are the clip's.
-
-    Of odd windows it has more than the clip, so that these are decoded; of two rows of chroma it
-    has the upper one, as is taken here of those that a clip of 4:2:2 has.
-    """
-    count, width, height = int(row["n_frames"]), int(row["width"]), int(row["height"])
-    even = not (width % 2 or height % 2 or int(row["x"][0]) % 2 or int(row["y"][0]) % 2)
-    numbers = range(0, count, step_of(count))
-    if isinstance(row["pack_file"], str) and even and (root / row["pack_file"]).is_file():
-        size = int(frame_bytes(height, width))
-        with (root / row["pack_file"]).open("rb") as file:
-            for number in numbers:
-                file.seek(int(row["pack_offset"]) + number * size)
-                data = np.frombuffer(file.read(size), np.uint8)
-                yield views(data, height, width)
-        return
-    with av.open(str(root / row["path"])) as container:
-        for frame in _decoded(container, numbers):
-            y, u, v = decoded_planes(frame)
-            skip = 2 if "444" in frame.format.name else 1
-            yield (y, u[::skip, ::skip], v[::skip, ::skip])
-
-
-def _decoded(container: av.container.InputContainer, numbers: range) -> list[av.VideoFrame]:
-    """Some frames of a clip; of a codec whose frames all stand alone no others are decoded.
-
-    Raises:
-        ValueError: the clip lacks some of them.
-    """
-    stream = container.streams.video[0]
-    stream.thread_count = 1
-    packets = [packet for packet in container.demux(stream) if packet.size]
-    chosen = slice(numbers.start, numbers.stop, numbers.step)
-    if all(packet.is_keyframe for packet in packets):
-        packets, chosen = packets[chosen], slice(len(numbers))
-    frames = chain.from_iterable(stream.decode(packet) for packet in [*packets, None])
-    found = list(islice(frames, chosen.start, chosen.stop, chosen.step))
-    if len(found) < len(numbers):
-        raise ValueError(f"{container.name}: {len(found)} of {len(numbers)} frames")
-    return found

@@ -45,8 +45,9 @@
   const name = (i) => (C.number[i] ? `${split(i)} ${C.number[i]}` : `${split(i)}, no file`);
   const rate = (i) => (C.fps[i] || "30").split("/").map(Number).reduce((a, b) => a / b);
   // The film of a clip is 1, its own file; the name of a preview, which has every so many frames; or 0.
-  const step = (i) => (C.film[i] === 1 || !C.film[i] ? 1 : Math.max(1, Math.ceil(C.frames[i] / head.frames)));
-  const film = (i) => (C.film[i] === 1 ? address(C.path[i]) : C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}.webm`);
+  const kind = (i) => (C.film[i] ? String(C.film[i]).split(".")[1] : undefined); // webm; webp: a strip
+  const step = (i) => Math.max(1, Math.ceil(C.frames[i] / (head.frames[kind(i)] ?? Infinity)));
+  const film = (i) => (C.film[i] === 1 ? address(C.path[i]) : C.film[i] && `${root}report/previews/${C.film[i].slice(0, 2)}/${C.film[i]}`);
 
   // A whole factor: so many pixels of the screen to one of the clip, or the reverse.
   function scale(i, room) {
@@ -196,12 +197,22 @@
     }
     clearTimeout(later);
     // What is only scrolled past need not be read.
-    later = setTimeout(() => $("rows").querySelectorAll("video:not([src])").forEach(start), 90);
+    later = setTimeout(() => $("rows").querySelectorAll("video:not([src]), canvas").forEach(start), 90);
   }
 
   function start(own) {
+    if (own.strip) return own.strip.src || (own.strip.src = film(own.clip));
     own.src = film(own.clip);
     if (moves()) own.play().catch(() => {});
+  }
+
+  // Draw one frame of a strip, which may be reduced: each pixel of it stands for so many of the clip.
+  function turn(own, frame) {
+    const { strip, clip: i } = own, high = strip.naturalHeight / Math.ceil(C.frames[i] / step(i));
+    let k = 1;
+    while (high && Math.ceil(side(i) / k) > Math.max(strip.naturalWidth, high)) k++;
+    const f = (k * own.width) / C.width[i], pen = Object.assign(own.getContext("2d"), { imageSmoothingEnabled: false });
+    pen.drawImage(strip, 0, Math.floor(frame / step(i)) * high, strip.naturalWidth, high, 0, 0, strip.naturalWidth * f, high * f);
   }
 
   const lacking = (i) => el("div", { className: "none" }, C.path[i] ? `this browser does not play it (${head.codec})` : `no picture: ${head.reasons[C.reason[i]] ?? "it is not cut"}`);
@@ -209,9 +220,11 @@
   function picture(i, room, failed = () => {}) {
     if (!film(i)) return lacking(i);
     const f = scale(i, room), size = { width: C.width[i] * f, height: C.height[i] * f };
-    const own = el("video", { ...size, muted: true, loop: true, playsInline: true, preload: "auto", tabIndex: -1, ariaHidden: "true" });
-    own.clip = i;
-    own.onerror = () => { own.replaceWith(lacking(i)); failed(); };
+    const hidden = { ...size, tabIndex: -1, ariaHidden: "true" }, strip = kind(i) === "webp" && new Image();
+    const own = strip ? el("canvas", hidden) : el("video", { ...hidden, muted: true, loop: true, playsInline: true, preload: "auto" });
+    Object.assign(own, { clip: i, strip });
+    (strip || own).onerror = () => { own.replaceWith(lacking(i)); failed(); };
+    if (strip) strip.onload = () => turn(own, 0);
     return own;
   }
 
@@ -271,23 +284,20 @@
     if (now === mine && mine.of) show();
   }
 
-  function shut() {
-    clearInterval(now?.timer);
-    now?.film?.pause();
-  }
+  const shut = () => { clearInterval(now?.timer); now?.film?.pause(); };
 
   function show() {
     const mine = now, { i, of } = now, v = video(i), told = of.clips[C.id[i]];
     const last = Math.floor((C.frames[i] - 1) / step(i)) * step(i);
     Object.assign(now, { told, last, xs: spread(told.x), ys: spread(told.y) });
     const room = Math.max(64, Math.min(448, document.documentElement.clientWidth - 48));
-    const shows = () => (now.film ? `${C.film[i] === 1 ? "The clip itself" : "A preview, lossy" + (step(i) > 1 ? `, one frame in ${step(i)}` : "")}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
+    const shows = () => (now.film || now.strip ? `${C.film[i] === 1 ? "The clip itself" : "A coarser preview" + (step(i) > 1 ? `, one frame in ${step(i)}` : "")}, ${factor(scale(i, room))}. ` : C.path[i] && `${head.unplayed} `);
     const failed = () => {
-      mine.film = null;
+      mine.film = mine.strip = null;
       if (now === mine) [$("shown").textContent, $("play").textContent] = [shows(), mine.timer ? "Pause" : "Play"];
     };
     const moving = picture(i, room, failed);
-    if (film(i)) now.film = moving;
+    if (film(i)) now[kind(i) === "webp" ? "strip" : "film"] = moving;
     const bar = el("input", { type: "range", id: "seek", min: 0, max: last, step: step(i), value: 0, ariaLabel: "Frame" });
     const canvas = el("canvas", { id: "source-frame", role: "img" });
     canvas.ariaLabel = `The window of ${C.width[i]} by ${C.height[i]} pixels in the picture of ${v.width} by ${v.height}, with the boxes of all actors`;
@@ -380,8 +390,13 @@
   }
 
   function follow() {
-    const { film: own, i } = now, mine = now;
+    const { film: own, strip, i } = now, mine = now;
     tick(0);
+    if (strip) {
+      strip.strip.onload = () => now === mine && tick(now.frame);
+      start(strip);
+      return moves() && play();
+    }
     if (!own) return;
     const seen = (_, meta) => {
       if (now !== mine) return;
@@ -415,6 +430,7 @@
     Object.assign($("seek"), { value: now.frame, ariaValueText: said });
     // What plays is not read aloud, frame upon frame; what is stepped is.
     Object.assign($("frame"), { ariaLive: now.timer || now.film?.paused === false ? "off" : "polite", textContent: said });
+    if (now.strip) turn(now.strip, now.frame);
     paint();
     now.mark?.setAttribute("x", now.toX(C.start[now.i] + now.frame));
   }
@@ -459,7 +475,7 @@
     if (now.back) pen.drawImage(now.back, 0, 0, v.width, v.height);
     pen.globalAlpha = 1;
     pen.imageSmoothingEnabled = false;
-    if (now.film?.readyState >= 2) pen.drawImage(now.film, x, y, w, h);
+    if (now.film?.readyState >= 2 || now.strip?.strip.naturalWidth) pen.drawImage(now.film ?? now.strip, x, y, w, h);
     const line = (colour, thick) => { pen.strokeStyle = colour; pen.lineWidth = (thick * dense) / k; };
     line("#ffffffb0", 1);
     pen.strokeRect(0, 0, v.width, v.height);
@@ -565,6 +581,8 @@
     $("grid").onkeydown = gridKeys;
     $("moving").checked = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     $("moving").onchange = () => { [...shown.keys()].forEach(drop); draw(); };
+    const turned = (one) => turn(one, Math.floor((performance.now() / 1000) * rate(one.clip)) % C.frames[one.clip]);
+    setInterval(() => moves() && document.querySelectorAll(".clip canvas, .twins canvas").forEach(turned), 50);
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
     $("panel").onclose = () => { shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
