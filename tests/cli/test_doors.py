@@ -356,7 +356,7 @@ def test_little_memory_makes_nothing_less(whole: Path, data: Path) -> None:
     command = [sys.executable, Path(__file__).parents[1] / "starved.py", whole, data]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     told = [line.split() for line in done.stdout.splitlines()]
-    assert [name for name, *_ in told] == ["index", "cut", "previews"]
+    assert [name for name, *_ in told] == ["index", "cut", "films", "strips"]
     for _, *found in told:  # a codec that ends its process costs the video until the next run
         assert {"lacked", "whole"} <= set(found) <= {"lacked", "whole", "died"}
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import av
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 from tinyvirat_build.geometry.arrays import Bytes
 from tinyvirat_build.geometry.planes import Planes, decoded_planes, frame_bytes, views
@@ -28,6 +28,7 @@ FILM: Final = "webm"
 STRIP: Final = "webp"
 FRAMES: Final = {FILM: 16, STRIP: 8}  # of a preview at the most
 LARGEST: Final = 10_000  # bytes of a preview
+_WEBP: Final = WebPImagePlugin.WebPImageFile.format  # which is then known without a search
 _CRFS: Final = (40, 52, 63)
 _OPTIONS: Final = {
     "deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0", "b": "0",
@@ -87,18 +88,23 @@ def _half(planes: Planes) -> Planes:
 
 def _strip(frames: list[Planes]) -> bytes:
     pictures = [_picture(planes) for planes in frames]
-    for factor in range(1, max(pictures[0].shape) + 1):
-        small = np.concatenate([_reduced(picture, factor) for picture in pictures])
-        pixels = small.shape[0] * small.shape[1]
-        for bits, most in _DEPTHS.items():
-            data = _webp(_coarse(small, bits)) if pixels <= most else b""
-            if 0 < len(data) <= LARGEST:
+    height, width = pictures[0].shape[:2]
+    for factor in range(1, max(height, width) + 1):
+        pixels = len(pictures) * -(-height // factor) * -(-width // factor)
+        depths = [bits for bits, most in _DEPTHS.items() if pixels <= most]
+        small = [_reduced(picture, factor) for picture in pictures if depths]
+        for bits in depths:
+            data = _webp(_coarse(np.concatenate(small), bits))
+            if len(data) <= LARGEST:
                 return data
     raise AssertionError("a few pixels are over the bound")
 
 
 def _picture(planes: Planes) -> Bytes:
-    """The picture ``(H, W, 3)`` in red, green and blue, of planes in 4:2:0."""
+    """The picture ``(H, W, 3)`` in red, green and blue, of planes in 4:2:0.
+
+    Of limited BT.601, as browsers take a film of this size that does not say what it is.
+    """
     height, width = planes[0].shape
     y = _padded(planes[0], 2)
     data = np.concatenate([plane.ravel() for plane in (y, *planes[1:])])
@@ -137,7 +143,7 @@ def _coarse(picture: Bytes, bits: int) -> Bytes:
 def _webp(picture: Bytes) -> bytes:
     buffer = io.BytesIO()
     try:  # the least effort: more takes ten times as long, for files that are hardly smaller
-        Image.fromarray(picture).save(buffer, "WEBP", lossless=True, quality=0, method=0)
+        Image.fromarray(picture).save(buffer, _WEBP, lossless=True, quality=0, method=0)
     except (OSError, ValueError) as e:  # it tells a number
         raise MemoryError("this encoder fails for want of memory alone") from e
     return buffer.getvalue()

@@ -210,16 +210,16 @@
   function turn(own, frame) {
     const { strip, clip: i } = own, high = strip.naturalHeight / Math.ceil(C.frames[i] / step(i));
     let k = 1;
-    while (high && Math.ceil(side(i) / k) > Math.max(strip.naturalWidth, high)) k++;
-    const f = (k * own.width) / C.width[i], pen = Object.assign(own.getContext("2d"), { imageSmoothingEnabled: false });
-    pen.drawImage(strip, 0, Math.floor(frame / step(i)) * high, strip.naturalWidth, high, 0, 0, strip.naturalWidth * f, high * f);
+    if (!high) return; // not loaded, or bad
+    while (Math.ceil(side(i) / k) > Math.max(strip.naturalWidth, high)) k++;
+    Object.assign(own.getContext("2d"), { imageSmoothingEnabled: false }).drawImage(strip, 0, Math.floor(frame / step(i)) * high, strip.naturalWidth, high, 0, 0, (strip.naturalWidth * k * own.width) / C.width[i], (high * k * own.height) / C.height[i]);
   }
 
   const lacking = (i) => el("div", { className: "none" }, C.path[i] ? `this browser does not play it (${head.codec})` : `no picture: ${head.reasons[C.reason[i]] ?? "it is not cut"}`);
 
   function picture(i, room, failed = () => {}) {
     if (!film(i)) return lacking(i);
-    const f = scale(i, room), size = { width: C.width[i] * f, height: C.height[i] * f };
+    const f = scale(i, room), size = { width: Math.max(1, Math.round(C.width[i] * f)), height: Math.max(1, Math.round(C.height[i] * f)) };
     const hidden = { ...size, tabIndex: -1, ariaHidden: "true" }, strip = kind(i) === "webp" && new Image();
     const own = strip ? el("canvas", hidden) : el("video", { ...hidden, muted: true, loop: true, playsInline: true, preload: "auto" });
     Object.assign(own, { clip: i, strip });
@@ -413,7 +413,7 @@
     if (now.film) return now.film.paused ? now.film.play() : now.film.pause();
     $("play").textContent = now.timer ? "Play" : "Pause";
     clearInterval(now.timer);
-    now.timer = now.timer ? 0 : setInterval(() => tick(now.frame < now.last ? now.frame + 1 : 0), 1000 / rate(now.i));
+    now.timer = now.timer ? 0 : setInterval(() => tick(now.frame < now.last ? now.frame + step(now.i) : 0), (1000 * step(now.i)) / rate(now.i));
   }
 
   function seek(frame) {
@@ -582,7 +582,7 @@
     $("moving").checked = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     $("moving").onchange = () => { [...shown.keys()].forEach(drop); draw(); };
     const turned = (one) => turn(one, Math.floor((performance.now() / 1000) * rate(one.clip)) % C.frames[one.clip]);
-    setInterval(() => moves() && document.querySelectorAll(".clip canvas, .twins canvas").forEach(turned), 50);
+    setInterval(() => document.querySelectorAll(moves() ? ".clip canvas, .twins canvas" : ".clip:hover canvas").forEach(turned), 50);
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
     $("panel").onclose = () => { shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
