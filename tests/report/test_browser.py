@@ -326,6 +326,21 @@ def test_strips_move_in_the_grid_and_one_that_is_bad_is_told(
     assert cell.screenshot() == still
 
 
+def test_a_clip_that_is_opened_as_another_closes_stays_open(
+    shown: tvb.Build, browse: Callable[..., Page]
+) -> None:
+    """A dialog tells that it closed when it may be open again."""
+    page = browse(shown.path / "report.html")
+    page.locator(".clip").first.click()
+    expect(page.locator("#frame")).to_be_visible()
+    page.evaluate(
+        "document.getElementById('panel').close(), document.querySelectorAll('.clip')[1].click()"
+    )
+    expect(page.locator("#frame")).to_be_visible()
+    page.wait_for_timeout(200)
+    expect(page.locator("#frame")).to_be_visible()
+
+
 def test_a_strip_of_any_shape_is_shown_whole(browse: Callable[..., Page], tmp_path: Path) -> None:
     """Of six frames each: red above, blue below, reduced by so many."""
     shapes = [(7, 300, 3), (1, 1000, 10), (128, 40, 2), (15, 31, 2)]

@@ -585,7 +585,7 @@
     setInterval(() => document.querySelectorAll(moves() ? ".clip canvas, .twins canvas" : ".clip:hover canvas").forEach(turned), 50);
     new ResizeObserver(() => { draw(); if ($("panel").open && now?.told) { timeline(); paint(); } }).observe($("grid"));
     $("panel").onkeydown = panelKeys;
-    $("panel").onclose = () => { shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
+    $("panel").onclose = () => { if ($("panel").open) return; shut(); history.replaceState(null, "", location.pathname + location.search); $("panel-body").replaceChildren(); now = null; if (shown.get(at)) shown.get(at).focus({ preventScroll: true }); };
     $("close").onclick = () => $("panel").close();
     $("before").onclick = () => panelKeys(new KeyboardEvent("keydown", { key: "p" }));
     $("after").onclick = () => panelKeys(new KeyboardEvent("keydown", { key: "n" }));
