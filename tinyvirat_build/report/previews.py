@@ -26,9 +26,9 @@ from tinyvirat_build.video.encode import LOSSLESS
 
 PREVIEWS: Final = f"{FOLDER}/previews"
 PLAYED: Final = ("h264", "h264-crf", "vp9-lossless")  # codecs that browsers play themselves
-# A film takes 2 to 5 ms; this many pixels of a source take over 40 ms to decode, more than ten
+# A film takes 2 to 6 ms; this many pixels of a source take over 60 ms to decode, more than ten
 # times as much, and what the clip's own encoder takes comes to it.
-DEAR: Final = 32_000_000
+DEAR: Final = 48_000_000
 
 
 def preview_path(name: str) -> str:
